@@ -1,0 +1,1 @@
+"""Benchmark harness for human-centric vision pretraining."""

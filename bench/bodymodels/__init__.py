@@ -1,0 +1,1 @@
+"""Body models: surrogate and licensed meshes, surface labels, geodesics, joint sets."""

@@ -1,0 +1,212 @@
+"""The body model: a linear shape space, sparse pose correctives and blend skinning.
+
+Frame: y up, the body faces +z, its left is +x, metres, origin at the pelvis joint of the mean shape. The zero
+pose is the T-pose. The array layout is that of SMPL (ACM TOG 34(6)), so licensed files can take the place of
+the surrogate that ships with the package.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+
+from bench.bodymodels.formats import dense_arrays, read_arrays, write_dense
+from bench.bodymodels.rotations import forward_kinematics
+from bench.errors import AssetError, DataError
+
+Single = NDArray[np.float32]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int32]
+
+SURROGATE_FILE = "surrogate_body.npz"
+LEAST_INFLUENCES = 4  # columns of weight_ids; more only where a file needs them
+ROOT = 2**32 - 1  # parent of the root in `kintree_table`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BodyModel:
+    """Arrays of one body and the two steps that use them: identity to rest shape, rotations to posed mesh."""
+
+    name: str  # "surrogate-v1", or the stem of a licensed file
+    v_template: Single  # (V, 3)
+    shapedirs: Single  # (V, 3, B)
+    posedirs: sparse.csr_array  # (3V, 9 (J - 1)) float32, row 3 v + axis
+    joint_regressor: sparse.csr_array  # (J, V) float64
+    weights: Single  # (V, J), rows sum to 1
+    weight_ids: Ints  # (V, K), K >= 4, strongest first
+    weight_values: Single  # (V, K)
+    parents: Ints  # (J,), root -1
+    faces: Ints  # (F, 3), counter-clockwise from outside
+    mirror: Ints | None = None  # (V,), vertex on the other side of the body
+    hand_vertex_ids: Ints | None = None  # (778,), right hand
+    landmarks: dict[str, int] | None = None  # named surface points -> vertex
+
+    def shape(self, betas: ArrayLike) -> tuple[Single, Floats]:
+        """Rest shape of an identity.
+
+        Args:
+            betas: shape coefficients in standard deviations, (B',) with B' <= B; the rest counts as zero.
+
+        Returns:
+            Vertices (V, 3) and joints (J, 3) in the T-pose, metres.
+
+        Raises:
+            DataError: more coefficients than the model has.
+        """
+        given = np.asarray(betas, np.float32)
+        if given.ndim != 1 or len(given) > self.shapedirs.shape[2]:
+            raise DataError(
+                f"betas of shape {given.shape} do not fit {self.name}:"
+                f" pass at most {self.shapedirs.shape[2]} numbers"
+            )
+        vertices = self.v_template + self.shapedirs[:, :, : len(given)] @ given
+        return vertices, self.joint_regressor @ vertices.astype(np.float64)
+
+    def pose(
+        self, vertices: Single, joints: Floats, rotations: ArrayLike, translation: ArrayLike | None = None
+    ) -> tuple[Single, Floats, Floats]:
+        """Pose a rest shape. Numba does the skinning where it is installed, numpy elsewhere.
+
+        Args:
+            vertices: rest shape, (V, 3), from `shape`.
+            joints: its joints, (J, 3), from `shape`.
+            rotations: local joint rotations, (J, 3, 3).
+            translation: added at the end, metres, (3,).
+
+        Returns:
+            Vertices (V, 3), joints (J, 3) and global joint rotations (J, 3, 3).
+        """
+        local = np.asarray(rotations, np.float64)
+        turned, placed = forward_kinematics(local[None], joints[None], self.parents)
+        moved = placed[0] - np.einsum("jik,jk->ji", turned[0], joints)
+        transforms = np.concatenate([turned[0], moved[..., None]], 2).astype(np.float32)  # (J, 3, 4)
+        feature = (local[1:] - np.eye(3)).reshape(-1).astype(np.float32)  # (9 (J - 1),)
+        posed = self._skin(np.ascontiguousarray(vertices, np.float32), transforms, feature)
+        if translation is None:
+            return posed, placed[0], turned[0]
+        offset = np.asarray(translation, np.float64)
+        return posed + offset.astype(np.float32), placed[0] + offset, turned[0]
+
+    def _skin(self, vertices: Single, transforms: Single, feature: Single) -> Single:
+        try:
+            from bench.bodymodels.skinning_numba import skin
+        except ImportError:
+            return self.skin_numpy(vertices, transforms, feature)
+        out = np.empty_like(vertices)
+        bumps = self.posedirs
+        skin(
+            vertices, self.weight_ids, self.weight_values, transforms,
+            bumps.indptr, bumps.indices, bumps.data, feature, out,
+        )  # fmt: skip
+        return out
+
+    def skin_numpy(self, vertices: Single, transforms: Single, feature: Single) -> Single:
+        """Same as the compiled kernel, in numpy: rest vertices (V, 3) to posed vertices (V, 3)."""
+        bent = vertices + (self.posedirs @ feature).reshape(-1, 3)
+        blended = np.einsum("vk,vkij->vij", self.weight_values, transforms[self.weight_ids])  # (V, 3, 4)
+        posed: Single = np.einsum("vij,vj->vi", blended[:, :, :3], bent) + blended[:, :, 3]
+        return posed.astype(np.float32)
+
+
+@cache
+def surrogate_body() -> BodyModel:
+    """The body that ships with the package, 6,890 vertices, 24 joints, 10 betas; loaded once."""
+    with resources.as_file(resources.files("bench.bodymodels") / "assets" / SURROGATE_FILE) as path:
+        return load_body_model(path)
+
+
+def load_body_model(path: str | Path) -> BodyModel:
+    """Read a body model: the compact npz of the surrogate, or a dense SMPL-like `.npz` or `.pkl`.
+
+    Pickles go through a restricted unpickler: nothing but arrays can come out of them.
+
+    Raises:
+        AssetError: the file is missing.
+        DataError: it is not a body model, or asks the unpickler for something that is not an array.
+    """
+    source = Path(path)
+    if not source.is_file():
+        raise AssetError(f"no body model at {source}: give the path of a .npz or .pkl file")
+    return build_body_model(read_arrays(source), source)
+
+
+def build_body_model(arrays: dict[str, Any], source: Path) -> BodyModel:
+    """Check the arrays of a model file and put them together; `source` names it in errors."""
+    dense = dense_arrays(arrays, source)
+    weights = np.asarray(dense["weights"], np.float64)
+    vertices, joints = weights.shape
+    regressor = sparse.csr_array(dense["J_regressor"], dtype=np.float64)
+    shapes = {
+        "v_template": (dense["v_template"].shape, (vertices, 3)),
+        "shapedirs": (dense["shapedirs"].shape[:2], (vertices, 3)),
+        "posedirs": (dense["posedirs"].shape, (3 * vertices, 9 * (joints - 1))),
+        "J_regressor": (regressor.shape, (joints, vertices)),
+        "kintree_table": (np.shape(dense["kintree_table"]), (2, joints)),
+    }
+    for key, (found, wanted) in shapes.items():
+        if tuple(found) != wanted:
+            raise DataError(
+                f"{source}: {key} has shape {tuple(found)}, wanted {wanted}; is this a body model?"
+            )
+    weights = weights / weights.sum(1, keepdims=True)
+    influences = max(LEAST_INFLUENCES, int((weights > 0).sum(1).max()))
+    ids = np.argsort(-weights, axis=1, kind="stable")[:, :influences]
+    parents = np.asarray(dense["kintree_table"], np.int64)[0]
+    return BodyModel(
+        name=str(arrays.get("model_name", source.stem)),
+        v_template=np.ascontiguousarray(dense["v_template"], np.float32),
+        shapedirs=np.ascontiguousarray(dense["shapedirs"], np.float32),
+        posedirs=_int32_csr(dense["posedirs"]),
+        joint_regressor=regressor,
+        weights=weights.astype(np.float32),
+        weight_ids=ids.astype(np.int32),
+        weight_values=np.take_along_axis(weights, ids, 1).astype(np.float32),
+        parents=np.where((parents == ROOT) | (parents < 0), -1, parents).astype(np.int32),
+        faces=np.ascontiguousarray(dense["f"], np.int32),
+        mirror=_optional(arrays, "mirror"),
+        hand_vertex_ids=_optional(arrays, "hand_vertex_ids"),
+        landmarks=_landmarks(arrays),
+    )
+
+
+def _int32_csr(matrix: Any) -> sparse.csr_array:
+    csr = sparse.csr_array(matrix, dtype=np.float32)
+    csr.indices, csr.indptr = csr.indices.astype(np.int32), csr.indptr.astype(np.int32)
+    return csr
+
+
+def _optional(arrays: dict[str, Any], key: str) -> Ints | None:
+    return arrays[key].astype(np.int32) if key in arrays else None
+
+
+def _landmarks(arrays: dict[str, Any]) -> dict[str, int] | None:
+    if "keypoint_names" not in arrays:
+        return None
+    vertices = arrays["keypoint_vertices"].tolist()
+    return dict(zip(arrays["keypoint_names"].tolist(), vertices, strict=True))
+
+
+def export_smpl(model: BodyModel, directory: str | Path) -> list[Path]:
+    """Write a model in the dense classical layout, for code that expects SMPL files.
+
+    Returns:
+        The files `SMPL_NEUTRAL.npz` and `SMPL_NEUTRAL.pkl` (protocol 2, plain arrays) in `directory`.
+    """
+    table = np.stack([np.where(model.parents < 0, ROOT, model.parents), np.arange(len(model.parents))])
+    arrays = {
+        "v_template": model.v_template,
+        "shapedirs": model.shapedirs,
+        "posedirs": model.posedirs.toarray().reshape(len(model.v_template), 3, -1),
+        "J_regressor": model.joint_regressor.toarray().astype(np.float32),
+        "weights": model.weights,
+        "kintree_table": table.astype(np.uint32),
+        "f": model.faces.astype(np.uint32),
+    }
+    return write_dense(arrays, Path(directory), "SMPL_NEUTRAL")
