@@ -27,10 +27,10 @@ LATTICE = 5  # divisions of a face edge for the nearest-face search
 CANDIDATES = 8
 
 P25_NAMES = (
-    "background", "right hip", "right knee", "right foot", "left hip", "left knee", "left foot", "left
-    shoulder", "left elbow", "left hand", "right shoulder", "right elbow", "right hand", "crotch",
-    "right thigh", "right calf", "left thigh", "left calf", "lower spine", "upper spine", "head", "left
-    arm", "left forearm", "right arm", "right forearm",
+    "background", "right hip", "right knee", "right foot", "left hip", "left knee", "left foot",
+    "left shoulder", "left elbow", "left hand", "right shoulder", "right elbow", "right hand", "crotch",
+    "right thigh", "right calf", "left thigh", "left calf", "lower spine", "upper spine", "head",
+    "left arm", "left forearm", "right arm", "right forearm",
 )  # fmt: skip
 P25_FLIP: NDArray[np.uint8] = np.array(
     [0, 4, 5, 6, 1, 2, 3, 10, 11, 12, 7, 8, 9, 13, 16, 17, 14, 15, 18, 19, 20, 23, 24, 21, 22], np.uint8
