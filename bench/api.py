@@ -1,0 +1,194 @@
+"""What adapters implement and what they receive: methods, tasks, encoders, batches.
+
+Shapes use N batch, C channels, D embedding, H W image, h w map, J joints, K classes, P points.
+
+A *batch* is one dict of tensors; absent keys are absent, validity per sample is explicit:
+
+| key           | shape, dtype                | meaning                                                           |
+|---------------|-----------------------------|-------------------------------------------------------------------|
+| `rgb`         | (N, 3, H, W) float32        | colour in [0, 1]; the encoder owns its normalisation              |
+| `depth`       | (N, 1, H, W) float32        | metres, 0 = no measurement; the encoder centres it                |
+| `kp2d`        | (N, J, 2) float32           | (row, col), root-centred, divided by the largest visible |value|   |
+| `kp_pix`      | (N, J, 2) float32           | (row, col) in pixels of this crop                                 |
+| `kp_vis`      | (N, J) bool                 | annotated and inside the crop                                     |
+| `valid.rgb`, `valid.depth`, `valid.kp2d` | (N,) bool | which modalities this sample has                         |
+| `sample_id`   | (N,) int64                  | position in the pretraining set, 0..n_samples-1                   |
+| labels        | per task, see `Task.fields` | e.g. `parts` (N, H, W) int64, `iuv` (N, 3, H, W)                  |
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+Batch = dict[str, Tensor]
+Outputs = dict[str, Tensor]
+Stats = dict[str, NDArray[Any]]
+Kind = Literal["pyramid", "tokens", "graph"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureInfo:
+    """What an encoder returns, known before it runs."""
+
+    kind: Kind
+    channels: tuple[int, ...]  # of `Features.maps`, fine to coarse (tokens: one entry per hooked block)
+    strides: tuple[int, ...]  # input pixels per cell of each map
+    pooled: int  # width of `Features.pooled`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Features:
+    """Output of an encoder for one batch."""
+
+    maps: tuple[Tensor, ...]  # pyramid: (N, C_i, H/s_i, W/s_i); tokens: hooked blocks as (N, D, h, w); graph: ()
+    pooled: Tensor  # (N, P) one vector per sample
+    tokens: Tensor | None = None  # tokens: (N, h*w, D) of the last block, no prefix; graph: (N, J, D)
+
+
+class Encoder(nn.Module):
+    """Turns one modality into features; owns its input normalisation; travels as safetensors + JSON.
+
+    `spec` holds everything that `bench.encoders.build_encoder` needs to rebuild the module (plain data).
+    """
+
+    feature_info: FeatureInfo
+    spec: Mapping[str, Any]
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Features:
+        """Encode (N, 3, H, W) colour in [0, 1], (N, 1, H, W) depth in metres, or (N, J, 2) joints."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataInfo:
+    """Facts about the data that a method or task may size itself by."""
+
+    n_samples: int  # training samples; addresses memory banks
+    image_size: int  # H = W of the crops
+    joint_set: str  # key of `bench.bodymodels.joints.JOINT_SETS`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """Where a step stands. All randomness of a step comes from `generator`, so that resume is exact."""
+
+    step: int  # 0-based, within this stage
+    total_steps: int
+    generator: torch.Generator  # on the CPU; seeded from (run seed, step, rank)
+    gather: Callable[[Tensor], Tensor] = field(default=lambda x: x)  # all ranks' rows, no gradient
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepOutput:
+    """Named loss terms of one training step. The loop minimises their sum."""
+
+    terms: Mapping[str, Tensor]  # already weighted scalars, float32, connected to the graph
+    lower_bounds: Mapping[str, float] = field(default_factory=dict)  # for curves, where not 0
+    scalars: Mapping[str, Tensor] = field(default_factory=dict)  # logged, not minimised
+
+
+class Method(nn.Module):
+    """One *stage* of a pretraining method (its YAML chains stages).
+
+    Capabilities that planning needs without importing torch stand in the YAML: `version`, `modalities`,
+    `optional_modalities`, `encoder_kinds`. State that must survive a restart lives in parameters and buffers.
+    """
+
+    Config: ClassVar[type]  # frozen dataclass, the schema of the stage's `config`
+
+    @abstractmethod
+    def __init__(self, cfg: Any, encoders: Mapping[str, Encoder], data: DataInfo) -> None:
+        """Receive one encoder per declared modality (`rgb`, `depth`, `kp2d`)."""
+        super().__init__()
+        self.encoders = nn.ModuleDict(encoders)
+
+    @abstractmethod
+    def training_step(self, batch: Batch, ctx: Context) -> StepOutput:
+        """Return the loss terms of one batch. Losses are computed in float32."""
+
+    def before_step(self, ctx: Context) -> None:  # noqa: B027
+        """Run before the forward pass, e.g. the update of a momentum encoder."""
+
+    def after_step(self, ctx: Context) -> None:  # noqa: B027
+        """Run after the optimiser step, e.g. writes to a memory bank."""
+
+    def fresh_parameters(self) -> Iterable[str]:
+        """Return prefixes of state that may be absent from the previous stage's checkpoint."""
+        return ()
+
+    def no_decay(self, name: str, parameter: nn.Parameter) -> bool:
+        """Say whether a parameter is left out of weight decay; the default decays everything."""
+        return False
+
+    def initialise(self) -> Mapping[str, str]:
+        """Load external weights (zero-step methods); return facts for the record, e.g. tag and hash."""
+        return {}
+
+    def export(self) -> Mapping[str, Encoder]:
+        """Return the encoders that are transferred downstream, by modality."""
+        return {m: e for m, e in self.encoders.items() if isinstance(e, Encoder)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """One metric of one evaluation."""
+
+    name: str
+    value: float
+    unit: str  # "%", "mm", "" for a ratio in 0..1
+    higher_is_better: bool
+
+
+class Task:
+    """A downstream task: head, loss, prediction, scores. The harness owns loop, data order, schedule, seeds.
+
+    The YAML holds what planning needs: `version`, `modality` (rgb or depth), `primary`, `data` (domain), `config`.
+    """
+
+    Config: ClassVar[type]
+    fields: ClassVar[tuple[str, ...]]  # label arrays wanted in the batch, see `bench.data.samples`
+
+    def __init__(self, cfg: Any, data: DataInfo) -> None:
+        self.cfg = cfg
+        self.data = data
+
+    @abstractmethod
+    def head(self, info: FeatureInfo) -> nn.Module:
+        """Build a module that maps `(Features, (H, W))` to `Outputs`."""
+
+    @abstractmethod
+    def loss(self, out: Outputs, batch: Batch) -> dict[str, Tensor]:
+        """Return named, weighted loss terms, float32 scalars; their sum is minimised."""
+
+    @abstractmethod
+    def predict(self, out: Outputs, batch: Batch) -> Stats:
+        """Turn outputs into plain arrays with one row per sample; never reads labels to decide."""
+
+    @abstractmethod
+    def score_samples(self, predicted: Stats, truth: Stats) -> Stats:
+        """Return additive statistics, (N, ...) each, such that `aggregate` of their sums gives the metrics.
+
+        `truth` holds the `fields` of the samples as stored (numpy, one row per sample).
+        """
+
+    @abstractmethod
+    def aggregate(self, totals: Stats) -> list[Score]:
+        """Turn summed statistics (the rows of `score_samples` added up, weights allowed) into metrics.
+
+        The primary metric comes first.
+        """
+
+
+def seeded(*words: int | str) -> torch.Generator:
+    """Return a CPU generator that depends on `words` alone (streams: subset, head, order, augment, step)."""
+    entropy = [w if isinstance(w, int) else int.from_bytes(w.encode(), "little") for w in words]
+    state = np.random.SeedSequence(entropy).generate_state(2, np.uint32)
+    return torch.Generator().manual_seed(int(state[0]) << 31 ^ int(state[1]))

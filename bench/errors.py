@@ -1,0 +1,46 @@
+"""Errors that a user can act on. The command line prints them as one line and leaves with `exit_code`.
+
+BenchError
+├── ConfigError   wrong name, key, value or combination; nothing was computed
+├── DataError     a data set, shard, record or checkpoint is missing, corrupt or inconsistent
+├── AssetError    a file that the user must supply (weights, licensed models) is missing or unusable
+└── StepError     a step of the grid failed while computing (NaN loss, unreadable input)
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BenchError(Exception):
+    """Root of all errors with a message for the user: what is wrong, where, what to do."""
+
+    exit_code = 2
+
+
+class ConfigError(BenchError):
+    """A name, key, value or combination that cannot be used."""
+
+
+class DataError(BenchError):
+    """Data that is missing, corrupt or inconsistent."""
+
+
+class AssetError(BenchError):
+    """A file that the user has to supply is missing or unusable."""
+
+
+class StepError(BenchError):
+    """A step failed while computing."""
+
+    exit_code = 1
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return ` Did you mean "x"?` for the closest known name, or the list of names."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if close:
+        return f' Did you mean "{close[0]}"?'
+    return f" Known: {', '.join(names)}." if names else ""

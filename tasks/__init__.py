@@ -1,0 +1,1 @@
+"""Downstream tasks, one file each; registered by the YAML of the same stem in `configs/task`."""
