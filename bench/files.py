@@ -1,0 +1,89 @@
+"""Files that are written whole or not at all, and checksums."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from bench.errors import DataError
+
+_ADVICE = {
+    errno.ENOSPC: "the disk is full; free some space and run again, finished work is kept",
+    errno.EDQUOT: "the disk quota is used up; free some space and run again, finished work is kept",
+    errno.EACCES: "no permission to write there; choose another folder (--store DIR)",
+    errno.EPERM: "no permission to write there; choose another folder (--store DIR)",
+    errno.EROFS: "the file system is read-only; choose another folder (--store DIR)",
+    errno.EFBIG: "the file size limit is reached; raise it and run again, finished work is kept",
+    errno.ENOTDIR: "a file is in the way; choose another folder (--store DIR)",
+}
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an operating-system error while writing `path` into one clear line (`DataError`)."""
+    try:
+        yield
+    except OSError as error:
+        advice = _ADVICE.get(error.errno or 0, error.strerror or str(error))
+        raise DataError(f"cannot write {path}: {advice}") from error
+
+
+def write_atomic(path: Path, write: Callable[[BinaryIO], object] | bytes | str) -> None:
+    """Write a file beside its place, flush it to disk, then rename it there.
+
+    Args:
+        path: where the file will be; parents are made.
+        write: the content, or a function that writes it to an open binary file.
+
+    Raises:
+        DataError: disk full, no permission, read-only.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                if callable(write):
+                    write(file)
+                else:
+                    file.write(write.encode() if isinstance(write, str) else write)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def canonical(value: Any) -> str:
+    """Return the one JSON text of plain data: sorted keys, no blanks, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+
+
+def sha256_text(text: str) -> str:
+    """Return the SHA-256 of a text as 64 hex digits."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Return the SHA-256 of a file as 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def quarantine(path: Path) -> Path:
+    """Move an unusable file or folder aside as `<name>.corrupt-<n>` and return its new place."""
+    n = 0
+    while True:
+        aside = path.with_name(f"{path.name}.corrupt-{n}")
+        if not aside.exists():
+            path.rename(aside)
+            return aside
+        n += 1
