@@ -1,0 +1,76 @@
+"""The body model in torch: batched and differentiable in shape, pose and place."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bench.bodymodels.model import BodyModel
+
+
+class TorchBody(nn.Module):
+    """Blend skinning of a `BodyModel` (SMPL, ACM TOG 34(6), Eqs. 2-9); agrees with `BodyModel.pose`."""
+
+    v_template: Tensor
+    shapedirs: Tensor
+    posedirs: Tensor
+    joint_template: Tensor
+    joint_shapedirs: Tensor
+    weights: Tensor
+
+    def __init__(self, model: BodyModel) -> None:
+        super().__init__()
+        self.parents = [int(parent) for parent in model.parents]
+        regressor = model.joint_regressor
+        template = regressor @ model.v_template.astype(np.float64)  # (J, 3)
+        directions = np.stack(
+            [regressor @ model.shapedirs[:, axis].astype(np.float64) for axis in range(3)], 1
+        )
+        arrays = {
+            "v_template": model.v_template,  # (V, 3)
+            "shapedirs": model.shapedirs,  # (V, 3, B)
+            "posedirs": model.posedirs.toarray().T,  # (9 (J - 1), 3V)
+            "joint_template": template,
+            "joint_shapedirs": directions,  # (J, 3, B)
+            "weights": model.weights,  # (V, J)
+        }
+        for name, array in arrays.items():
+            self.register_buffer(name, torch.tensor(array, dtype=torch.float32), persistent=False)
+
+    def forward(
+        self, betas: Tensor, rotations: Tensor, translation: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Pose a batch of bodies.
+
+        Args:
+            betas: shape coefficients, (N, B') with B' <= B.
+            rotations: local joint rotations, (N, J, 3, 3).
+            translation: added at the end, metres, (N, 3).
+
+        Returns:
+            Vertices (N, V, 3) and joints (N, J, 3), metres.
+        """
+        used = betas.shape[1]
+        vertices = self.v_template + torch.einsum("vdb,nb->nvd", self.shapedirs[..., :used], betas)
+        joints = self.joint_template + torch.einsum("jdb,nb->njd", self.joint_shapedirs[..., :used], betas)
+        identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
+        feature = (rotations[:, 1:] - identity).flatten(1)  # (N, 9 (J - 1))
+        vertices = vertices + (feature @ self.posedirs).reshape(len(feature), -1, 3)
+        turned, placed = self._chain(rotations, joints)
+        moved = placed - torch.einsum("njik,njk->nji", turned, joints)
+        transforms = torch.cat([turned, moved[..., None]], 3)  # (N, J, 3, 4)
+        blended = torch.einsum("vj,njab->nvab", self.weights, transforms)  # (N, V, 3, 4)
+        posed = torch.einsum("nvab,nvb->nva", blended[..., :3], vertices) + blended[..., 3]
+        if translation is None:
+            return posed, placed
+        return posed + translation[:, None], placed + translation[:, None]
+
+    def _chain(self, rotations: Tensor, joints: Tensor) -> tuple[Tensor, Tensor]:
+        """Global rotations (N, J, 3, 3) and posed joints (N, J, 3)."""
+        turned, placed = [rotations[:, 0]], [joints[:, 0]]
+        for joint, parent in enumerate(self.parents[1:], start=1):
+            bone = joints[:, joint] - joints[:, parent]
+            placed.append(placed[parent] + torch.einsum("nik,nk->ni", turned[parent], bone))
+            turned.append(turned[parent] @ rotations[:, joint])
+        return torch.stack(turned, 1), torch.stack(placed, 1)
