@@ -1,0 +1,172 @@
+"""The domains of the synthetic data: who is seen where by which camera, and what each split may contain.
+
+Pretraining and downstream data differ as the papers' data do: other people, rooms, cameras and sensors. Three
+of 19 actions, two of 9 cloth patterns and the outer bodies appear in downstream test splits alone. Identity,
+scene and motion ids come from disjoint ranges per (domain, split) and key every random draw, so disjoint
+ranges mean disjoint people, clothes, rooms and motions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bench.errors import ConfigError, nearest
+from bench.synth.actions import ACTIONS, HELD_OUT
+
+GENERATOR_VERSION = 1  # raise whenever a draw changes
+SPLITS = ("pretrain", "train", "val", "test")
+BLOCK = 2**23  # ids per (domain, split)
+
+PATTERNS = ("plain", "stripes", "checks", "dots", "noise", "camouflage", "plaid", "bricks", "gradient")
+HELD_OUT_PATTERNS = ("checks", "plaid")
+SEEN_ACTIONS = tuple(name for name in ACTIONS if name not in HELD_OUT)
+SEEN_PATTERNS = tuple(name for name in PATTERNS if name not in HELD_OUT_PATTERNS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Domain:
+    """Parameters of one domain."""
+
+    index: int  # stored in `ids`; never reuse one
+    scene: Literal["lab", "wild"]
+    splits: tuple[str, ...]
+    modalities: tuple[str, ...]  # what a consumer may use; without "depth" that array is zero
+    frames: int  # of a clip that are rendered
+    frame_step_s: float  # time between them
+    cameras: int  # per frame
+    rig_deg: tuple[float, ...] = ()  # azimuths of fixed cameras, of which `cameras` are used; () = free
+    identities: Mapping[str, int] = field(default_factory=dict)  # split -> people; absent = one per clip
+    scenes: Mapping[str, int] = field(default_factory=dict)  # split -> rooms; absent = one per clip
+    camera_height_m: tuple[float, float] | None = None  # None = any, around the height of the person
+    distance_m: tuple[float, float] = (2.2, 7.0)  # log-uniform
+    facing_sd_deg: float | None = None  # heading about the middle of the rig; None = uniform
+    fill: tuple[float, float] = (0.88, 1.0)  # of the frame by the box of the silhouette
+    truncation: float = 0.2  # share of pictures that lose a part of the body at the border
+    occluders: float = 0.1  # share of pictures with something in front of the person
+    sensor: Literal["structured", "tof", "per_scene"] = "per_scene"
+    depth_masked: bool = False  # depth is kept on the person alone, by a rough mask
+    detected_joints: bool = False  # `kp_det` is as noisy as a detector
+    actions: tuple[str, ...] = SEEN_ACTIONS
+    beta_limit: float = 2.0  # standard deviations
+    colourfulness: float = 1.0  # scales the saturation of clothes and scene
+    exposure: tuple[float, float] = (0.20, 0.32)  # mean linear brightness
+    noise: tuple[float, float] = (0.002, 0.012)  # sd of the colour noise, of full scale
+    white_balance: float = 0.04  # sd of the gain of a colour channel
+
+    def actions_in(self, split: str) -> tuple[str, ...]:
+        """Actions that clips of a split are drawn from."""
+        return (*self.actions, *HELD_OUT) if split == "test" else self.actions
+
+    def patterns_in(self, split: str) -> tuple[str, ...]:
+        """Cloth patterns of a split."""
+        return PATTERNS if split == "test" else SEEN_PATTERNS
+
+    def beta_limit_in(self, split: str) -> float:
+        """Largest shape coefficient of a split, standard deviations."""
+        return 1.3 * self.beta_limit if split == "test" else self.beta_limit
+
+
+_LABELLED = ("train", "val", "test")
+DOMAINS: dict[str, Domain] = {
+    # stands for NTU RGB+D: three synchronised cameras, person-masked depth, detector-like joints
+    "lab_rgbd": Domain(
+        index=0, scene="lab", splits=("pretrain",), modalities=("rgb", "depth", "kp2d"),
+        frames=4, frame_step_s=0.4, cameras=3, rig_deg=(-45.0, 0.0, 45.0),
+        identities={"pretrain": 40}, scenes={"pretrain": 17}, camera_height_m=(1.3, 1.7),
+        distance_m=(2.4, 4.8), facing_sd_deg=70.0, truncation=0.2, occluders=0.06,
+        depth_masked=True, detected_joints=True,
+    ),
+    # stands for MPII and COCO: colour and joints of anybody anywhere
+    "wild_rgb": Domain(
+        index=1, scene="wild", splits=("pretrain",), modalities=("rgb", "kp2d"),
+        frames=2, frame_step_s=0.6, cameras=1, truncation=0.3, occluders=0.2, detected_joints=True,
+        colourfulness=1.15, exposure=(0.18, 0.34), white_balance=0.06,
+    ),
+    # stands for DensePose-COCO crops
+    "d_dense": Domain(
+        index=2, scene="wild", splits=_LABELLED, modalities=("rgb",),
+        frames=1, frame_step_s=0.0, cameras=2, truncation=0.25, occluders=0.15,
+        colourfulness=0.85, exposure=(0.14, 0.38), noise=(0.004, 0.02), white_balance=0.08,
+    ),
+    # stands for Human3.6M: one room per split, four fixed cameras, few people
+    "d_parse": Domain(
+        index=3, scene="lab", splits=_LABELLED, modalities=("rgb",),
+        frames=2, frame_step_s=0.9, cameras=2, rig_deg=(-135.0, -45.0, 45.0, 135.0),
+        identities={"train": 5, "val": 2, "test": 6}, scenes={"train": 1, "val": 1, "test": 1},
+        camera_height_m=(1.4, 1.9), distance_m=(3.5, 5.5), truncation=0.1, occluders=0.0,
+        actions=tuple(name for name in SEEN_ACTIONS if name != "lie"), exposure=(0.18, 0.3),
+    ),
+    # stands for NTURGBD-Parsing-4K: as lab_rgbd with other rooms and people
+    "d_parse_depth": Domain(
+        index=4, scene="lab", splits=_LABELLED, modalities=("rgb", "depth"),
+        frames=2, frame_step_s=0.9, cameras=1, rig_deg=(-45.0, 0.0, 45.0),
+        identities={"train": 36, "val": 8, "test": 16}, scenes={"train": 7, "val": 3, "test": 5},
+        camera_height_m=(1.2, 1.8), distance_m=(2.4, 5.2), facing_sd_deg=70.0, truncation=0.15,
+        occluders=0.06, depth_masked=True, exposure=(0.16, 0.34),
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipIds:
+    """Global ids of a clip; each keys its own random streams."""
+
+    identity: int
+    scene: int
+    clip: int
+    block: int  # number of the (domain, split) pair
+
+
+def domain_named(name: str) -> Domain:
+    """Look a domain up.
+
+    Raises:
+        ConfigError: unknown name.
+    """
+    if name not in DOMAINS:
+        raise ConfigError(f'unknown synthetic domain "{name}".{nearest(name, DOMAINS)}')
+    return DOMAINS[name]
+
+
+def samples_per_clip(domain: str) -> int:
+    """Pictures of one clip: frames times cameras."""
+    return domain_named(domain).frames * domain_named(domain).cameras
+
+
+def clip_count(domain: str, split: str, samples: int) -> int:
+    """Clips needed for at least that many pictures of a split.
+
+    Raises:
+        ConfigError: unknown domain, a split it does not have, or more clips than it has ids for.
+    """
+    clips = -(-samples // samples_per_clip(domain))
+    if clips:
+        clip_ids(domain, split, clips - 1)
+    return clips
+
+
+def clip_ids(domain: str, split: str, clip: int) -> ClipIds:
+    """Ids of clip number `clip` (from 0) of a split.
+
+    People and rooms take turns, so any run of clips is balanced over them.
+
+    Raises:
+        ConfigError: unknown domain, a split it does not have, or a number outside 0..2**23 - 1.
+    """
+    settings = domain_named(domain)
+    if split not in settings.splits:
+        raise ConfigError(
+            f'domain "{domain}" has no split "{split}": it has {", ".join(settings.splits)}'
+        )
+    if not 0 <= clip < BLOCK:
+        raise ConfigError(f"clip {clip} of {domain}/{split} is outside 0..{BLOCK - 1}")
+    block = settings.index * len(SPLITS) + SPLITS.index(split)
+    base = block * BLOCK
+    return ClipIds(
+        identity=base + clip % settings.identities.get(split, BLOCK),
+        scene=base + clip % settings.scenes.get(split, BLOCK),
+        clip=base + clip,
+        block=block,
+    )
