@@ -1,0 +1,1 @@
+"""Data sets: budgets and manifests, rendered shards, batches, augmentation, loading."""

@@ -1,0 +1,299 @@
+"""Render missing shards in parallel, resume, share the work with other builders, check and repair.
+
+What is missing is read off the folders each time, so a build may be killed at any moment and started again,
+and several builds may run on one folder.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from multiprocessing import connection
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.bodymodels.surface import surrogate_labels
+from bench.data import points, shards
+from bench.data.claims import Claim
+from bench.data.renderer import Arrays, Field, Renderer, rows_per_clip, sample_ids
+from bench.data.shards import Span
+from bench.data.spec import DataSpec, Part, Place, parse
+from bench.errors import ConfigError, DataError, nearest
+
+Outcome = Literal["built", "present", "taken"]
+Progress = Callable[[int, int], object]  # samples there, samples wanted
+
+BLOCKS = (256, 1024)  # samples per shard: small sets are spread over workers, large ones need fewer files
+LARGE = 8192  # samples from which on the larger shards are used
+POLL_S = 0.3  # between looks at a shard that another process renders
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A shard that is to be rendered."""
+
+    place: Place
+    span: Span
+
+
+def stored_fields(renderer: Renderer, size: int) -> dict[str, Field]:
+    """Arrays of a shard: the renderer's, and the annotated points."""
+    return {**renderer.fields(size), **points.FIELDS}
+
+
+def check(spec: DataSpec, renderer: Renderer) -> None:
+    """Make sure that this renderer draws what the spec means.
+
+    Raises:
+        ConfigError: unknown domain or split.
+        DataError: the renderer has another version or shading.
+    """
+    if spec.version != renderer.version:
+        raise DataError(
+            f"the data spec asks for version {spec.version} of the generator, installed is "
+            f"{renderer.version}; update the spec (configs/dataset) or install the matching release"
+        )
+    for part in spec.parts:
+        place = part.place
+        if place.domain not in renderer.domains():
+            raise ConfigError(f'unknown domain "{place.domain}".{nearest(place.domain, renderer.domains())}')
+        known = renderer.splits(place.domain)
+        if place.split not in known:
+            raise ConfigError(
+                f'domain {place.domain} has no split "{place.split}".{nearest(place.split, known)}'
+            )
+
+
+def needed(
+    specs: Iterable[Mapping[str, Any]], root: Path, renderer: Renderer, *, checked: bool = True
+) -> list[Piece]:
+    """Shards that are missing (or fail the cheap check) for a list of data specs; reads only.
+
+    Args:
+        specs: plain data specs; parts that occur several times count once, with their largest size.
+        root: data folder.
+        renderer: source of the samples.
+        checked: look into each shard; otherwise trust the folder names.
+    """
+    pieces = []
+    for part in _merged(specs, renderer):
+        folder = part.place.under(root)
+        spans = shards.present(folder)
+        if checked:
+            fields = stored_fields(renderer, part.place.size)
+            spans = [s for s in spans if shards.flaw(folder, part.place, s, fields) is None]
+        per_clip = rows_per_clip(renderer, part.place.domain)
+        block = max(1, BLOCKS[part.samples > LARGE] // per_clip) * per_clip
+        for gap in shards.gaps(spans, _wanted(part, renderer)):
+            pieces += [Piece(place=part.place, span=span) for span in shards.split(gap, block)]
+    return pieces
+
+
+def build(
+    specs: Iterable[Mapping[str, Any]],
+    root: Path,
+    renderer: Renderer,
+    jobs: int = 1,
+    on_progress: Progress | None = None,
+) -> int:
+    """Render what is missing for a list of data specs; shards that fail the cheap check are set aside first.
+
+    Args:
+        specs: plain data specs.
+        root: data folder; made if absent.
+        renderer: source of the samples; picklable when `jobs` > 1.
+        jobs: processes; 1 renders in this one.
+        on_progress: called with (samples there, samples wanted) at the start and after each shard.
+
+    Returns:
+        Samples that this call rendered.
+
+    Raises:
+        ConfigError: a spec is wrong.
+        DataError: disk full, no permission, a worker died, or the renderer does not fit the spec.
+    """
+    specs = list(specs)
+    _set_aside_flawed(specs, root, renderer)
+    pieces = needed(specs, root, renderer)
+    if not pieces:
+        return 0
+    for shading in {piece.place.shading for piece in pieces} - {renderer.shading}:
+        raise DataError(
+            f"the data spec asks for {shading} shading, this machine renders {renderer.shading}: "
+            "install numba for the full renderer, or build the data elsewhere and copy it"
+        )
+    total = sum(_wanted(part, renderer) for part in _merged(specs, renderer))
+    report = on_progress or (lambda there, wanted: None)
+    rendered = 0
+    renderer.warm_up()
+    with _runner(root, renderer, min(jobs, len(pieces))) as run:
+        while pieces:
+            there = total - sum(piece.span.count for piece in pieces)
+            report(there, total)
+            outcomes = set()
+            for piece, outcome in run(pieces):
+                outcomes.add(outcome)
+                rendered += piece.span.count if outcome == "built" else 0
+                if outcome != "taken":
+                    there += piece.span.count
+                    report(there, total)
+            if outcomes == {"taken"}:
+                time.sleep(POLL_S)
+            pieces = needed(specs, root, renderer, checked=False)
+    return rendered
+
+
+def verify(spec: Mapping[str, Any], root: Path, renderer: Renderer) -> list[str]:
+    """Check every byte of the shards of a data spec; bad ones are set aside and rebuilt by the next build.
+
+    Returns:
+        One line per problem: corrupt shards and where they are now, runs of samples that are not rendered.
+    """
+    problems = _set_aside_flawed([spec], root, renderer)
+    for part in parse(spec).parts:
+        folder = part.place.under(root)
+        for span in shards.present(folder):
+            if what := shards.damage(folder, span):
+                problems += _moved(folder, span, what)
+    for piece in needed([spec], root, renderer):
+        place, span = piece.place, piece.span
+        problems.append(f"{place.folder}: samples {span.first} to {span.stop - 1} are not there; build them")
+    return problems
+
+
+def _set_aside_flawed(specs: Iterable[Mapping[str, Any]], root: Path, renderer: Renderer) -> list[str]:
+    problems = []
+    for part in _merged(specs, renderer):
+        folder = part.place.under(root)
+        fields = stored_fields(renderer, part.place.size)
+        for span in shards.present(folder):
+            if what := shards.flaw(folder, part.place, span, fields):
+                problems += _moved(folder, span, what)
+    return problems
+
+
+def _moved(folder: Path, span: Span, what: str) -> list[str]:
+    aside = shards.set_aside(folder, span)
+    return (
+        [f"{folder / span.name}: {what}; moved to {aside.name}, the next build renders it anew"]
+        if aside
+        else []
+    )
+
+
+def _merged(specs: Iterable[Mapping[str, Any]], renderer: Renderer) -> list[Part]:
+    """All parts, each place once with the largest number of samples."""
+    largest: dict[Place, int] = {}
+    for spec in map(parse, specs):
+        check(spec, renderer)
+        for part in spec.parts:
+            largest[part.place] = max(part.samples, largest.get(part.place, 0))
+    return [Part(place=place, samples=samples) for place, samples in largest.items()]
+
+
+def _wanted(part: Part, renderer: Renderer) -> int:
+    """Samples of the whole clips that hold a part."""
+    place = part.place
+    return renderer.clips(place.domain, place.split, part.samples) * rows_per_clip(renderer, place.domain)
+
+
+def build_piece(root: Path, renderer: Renderer, piece: Piece) -> Outcome:
+    """Render one shard unless it is there or another live process renders it."""
+    place, span = piece.place, piece.span
+    folder = place.under(root)
+    if (folder / span.name).is_dir():
+        return "present"
+    with Claim(folder / f".{span.name}.claim") as claim:
+        if not claim.held:
+            return "taken"
+        if (folder / span.name).is_dir():
+            return "present"
+        for stale in folder.glob(f".{span.name}.tmp-*"):  # of a killed holder of this claim
+            shutil.rmtree(stale, ignore_errors=True)
+        fields = stored_fields(renderer, place.size)
+        done = shards.write(folder, place, span, fields, _clips(renderer, place, span, claim.beat))
+    return "built" if done else "present"
+
+
+def _clips(renderer: Renderer, place: Place, span: Span, beat: Callable[[], None]) -> Iterator[Arrays]:
+    """Rendered clips of a run with their annotated points."""
+    per_clip = rows_per_clip(renderer, place.domain)
+    ids = sample_ids(renderer, place.domain, place.split, span.stop)
+    charts = _charts()
+    for clip in range(span.first // per_clip, span.stop // per_clip):
+        rows = renderer.render(place.domain, place.split, clip, size=place.size, seed=place.seed)
+        names = ids[clip * per_clip : (clip + 1) * per_clip]
+        if _stop is not None and _stop.is_set():
+            raise _Stopped
+        yield {**rows, **points.annotate(charts[rows["fid"]], rows["uv"], names, place.seed)}
+        beat()
+
+
+@cache
+def _charts() -> NDArray[np.uint8]:
+    """Chart of each face; the last entry, which face -1 finds, is background."""
+    return np.append(surrogate_labels().dp24, np.uint8(0))
+
+
+@contextmanager
+def _runner(
+    root: Path, renderer: Renderer, jobs: int
+) -> Iterator[Callable[[list[Piece]], Iterator[tuple[Piece, Outcome]]]]:
+    """Yield a function that renders pieces and yields them as they are done."""
+    if jobs <= 1:
+        yield lambda pieces: ((piece, build_piece(root, renderer, piece)) for piece in pieces)
+        return
+    context = multiprocessing.get_context("spawn")
+    stop = context.Event()
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker, initargs=(stop,))
+
+    def run(pieces: list[Piece]) -> Iterator[tuple[Piece, Outcome]]:
+        futures = {pool.submit(build_piece, root, renderer, piece): piece for piece in pieces}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+
+    try:
+        yield run
+    except BrokenProcessPool as error:
+        raise DataError(
+            "a rendering process died (out of memory?); run again with fewer jobs, finished shards are kept"
+        ) from error
+    finally:
+        stop.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+_stop: Event | None = None  # in workers: set when the build is over or given up
+
+
+class _Stopped(Exception):
+    """The build was given up while this worker was in the middle of a shard."""
+
+
+def _start_worker(stop: Event) -> None:
+    """Leave interrupts to the parent, and end with it however it ends."""
+    global _stop
+    _stop = stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_follow_parent, daemon=True).start()
+
+
+def _follow_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)

@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy_renderer import ToyRenderer
+
+from bench.data import build as building
+from bench.data import shards
+from bench.data.build import build, needed, verify
+from bench.data.shards import Span
+from bench.errors import ConfigError, DataError
+
+Make = Callable[..., dict[str, Any]]
+TOY = ToyRenderer()
+
+SCRIPT = """
+import json, sys
+from pathlib import Path
+from toy_renderer import ToyRenderer
+from bench.data.build import build
+if __name__ == "__main__":
+    toy = ToyRenderer(pause_s=float(sys.argv[4]), log=sys.argv[3])
+    print(build([json.loads(sys.argv[2])], Path(sys.argv[1]), toy, jobs=int(sys.argv[5])))
+"""
+
+
+def digest(root: Path) -> dict[str, bytes]:
+    """Contents of all finished shards, by path below the root."""
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in sorted(root.rglob("shard-*/*"))
+        if ".corrupt-" not in str(path)
+    }
+
+
+def left_over(root: Path) -> list[str]:
+    return [path.name for path in root.rglob("*") if path.name.startswith(".")]
+
+
+@pytest.fixture
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(building, "BLOCKS", (12, 24))
+
+
+def start(tmp_path: Path, spec: dict[str, Any], pause_s: float, jobs: int = 1) -> subprocess.Popen[str]:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    words = [str(tmp_path / "data"), json.dumps(spec), str(tmp_path / "log"), str(pause_s), str(jobs)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, str(script), *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_a_build_is_complete_and_repeating_it_renders_nothing(spec_of: Make, tmp_path: Path) -> None:
+    spec = spec_of(("lab", "train", 31), ("wild", "val", 5))
+    steps: list[tuple[int, int]] = []
+    # whole clips of six: 36 samples of the first part
+    assert build([spec], tmp_path, TOY, on_progress=lambda a, b: steps.append((a, b))) == 41
+    assert steps == [(0, 41), (12, 41), (24, 41), (36, 41), (41, 41)]
+    assert not needed([spec], tmp_path, TOY) and not verify(spec, tmp_path, TOY) and not left_over(tmp_path)
+    assert build([spec], tmp_path, ToyRenderer(die_at=0)) == 0
+    folder = tmp_path / "people-v1-seed0-16px" / "lab" / "train"
+    assert shards.present(folder) == [Span(first=f, count=12) for f in (0, 12, 24)]
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_more_samples_later_reuse_what_is_there(spec_of: Make, tmp_path: Path) -> None:
+    small, large = spec_of(("wild", "train", 17)), spec_of(("wild", "train", 40))
+    build([small], tmp_path / "grown", TOY)
+    assert build([large, small], tmp_path / "grown", TOY) == 23
+    build([large], tmp_path / "fresh", TOY)
+    for root in (tmp_path / "grown", tmp_path / "fresh"):
+        folder = root / "people-v1-seed0-16px" / "wild" / "train"
+        pieces = shards.cover(shards.present(folder), 40)
+        rows = b"".join(
+            shards.open_array(folder, span, "rgb", TOY.fields(16)["rgb"])[a:b].tobytes()
+            for span, a, b in pieces
+        )
+        if root.name == "grown":
+            grown = rows
+    assert grown == rows
+
+
+def test_large_sets_use_large_shards(spec_of: Make, tmp_path: Path) -> None:
+    pieces = needed([spec_of(("lab", "train", 10_000)), spec_of(("lab", "val", 300))], tmp_path, TOY)
+    sizes = Counter((p.place.split, p.span.count) for p in pieces)
+    assert sizes == {("train", 1020): 9, ("train", 822): 1, ("val", 252): 1, ("val", 48): 1}
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_result_does_not_depend_on_the_number_of_processes(spec_of: Make, tmp_path: Path) -> None:
+    spec = spec_of(("lab", "train", 36), ("wild", "test", 20))
+    build([spec], tmp_path / "one", TOY)
+    assert build([spec], tmp_path / "two", TOY, jobs=2) == 56
+    assert digest(tmp_path / "one") == digest(tmp_path / "two") and len(digest(tmp_path / "one")) > 40
+
+
+def test_a_killed_build_is_taken_up_where_it_stopped(spec_of: Make, tmp_path: Path) -> None:
+    spec = spec_of(("lab", "train", 6), ("wild", "train", 700))
+    process = start(tmp_path, spec, pause_s=0.004, jobs=2)
+    folder = tmp_path / "data" / "people-v1-seed0-16px"
+    while not shards.present(folder / "wild" / "train") and process.poll() is None:
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+    kept = {path: path.stat().st_mtime_ns for path in folder.rglob("shard.json")}
+    assert 1 <= len(kept) < 4 and left_over(tmp_path / "data")
+    wait_for_workers(tmp_path / "log")
+    log = tmp_path / "again"
+    build([spec], tmp_path / "data", ToyRenderer(log=str(log)))
+    assert all(path.stat().st_mtime_ns == time_ for path, time_ in kept.items())
+    assert len(log.read_text().splitlines()) < 701
+    build([spec], tmp_path / "whole", TOY)
+    assert digest(tmp_path / "data") == digest(tmp_path / "whole")
+    assert not left_over(tmp_path / "data")
+
+
+def wait_for_workers(log: Path) -> None:
+    """Worker processes end with their parent."""
+    pids = {int(line.split()[0]) for line in log.read_text().splitlines()}
+    end = time.monotonic() + 5
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        assert time.monotonic() < end, "a worker outlived its parent"
+        time.sleep(0.02)
+
+
+def test_two_builders_share_the_work(spec_of: Make, tmp_path: Path) -> None:
+    spec = spec_of(("wild", "train", 1300))
+    both = [start(tmp_path, spec, pause_s=0.002) for _ in range(2)]
+    rendered = [int(process.communicate(timeout=60)[0]) for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sum(rendered) == 1300 and min(rendered) > 0
+    assert len((tmp_path / "log").read_text().splitlines()) == 1300  # no clip was drawn twice
+    assert not verify(spec, tmp_path / "data", TOY) and not left_over(tmp_path / "data")
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_a_corrupt_shard_is_named_set_aside_and_rebuilt(spec_of: Make, tmp_path: Path) -> None:
+    spec = spec_of(("wild", "train", 36))
+    build([spec], tmp_path, TOY)
+    whole = digest(tmp_path)
+    path = next(p for p in tmp_path.rglob("rgb.npy") if "shard-0000012" in str(p))
+    data = bytearray(path.read_bytes())
+    data[200] ^= 255
+    path.write_bytes(data)
+    os.truncate(next(p for p in tmp_path.rglob("kp.npy") if "shard-0000024" in str(p)), 99)
+    problems = verify(spec, tmp_path, TOY)
+    assert len(problems) == 4
+    assert "shard-0000024-0012: kp.npy has 99 bytes" in problems[0] and ".corrupt-0" in problems[0]
+    assert "shard-0000012-0012: rgb.npy has changed" in problems[1]
+    assert "samples 12 to 23 are not there" in problems[2] and "samples 24 to 35" in problems[3]
+    assert build([spec], tmp_path, TOY) == 24
+    assert digest(tmp_path) == whole and not verify(spec, tmp_path, TOY)
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_a_truncated_shard_is_rebuilt_without_verify(spec_of: Make, tmp_path: Path) -> None:
+    spec = spec_of(("wild", "train", 24))
+    build([spec], tmp_path, TOY)
+    next(tmp_path.rglob("depth.npy")).unlink()
+    assert len(needed([spec], tmp_path, TOY)) == 1
+    assert build([spec], tmp_path, TOY) == 12 and not verify(spec, tmp_path, TOY)
+
+
+def test_a_full_disk_is_one_clear_line_and_leaves_no_litter(spec_of: Make, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"people-v1-seed0-16px/wild/train: the disk is full") as caught:
+        build([spec_of(("wild", "train", 5))], tmp_path, ToyRenderer(fail_at=3))
+    assert "\n" not in str(caught.value) and not left_over(tmp_path) and not digest(tmp_path)
+
+
+def test_a_file_size_limit_ends_a_parallel_build_cleanly(spec_of: Make, tmp_path: Path) -> None:
+    spec = spec_of(("wild", "train", 200), ("wild", "val", 200))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(DataError, match="file size limit"):
+            build([spec], tmp_path, TOY, jobs=2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not left_over(tmp_path)
+    assert build([spec], tmp_path, TOY) == 400
+
+
+def test_a_file_in_the_way_is_one_clear_line(spec_of: Make, tmp_path: Path) -> None:
+    (tmp_path / "people-v1-seed0-16px").write_text("")
+    with pytest.raises(DataError, match=r"cannot write .*people-v1-seed0-16px/wild/train"):
+        build([spec_of(("wild", "train", 5))], tmp_path, TOY)
+
+
+def test_a_worker_that_dies_is_reported(spec_of: Make, tmp_path: Path) -> None:
+    spec = spec_of(("wild", "train", 20), ("wild", "val", 20))
+    with pytest.raises(DataError, match="a rendering process died"):
+        build([spec], tmp_path, ToyRenderer(die_at=3), jobs=2)
+    assert build([spec], tmp_path, TOY) == 40
+
+
+def test_an_interrupt_stops_the_workers(spec_of: Make, tmp_path: Path) -> None:
+    process = start(tmp_path, spec_of(("wild", "train", 2000)), pause_s=0.01, jobs=2)
+    while not (tmp_path / "log").exists() and process.poll() is None:
+        time.sleep(0.02)
+    begun = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+    assert process.returncode != 0 and time.monotonic() - begun < 2
+    assert not left_over(tmp_path / "data")
+
+
+def test_what_this_renderer_cannot_draw_is_refused(spec_of: Make, tmp_path: Path) -> None:
+    good = spec_of(("wild", "train", 5))
+    with pytest.raises(DataError, match="version 2 of the generator, installed is 1"):
+        build([spec_of(("wild", "train", 5), version=2)], tmp_path, TOY)
+    with pytest.raises(DataError, match="asks for full shading, this machine renders lite"):
+        build([good], tmp_path, replace(TOY, shading="lite"))
+    with pytest.raises(ConfigError, match=r'unknown domain "wildd".*Did you mean "wild"'):
+        build([spec_of(("wildd", "train", 5))], tmp_path, TOY)
+    with pytest.raises(ConfigError, match=r'no split "tests".*Did you mean "test"'):
+        build([spec_of(("wild", "tests", 5))], tmp_path, TOY)
+    build([good], tmp_path, TOY)
+    assert build([good], tmp_path, replace(TOY, shading="lite")) == 0  # data built elsewhere will do

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.data import shards
+from bench.data.renderer import Arrays, Field
+from bench.data.shards import Span
+from bench.data.spec import Place
+from bench.errors import DataError
+
+FIELDS = {"rgb": Field(dtype="uint8", shape=(4, 4, 3)), "kp": Field(dtype="float32", shape=(2,))}
+PLACE = Place(domain="lab", split="train", seed=0, size=4, shading="full", version=1)
+spans = st.lists(st.builds(Span, first=st.integers(0, 60), count=st.integers(1, 30)), max_size=8)
+
+
+def rows(first: int, count: int) -> Arrays:
+    grid = np.arange(first * 48, (first + count) * 48).reshape(count, 4, 4, 3)
+    return {
+        "rgb": grid.astype(np.uint8),
+        "kp": np.arange(first, first + count)[:, None] * np.ones(2, np.float32),
+    }
+
+
+def clips(span: Span, per_clip: int = 2) -> list[Arrays]:
+    found = [rows(i, per_clip) for i in range(span.first, span.stop, per_clip)]
+    return [{name: array.astype(FIELDS[name].dtype) for name, array in clip.items()} for clip in found]
+
+
+@given(spans, st.integers(1, 80))
+def test_gaps_complete_the_range_and_cover_reads_it_in_order(have: list[Span], samples: int) -> None:
+    missing = shards.gaps(have, samples)
+    held = {i for s in have for i in range(s.first, s.stop)}
+    assert sorted(i for s in missing for i in range(s.first, s.stop)) == sorted(set(range(samples)) - held)
+    chosen = shards.cover([*have, *missing], samples)
+    assert [s.first + i for s, start, stop in chosen for i in range(start, stop)] == list(range(samples))
+    if missing:
+        with pytest.raises(DataError, match="not rendered"):
+            shards.cover(have, samples)
+
+
+@given(st.builds(Span, first=st.integers(0, 500), count=st.integers(1, 500)), st.integers(1, 64))
+def test_split_cuts_at_multiples(span: Span, block: int) -> None:
+    parts = shards.split(span, block)
+    assert [i for p in parts for i in range(p.first, p.stop)] == list(range(span.first, span.stop))
+    assert all(p.first % block == 0 for p in parts[1:]) and all(p.count <= block for p in parts)
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    span = Span(first=6, count=4)
+    assert shards.write(tmp_path, PLACE, span, FIELDS, clips(span))
+    assert shards.present(tmp_path) == [span]
+    assert shards.flaw(tmp_path, PLACE, span, FIELDS) is None
+    assert shards.damage(tmp_path, span) is None
+    for name, field in FIELDS.items():
+        stored = shards.open_array(tmp_path, span, name, field)
+        np.testing.assert_array_equal(stored, rows(6, 4)[name])
+        np.testing.assert_array_equal(np.load(tmp_path / span.name / f"{name}.npy"), stored)
+    with pytest.raises(ValueError, match="read-only"):
+        stored[0] = 0
+
+
+def test_the_second_of_two_writers_loses_without_harm(tmp_path: Path) -> None:
+    span = Span(first=0, count=4)
+    assert shards.write(tmp_path, PLACE, span, FIELDS, clips(span))
+    before = (tmp_path / span.name / "shard.json").stat().st_mtime_ns
+    assert not shards.write(tmp_path, PLACE, span, FIELDS, clips(span))
+    assert (tmp_path / span.name / "shard.json").stat().st_mtime_ns == before
+    assert [p.name for p in tmp_path.iterdir()] == [span.name]
+
+
+def test_rows_that_do_not_fit_leave_nothing_behind(tmp_path: Path) -> None:
+    span = Span(first=0, count=4)
+    with pytest.raises(DataError, match="drew 2 samples, 4 were wanted"):
+        shards.write(tmp_path, PLACE, span, FIELDS, clips(span)[:1])
+    wrong = [{**clip, "kp": clip["kp"].astype(np.float64)} for clip in clips(span)]
+    with pytest.raises(DataError, match="kp as float64"):
+        shards.write(tmp_path, PLACE, span, FIELDS, wrong)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (lambda d: (d / "kp.npy").unlink(), "kp.npy is missing"),
+        (lambda d: os.truncate(d / "rgb.npy", 150), "rgb.npy has 150 bytes instead of"),
+        (lambda d: (d / "shard.json").unlink(), "shard.json is missing"),
+        (lambda d: (d / "shard.json").write_text('{"schema": 1'), "unreadable"),
+        (lambda d: (d / "shard.json").write_text("[]"), "unreadable"),
+        (lambda d: edit(d, "count", 5), "other data"),
+        (lambda d: edit(d, "place", {}), "other data"),
+        (lambda d: edit(d, "arrays", {}), "rgb.npy is not part of it"),
+    ],
+)
+def test_flaws_are_named(tmp_path: Path, harm: object, message: str) -> None:
+    span = Span(first=0, count=4)
+    shards.write(tmp_path, PLACE, span, FIELDS, clips(span))
+    assert callable(harm)
+    harm(tmp_path / span.name)
+    assert message in str(shards.flaw(tmp_path, PLACE, span, FIELDS))
+
+
+def edit(folder: Path, key: str, value: object) -> None:
+    facts = json.loads((folder / "shard.json").read_text())
+    (folder / "shard.json").write_text(json.dumps({**facts, key: value}))
+
+
+def test_one_changed_byte_is_found(tmp_path: Path) -> None:
+    span = Span(first=0, count=4)
+    shards.write(tmp_path, PLACE, span, FIELDS, clips(span))
+    path = tmp_path / span.name / "rgb.npy"
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(data)
+    assert shards.flaw(tmp_path, PLACE, span, FIELDS) is None
+    assert shards.damage(tmp_path, span) == "rgb.npy has changed (checksum)"
+    aside = shards.set_aside(tmp_path, span)
+    assert aside is not None and ".corrupt-" in aside.name and not shards.present(tmp_path)
+    assert shards.set_aside(tmp_path, span) is None
