@@ -1,0 +1,141 @@
+"""DensePose on single-person crops: the place on the body surface at every pixel (arXiv:1802.00434)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bench.api import Batch, FeatureInfo, Features, Outputs, Score, Stats, Task
+from bench.bodymodels.surface import CHARTS
+from bench.heads import PixelHead, pixel_head, read_points, upsample
+from bench.metrics.densepose import KAPPA_M, geodesic_errors, part_kappas, point_statistics
+from bench.metrics.surface import surrogate_surface
+
+POINT_METRICS = ("auc30", "auc10", "f_5cm", "f_10cm", "f_20cm")
+PERSON_METRICS = ("gps", "macro_auc30")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DensePoseConfig:
+    width: int | None = None  # channels inside the head; null follows the encoder
+    uv_weight: float = 10.0  # of the smooth-L1 term
+    gps_kappa: Literal["constant", "parts"] = "constant"  # 0.255 m, or the SMPL table by coarse part
+
+
+class DensePose(Task):
+    """25 chart logits and 24 pairs (U, V); area under the curve of geodesic errors (arXiv:2311.09104)."""
+
+    Config = DensePoseConfig
+    fields = ("mask", "points", "point_chart", "point_uv")
+
+    def head(self, info: FeatureInfo) -> nn.Module:
+        return IUVHead(pixel_head(info, 1 + 3 * CHARTS, self.cfg.width))
+
+    def loss(self, out: Outputs, batch: Batch) -> dict[str, Tensor]:
+        size = (batch["mask"].shape[1], batch["mask"].shape[2])
+        chart = inside(batch["point_chart"], batch["points"], size)
+        read = {name: read_points(out[name], batch["points"], size) for name in ("charts", "uv")}
+        return {
+            "chart": chart_loss(read["charts"], chart),
+            "foreground": foreground_loss(out["charts"], batch["mask"]),
+            "uv": self.cfg.uv_weight * uv_loss(read["uv"], chart, batch["point_uv"]),
+        }
+
+    def predict(self, out: Outputs, batch: Batch) -> Stats:
+        return {"iuv": to_iuv(out["charts"], out["uv"]).cpu().numpy()}
+
+    def score_samples(self, predicted: Stats, truth: Stats) -> Stats:
+        errors = geodesic_errors(predicted["iuv"], truth, surrogate_surface())
+        kappa: Any = part_kappas(truth["point_chart"]) if self.cfg.gps_kappa == "parts" else KAPPA_M
+        return point_statistics(errors, np.isinf(errors), kappa)
+
+    def aggregate(self, totals: Stats) -> list[Score]:
+        points, persons = np.maximum(1, totals["points"]), np.maximum(1, totals["persons"])
+        values = {name: totals[name] / points for name in POINT_METRICS}
+        values |= {name: totals[name] / persons for name in PERSON_METRICS}
+        scores = [Score(name=n, value=float(v), unit="", higher_is_better=True) for n, v in values.items()]
+        missed = float(totals["background"] / points)
+        return [*scores, Score(name="background_share", value=missed, unit="", higher_is_better=False)]
+
+
+class IUVHead(nn.Module):
+    """Splits the maps of a pixel head; only the chart logits are needed at every pixel while training."""
+
+    def __init__(self, head: PixelHead) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, features: Features, size: tuple[int, int]) -> Outputs:
+        """Return `charts` (N, 25, H, W) logits, and `uv` (N, 48, h, w), U and V of each chart in turn."""
+        charts, uv = torch.split(self.head.maps(features), [1 + CHARTS, 2 * CHARTS], 1)
+        return {"charts": upsample(charts, size), "uv": uv}
+
+
+def inside(chart: Tensor, points: Tensor, size: tuple[int, int]) -> Tensor:
+    """Charts of the points (N, P), 0 for points that lie outside the image of `size` (H, W)."""
+    limit = torch.tensor(size, device=points.device) - 0.5
+    return chart * ((points >= -0.5) & (points < limit)).all(-1)
+
+
+def chart_loss(logits: Tensor, chart: Tensor) -> Tensor:
+    """Cross-entropy of the chart, mean over the annotated points; 0 where there are none.
+
+    Args:
+        logits: read at the points, (N, 25, P).
+        chart: 1..24, 0 = no point, (N, P).
+    """
+    total = F.cross_entropy(logits, chart.masked_fill(chart == 0, -1), ignore_index=-1, reduction="sum")
+    return total / (chart > 0).sum().clamp(min=1)
+
+
+def foreground_loss(logits: Tensor, mask: Tensor) -> Tensor:
+    """Binary cross-entropy of body against background; the body has the summed probability of all charts.
+
+    Args:
+        logits: of background and 24 charts, (N, 25, H, W).
+        mask: the body, (N, H, W) bool.
+
+    Returns:
+        Mean over all pixels, nats.
+    """
+    odds = logits[:, 1:].logsumexp(1) - logits[:, 0]  # log(p_body / p_background)
+    return F.binary_cross_entropy_with_logits(odds, mask.float())
+
+
+def uv_loss(uv: Tensor, chart: Tensor, target: Tensor) -> Tensor:
+    """Smooth L1 of U and V of the annotated chart, mean over points and both coordinates; 0 without points.
+
+    Args:
+        uv: read at the points, (N, 48, P).
+        chart: 1..24, 0 = no point, (N, P).
+        target: U and V in [0, 1], (N, P, 2).
+    """
+    valid = chart > 0
+    pairs = uv.view(len(uv), CHARTS, 2, -1).permute(0, 3, 1, 2)  # (N, P, 24, 2)
+    own = (chart - 1).clamp(min=0)[..., None, None].expand(-1, -1, 1, 2)
+    found = pairs.gather(2, own)[:, :, 0]  # (N, P, 2)
+    each = F.smooth_l1_loss(found, target, reduction="none").sum(-1) * valid
+    return each.sum() / (2 * valid.sum().clamp(min=1))
+
+
+def to_iuv(charts: Tensor, uv: Tensor) -> Tensor:
+    """Choose a chart at every pixel; read its U and V, rounded down to 8 bits as by DensePose's evaluator.
+
+    Args:
+        charts: logits, (N, 25, H, W).
+        uv: U and V of each chart in turn, (N, 48, h, w).
+
+    Returns:
+        Chart 0..24, U and V in 0..255, both 0 on the background, (N, 3, H, W) uint8.
+    """
+    label = charts.argmax(1, keepdim=True)  # (N, 1, H, W)
+    n, _, height, width = label.shape
+    pairs = upsample(uv, (height, width)).view(n, CHARTS, 2, height, width)
+    own = (label - 1).clamp(min=0)[:, :, None].expand(-1, -1, 2, -1, -1)
+    steps = pairs.gather(1, own)[:, 0].clamp(0, 1) * 255 + 1e-3  # 37 / 255 * 255 is not quite 37 in float32
+    return torch.cat([label, steps.floor() * (label > 0)], 1).to(torch.uint8)
