@@ -1,0 +1,100 @@
+"""`bench doctor`: what this machine has, and what to do about what it lacks."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+from bench.errors import BenchError
+from bench.execute.data_jobs import cores
+from bench.provenance import revision
+from bench.store import Store
+
+LOW_DISK_GB = 5.0
+
+
+def examine(store: Path) -> tuple[str, bool]:
+    """Return a report, and whether nothing needs attention."""
+    lines: list[str] = []
+    healthy = True
+    for name, check in _CHECKS.items():
+        fine, text = check(store)
+        healthy &= fine
+        lines.append(f"{'ok  ' if fine else 'BAD '} {name:<10} {text}")
+    return "\n".join(lines), healthy
+
+
+def _python(store: Path) -> tuple[bool, str]:
+    found = ".".join(map(str, sys.version_info[:3]))
+    return (3, 11) <= sys.version_info[:2] <= (3, 13), f"{found} (supported: 3.11 to 3.13)"
+
+
+def _packages(store: Path) -> tuple[bool, str]:
+    wanted = [r for r in requires("bodybench") or [] if "extra ==" not in r]
+    names = [r.split(">")[0].split("<")[0].split("=")[0].strip() for r in wanted]
+    missing = []
+    for name in names:
+        try:
+            version(name)
+        except PackageNotFoundError:
+            missing.append(name)
+    if missing:
+        return False, f"missing: {', '.join(missing)}; run pip install -e ."
+    return True, ", ".join(f"{n} {version(n)}" for n in ("torch", "timm", "numpy") if n in names)
+
+
+def _renderer(store: Path) -> tuple[bool, str]:
+    if importlib.util.find_spec("numba") is None:
+        return False, "numba is missing: pictures are plainer, slower and not comparable; pip install numba"
+    return True, f"numba {version('numba')}, full shading"
+
+
+def _device(store: Path) -> tuple[bool, str]:
+    import torch
+
+    if torch.cuda.is_available():
+        return True, f"{torch.cuda.get_device_name()} (CUDA {torch.version.cuda}), {cores()} cores"
+    if Path("/dev/nvidia0").exists():
+        return False, "there is a GPU, but torch cannot use it; install a torch build that fits its driver"
+    return True, f"CPU, {cores()} cores (presets beyond tiny want a GPU)"
+
+
+def _store(store: Path) -> tuple[bool, str]:
+    try:
+        Store(store).prepare()
+    except BenchError as error:
+        return False, str(error)
+    free = shutil.disk_usage(store).free / 1e9
+    if free < LOW_DISK_GB:
+        return False, f"{store}: writable, but only {free:.1f} GB free"
+    return True, f"{store}: writable, {free:.0f} GB free"
+
+
+def _weights(store: Path) -> tuple[bool, str]:
+    hub = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface")) / "hub"
+    found = sorted(hub.glob("models--timm--*")) if hub.is_dir() else []
+    if found:
+        return True, f"{len(found)} timm checkpoints in {hub}"
+    return True, "no timm checkpoint in the hub cache; method imagenet needs one (or config.file)"
+
+
+def _revision(store: Path) -> tuple[bool, str]:
+    found = revision()
+    dirty = " with uncommitted changes" if found["dirty_sha256"] not in ("", "unknown") else ""
+    return True, f"commit {found['commit'][:12]}{dirty}"
+
+
+_CHECKS: dict[str, Callable[[Path], tuple[bool, str]]] = {
+    "python": _python,
+    "packages": _packages,
+    "renderer": _renderer,
+    "device": _device,
+    "store": _store,
+    "weights": _weights,
+    "revision": _revision,
+}

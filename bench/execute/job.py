@@ -1,0 +1,150 @@
+"""What a job does: bring one step to `done`, with whatever it needs. The same in this process and on a node."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from bench.errors import DataError
+from bench.files import quarantine, sha256_file, write_atomic
+from bench.plan import Step
+from bench.store import Store, warn
+
+Result = Literal["done", "failed", "busy", "blocked"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Where and how steps run here; nothing of it may change a number."""
+
+    store: str
+    config_dirs: tuple[str, ...] = ()
+    accelerator: str = "auto"  # cpu, cuda or auto, as Lightning Fabric names them
+    data_workers: int = 0  # loader processes per training
+
+
+def ensure(step: Step, site: Site) -> Result:
+    """Bring a step to `done`; its inputs first. Never raises for a failed step.
+
+    Returns:
+        `done` (now or before), `failed` (reason stored), `blocked` (an input failed), or `busy` (another live
+        process works on it).
+    """
+    store = Store(Path(site.store))
+    if store.record(step) is not None:
+        return "done"
+    for needed in step.inputs:
+        result = ensure(needed, site)
+        if result == "done" and not _intact(store, needed):
+            result = ensure(needed, site)
+        if result != "done":
+            return "busy" if result == "busy" else "blocked"
+    with store.claim(step) as claim:
+        if not claim.held:
+            return "busy"
+        if store.record(step) is not None:
+            return "done"
+        return _attempt(step, store, site)
+
+
+def _attempt(step: Step, store: Store, site: Site) -> Result:
+    folder = store.folder(step)
+    write_atomic(folder / "spec.json", json.dumps(dict(step.spec), indent=1, sort_keys=True))
+    begun = time.monotonic()
+    try:
+        body = _work(step.kind)(step, store, site)
+        body["cost"] = {"wall_s": time.monotonic() - begun, **body["cost"]}
+        body["inputs"] = [i.key for i in step.inputs]
+        body["spec"] = dict(step.spec)
+        store.finish(step, body)
+    except Exception as error:  # noqa: BLE001  the one place: whatever went wrong is kept with its traceback
+        store.fail(step, error)
+        return "failed"
+    for name in ("progress.json", *(p.name for p in folder.glob("checkpoint-*.pt"))):
+        (folder / name).unlink(missing_ok=True)
+    return "done"
+
+
+def _work(kind: str) -> Callable[[Step, Store, Site], dict[str, Any]]:
+    if kind == "pretrain":
+        from bench.execute.pretraining import pretrain
+
+        return pretrain
+    if kind == "finetune":
+        from bench.execute.finetuning import finetune
+
+        return finetune
+    if kind == "predict":
+        from bench.execute.finetuning import predict
+
+        return predict
+    from bench.execute.scoring import score
+
+    return score
+
+
+def _intact(store: Store, step: Step) -> bool:
+    """Compare the files of a done step with its record; damaged ones are moved aside with the record."""
+    record = store.record(step)
+    if record is None:
+        return False
+    folder = store.folder(step)
+    for name, digest in record["files"].items():
+        path = folder / name
+        if not path.is_file() or sha256_file(path) != digest:
+            with suppress(FileNotFoundError):
+                quarantine(folder / "record.json")
+                if path.exists():
+                    quarantine(path)
+            warn(f"{path} is missing or damaged; moved aside with its record, the step will be computed again")
+            return False
+    return True
+
+
+def check_input(store: Store, step: Step, name: str) -> Path:
+    """Return a file of a done step.
+
+    Raises:
+        DataError: it is not there.
+    """
+    path = store.folder(step) / name
+    if not path.is_file():
+        raise DataError(f"{path} is missing; run the same command again to have it made anew")
+    return path
+
+
+def digests(folder: Path, names: Sequence[str]) -> dict[str, str]:
+    """Return the SHA-256 of files of a step, for its record."""
+    return {name: sha256_file(folder / name) for name in names}
+
+
+def install_signals() -> None:
+    """Make Ctrl-C and SIGTERM save a checkpoint first; a second one leaves at once."""
+
+    def handle(number: int, frame: object) -> None:
+        from bench.train.loop import stop
+
+        if stop.is_set() or not TRAINING.active:
+            raise KeyboardInterrupt
+        stop.set()
+
+    signal.signal(signal.SIGINT, handle)
+    signal.signal(signal.SIGTERM, handle)
+
+
+class TRAINING:
+    """Whether a training loop runs in this process and will look at the stop flag."""
+
+    active = False
+
+
+def quiet_threads() -> None:
+    """Set what must be set before torch starts: waiting threads sleep instead of spinning."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -1,0 +1,161 @@
+"""The `pretrain` step: train one stage of a method and keep its state and its encoders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save
+from torch import nn
+
+from bench.api import Batch, Context, DataInfo, Encoder, Method, StepOutput
+from bench.data.augment import augment
+from bench.data.batches import to_batch
+from bench.data.loader import loader
+from bench.data.people import JOINTS, People
+from bench.encoders import build_encoder, save_encoder
+from bench.errors import ConfigError, DataError
+from bench.execute.device import device_name, make_fabric
+from bench.execute.job import Site, check_input, digests
+from bench.files import write_atomic
+from bench.plan import Step
+from bench.provenance import provenance
+from bench.store import Store
+from bench.train.adapters import build_config, load_adapter, source_file
+from bench.train.loop import Outcome, Run, Trainee, fit, points
+from bench.train.seeding import seeded_initialisation
+
+STATE = "state.safetensors"
+RAW_FIELDS = {"rgb": ("rgb",), "depth": ("depth",), "kp2d": ("kp_det",)}
+
+
+class PretrainTrainee(Trainee):
+    """Lets the loop train a method."""
+
+    def __init__(self, method: Method) -> None:
+        super().__init__()
+        self.method = method
+
+    def forward(self, batch: Batch, ctx: Context) -> StepOutput:
+        return self.method.training_step(batch, ctx)
+
+    def before_step(self, ctx: Context) -> None:
+        self.method.before_step(ctx)
+
+    def after_step(self, ctx: Context) -> None:
+        self.method.after_step(ctx)
+
+    def no_decay(self, name: str, parameter: nn.Parameter) -> bool:
+        return self.method.no_decay(name.removeprefix("method."), parameter)
+
+
+def pretrain(step: Step, store: Store, site: Site) -> dict[str, Any]:
+    """Train one stage and write `state.safetensors` and `encoders/<modality>/`; return the record's body."""
+    spec = step.spec
+    fabric = make_fabric(spec, site.accelerator)
+    data = People(spec["data"], store.data) if spec["data"] else None
+    info = data.info if data else DataInfo(n_samples=0, image_size=int(spec["size"]), joint_set=JOINTS)
+    method = build_method(spec, info, site.config_dirs)
+    if step.inputs:
+        load_previous(method, check_input(store, step.inputs[0], STATE), str(spec["name"]))
+    facts = dict(method.initialise())
+    folder = store.folder(step)
+    outcome = Outcome()
+    if data:
+        outcome = fit(PretrainTrainee(method), make_run(spec, data, folder, site, fabric.device), fabric)
+    names = save_method(method, folder)
+    return {
+        "labels": {
+            "method": str(spec["name"]).partition(".")[0],
+            "stage": str(spec["name"]),
+            "encoder": spec["encoder"]["name"],
+            "seed": spec["seed"],
+            "preset": spec["preset"],
+            "track": spec["track"],
+            "mode": spec["mode"],
+        },
+        "curve": outcome.curve,
+        "facts": {str(k): str(v) for k, v in facts.items()},
+        "manifests": {"pretrain": {"n": len(data.ids), "sha256": data.manifest_sha256}} if data else {},
+        "files": digests(folder, names),
+        "cost": outcome.cost,
+        "provenance": provenance(device_name(fabric), [source_file(spec["adapter"])]),
+    }
+
+
+def build_method(spec: Mapping[str, Any], info: DataInfo, config_dirs: tuple[str, ...]) -> Method:
+    """Build a stage's module with freshly initialised encoders.
+
+    Encoders draw from a stream of their own, so that with equal seeds all methods start from equal weights.
+    """
+    adapter = load_adapter(spec["adapter"], config_dirs)
+    if not (isinstance(adapter, type) and issubclass(adapter, Method)):
+        raise ConfigError(f"adapter {spec['adapter']} is not a subclass of bench.api.Method")
+    config = build_config(adapter.Config, spec["config"], str(spec["name"]))
+    encoders: dict[str, Encoder] = {}
+    for modality in spec["modalities"]:
+        with seeded_initialisation(spec["seed"], "encoder", spec["encoder"]["name"], modality):
+            encoders[modality] = build_encoder(spec["encoder"], modality, info.joint_set)
+    with seeded_initialisation(spec["seed"], "method", str(spec["name"])):
+        return adapter(config, encoders, info)
+
+
+def load_previous(method: Method, path: Path, name: str) -> None:
+    """Load the state of the previous stage; only declared parts may stay fresh.
+
+    Raises:
+        DataError: the previous stage lacks state that this one does not declare as fresh.
+    """
+    found = load_file(path)
+    own = method.state_dict()
+    fresh = tuple(method.fresh_parameters())
+    missing = [k for k in own if k not in found and not k.startswith(fresh)]
+    if missing:
+        raise DataError(f"{name}: the previous stage has no {missing[0]} ({len(missing)} such entries)")
+    method.load_state_dict({k: v for k, v in found.items() if k in own and v.shape == own[k].shape}, strict=False)
+
+
+def make_run(spec: Mapping[str, Any], data: People, folder: Path, site: Site, device: torch.device) -> Run:
+    """Connect data, augmentation and recipe of a stage to the loop."""
+    train, modalities = spec["train"], tuple(spec["modalities"])
+    fields = tuple(f for m in modalities for f in RAW_FIELDS[m])
+    rate = float(train["lr"]) * int(train["batch"]) / int(train["base_batch"])  # linear scaling rule
+
+    def batches(start: int) -> Iterator[Any]:
+        return loader(
+            data,
+            fields=fields,
+            batch_size=int(train["batch"]),
+            steps=int(train["steps"]),
+            seed=int(spec["seed"]),
+            start_step=start,
+            workers=site.data_workers,
+        )
+
+    def prepare(raw: Any, generator: torch.Generator) -> Batch:
+        batch = to_batch(raw, modalities, (), device)
+        return augment(batch, spec["augment"], generator, joint_set=data.info.joint_set)
+
+    return Run(
+        train={**train, "lr": rate},
+        seed=int(spec["seed"]),
+        folder=folder,
+        steps_per_epoch=max(1, len(data.ids) // int(train["batch"])),
+        batches=batches,
+        prepare=prepare,
+        evaluate_at=points(int(train["steps"]), 50),
+    )
+
+
+def save_method(method: Method, folder: Path) -> list[str]:
+    """Write the full state and each exported encoder; return the names of the files."""
+    state = {k: v.detach().cpu().contiguous() for k, v in method.state_dict().items()}
+    write_atomic(folder / STATE, save(state))
+    names = [STATE]
+    for modality, encoder in method.export().items():
+        place = folder / "encoders" / modality
+        save_encoder(encoder, place)
+        names += [str(p.relative_to(folder)) for p in sorted(place.iterdir())]
+    return names
