@@ -44,9 +44,9 @@ _TRUNK: dict[str, tuple[tuple[str, float, float, float], ...]] = {
     "spine": (("flexion", 0, -28, 85), ("side", 0, -35, 35), ("twist", 0, -45, 45)),
     "neck": (("flexion", 0, -45, 50), ("side", 0, -35, 35), ("twist", 0, -75, 75)),
 }
-_ROWS = [
-    (f"{side}_{joint}", row) for side, _ in SIDES for joint, rows in _LIMB.items() for row in rows
-] + [(joint, row) for joint, rows in _TRUNK.items() for row in rows]
+_ROWS = [(f"{side}_{joint}", row) for side, _ in SIDES for joint, rows in _LIMB.items() for row in rows] + [
+    (joint, row) for joint, rows in _TRUNK.items() for row in rows
+]
 COLUMNS: tuple[tuple[str, str], ...] = tuple((joint, row[0]) for joint, row in _ROWS)  # (joint, angle)
 REST: Floats = np.array([row[1] for _, row in _ROWS], np.float64)
 LOWER: Floats = np.array([row[2] for _, row in _ROWS], np.float64)

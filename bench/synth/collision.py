@@ -27,12 +27,7 @@ _FROM = np.array([_ENDS[start] for start, _, _ in _CAPSULES])
 _TO = np.array([_ENDS[end] for _, end, _ in _CAPSULES])
 _RADIUS = np.array([radius for _, _, radius in _CAPSULES])
 _PAIRS: NDArray[np.intp] = np.array(
-    [
-        (i, j)
-        for i in range(len(_CAPSULES))
-        for j in range(i + 1, len(_CAPSULES))
-        if (i, j) not in _ALLOWED
-    ]
+    [(i, j) for i in range(len(_CAPSULES)) for j in range(i + 1, len(_CAPSULES)) if (i, j) not in _ALLOWED]
 )
 
 

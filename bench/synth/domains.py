@@ -157,9 +157,7 @@ def clip_ids(domain: str, split: str, clip: int) -> ClipIds:
     """
     settings = domain_named(domain)
     if split not in settings.splits:
-        raise ConfigError(
-            f'domain "{domain}" has no split "{split}": it has {", ".join(settings.splits)}'
-        )
+        raise ConfigError(f'domain "{domain}" has no split "{split}": it has {", ".join(settings.splits)}')
     if not 0 <= clip < BLOCK:
         raise ConfigError(f"clip {clip} of {domain}/{split} is outside 0..{BLOCK - 1}")
     block = settings.index * len(SPLITS) + SPLITS.index(split)

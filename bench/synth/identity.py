@@ -1,0 +1,95 @@
+"""One person: body shape, clothes, colours and the cloth that lies over the skin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.bodymodels.model import surrogate_body
+from bench.synth import clothes, materials
+from bench.synth.clothes import Outfit, draw_outfit, slots_of
+from bench.synth.jit import shading
+from bench.synth.noise import SEEDS, lattice, value_noise
+from bench.synth.rng import Stream, generator
+
+Floats = NDArray[np.float64]
+Single = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Identity:
+    """Everything that stays with a person."""
+
+    betas: Single  # (10,)
+    vertices: Single  # rest shape without clothes, metres, (V, 3)
+    joints: Floats  # of the rest shape, (24, 3)
+    offsets: Single  # how far cloth and hair stand off the skin, metres, (V,)
+    outfit: Outfit
+    materials: Single  # (7, 18), one row per slot
+
+
+@lru_cache(maxsize=64)
+def draw_identity(
+    seed: int, identity: int, beta_limit: float, patterns: tuple[str, ...], colourfulness: float
+) -> Identity:
+    """Draw the person with that id.
+
+    Args:
+        seed: seed of the data set.
+        identity: global id.
+        beta_limit: largest shape coefficient, standard deviations; their sd is this over 2.1.
+        patterns: cloth patterns that may occur.
+        colourfulness: scales the saturation of clothes.
+    """
+    rng = generator(seed, Stream.IDENTITY, identity)
+    betas = np.clip(rng.normal(size=10) * beta_limit / 2.1, -beta_limit, beta_limit).astype(np.float32)
+    vertices, joints = surrogate_body().shape(betas)
+    outfit = draw_outfit(rng)
+    palette = [materials.cloth_colour(rng, colourfulness) for _ in range(3)]
+    rows = np.zeros((clothes.SLOTS, materials.WIDTH), np.float32)
+    for slot in (clothes.TOP, clothes.BOTTOM, clothes.SHOES, clothes.ACCESSORY, clothes.JACKET):
+        rows[slot] = materials.cloth(rng, patterns, colourfulness, palette)
+    if rng.random() < 0.1:  # overall
+        rows[clothes.BOTTOM] = rows[clothes.TOP]
+    rows[clothes.SKIN] = materials.solid(
+        materials.skin_colour(rng), gloss=rng.uniform(0.02, 0.1), bump=0.03, grain=0.05, size=0.045,
+        seed=int(rng.integers(SEEDS)),
+    )  # fmt: skip
+    hair = materials.hair_colour(rng)
+    rows[clothes.HAIR] = materials.solid(
+        hair, gloss=0.06, bump=0.3, grain=0.3, size=0.022, seed=int(rng.integers(SEEDS))
+    )
+    return Identity(
+        betas=betas,
+        vertices=np.ascontiguousarray(vertices, np.float32),
+        joints=joints,
+        offsets=_offsets(outfit),
+        outfit=outfit,
+        materials=rows,
+    )
+
+
+def _offsets(outfit: Outfit) -> Single:
+    """Stand-off of the cloth at every vertex: its thickness times a noise field of folds, metres, (V,)."""
+    points = surrogate_body().v_template
+    slots = slots_of(outfit.cuts, points)
+    scaled = points.astype(np.float64) * outfit.wrinkle[slots][:, None] * np.array([1.0, 0.7, 1.0])
+    folds = np.zeros(len(points))
+    for slot in range(clothes.SLOTS):
+        rows = np.flatnonzero(slots == slot)
+        if outfit.thickness[slot] > 0 and len(rows):
+            folds[rows] = _noise(scaled[rows], (outfit.seed + 97 * slot) % SEEDS)
+    return (outfit.thickness[slots] * (0.45 + 1.1 * folds)).astype(np.float32)
+
+
+def _noise(points: Floats, seed: int) -> Floats:
+    if shading() == "lite":
+        return value_noise(points, seed)
+    from bench.synth.noise_numba import values
+
+    out = np.empty(len(points))
+    values(lattice(), points, seed, out)
+    return out

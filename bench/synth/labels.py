@@ -1,0 +1,64 @@
+"""Label maps of a sample: all are look-ups by triangle number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.bodymodels.model import surrogate_body
+from bench.bodymodels.rotations import axis_angle_to_matrix
+from bench.bodymodels.surface import surrogate_labels
+
+Faces = NDArray[np.integer]
+Bytes = NDArray[np.uint8]
+
+
+@cache
+def _table(name: str) -> Bytes:
+    """Label of every face, and 0 at the end for face -1."""
+    table: Bytes = np.append(getattr(surrogate_labels(), name), 0).astype(np.uint8)
+    return table
+
+
+def part25(fid: Faces) -> Bytes:
+    """Classes 0..24 of `P25_NAMES` (0 = background) of triangle numbers, -1 = background; any shape."""
+    return _table("p25")[fid]
+
+
+def chart24(fid: Faces) -> Bytes:
+    """Charts 1..24 of DensePose (0 = background) of triangle numbers; any shape."""
+    return _table("dp24")[fid]
+
+
+def mask(fid: Faces) -> NDArray[np.bool_]:
+    """True on the person."""
+    return np.asarray(fid >= 0)
+
+
+def surface_uv(fid: Faces, bary: NDArray[np.float32]) -> Bytes:
+    """Chart coordinates in 1/255 of triangle numbers (H, W) and weights of two corners (H, W, 2); (H, W, 2)."""
+    uv = np.zeros((*fid.shape, 2), np.uint8)
+    seen = fid >= 0
+    corners = surrogate_labels().uv[fid[seen]]  # (N, 3, 2)
+    w = bary[seen]
+    mixed = w[:, :1] * corners[:, 0] + w[:, 1:] * corners[:, 1] + (1 - w.sum(1))[:, None] * corners[:, 2]
+    uv[seen] = np.clip(255 * mixed + np.float32(0.5), 0, 255).astype(np.uint8)
+    return uv
+
+
+def vertices(sample: Mapping[str, Any]) -> NDArray[np.float32]:
+    """Posed vertices of the body under the clothes in the camera frame, metres, (V, 3).
+
+    Args:
+        sample: arrays of one picture; `pose`, `betas`, `transl` and `cam` are used.
+    """
+    model = surrogate_body()
+    rest, joints = model.shape(sample["betas"])
+    posed, _, _ = model.pose(rest, joints, axis_angle_to_matrix(sample["pose"]), sample["transl"])
+    camera = np.asarray(sample["cam"], np.float64)
+    seen: NDArray[np.float32] = ((posed - camera[12:15]) @ camera[3:12].reshape(3, 3).T).astype(np.float32)
+    return seen

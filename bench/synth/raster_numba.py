@@ -1,0 +1,90 @@
+"""Compiled z-buffer and vertex normals; strict floating point, same numbers as the numpy versions."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.synth.jit import kernel
+
+Floats = NDArray[np.float64]
+Single = NDArray[np.float32]
+Ints = NDArray[np.int32]
+
+NEAR = 0.05
+SLACK = -1e-6
+
+
+@kernel()
+def fill(pixels: Floats, faces: Ints, factor: float, depth: Single, ids: Ints, bary: Single) -> None:
+    """Draw front faces into a z-buffer.
+
+    Args:
+        pixels: vertices as pixel x, pixel y, depth > 0; (V, 3).
+        faces: (F, 3).
+        factor: multiplies x and y, to draw larger than `pixels` says.
+        depth: (H, W), starts at infinity; receives the depth of the nearest face.
+        ids: (H, W), starts at -1; receives its number.
+        bary: (H, W, 2), receives the perspective-correct weights of its first two corners.
+    """
+    height, width = ids.shape
+    for f in range(faces.shape[0]):
+        a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
+        ax, ay, az = pixels[a, 0] * factor, pixels[a, 1] * factor, pixels[a, 2]
+        bx, by, bz = pixels[b, 0] * factor, pixels[b, 1] * factor, pixels[b, 2]
+        cx, cy, cz = pixels[c, 0] * factor, pixels[c, 1] * factor, pixels[c, 2]
+        area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
+        if area >= 0.0 or az < NEAR or bz < NEAR or cz < NEAR:
+            continue
+        left, right = min(ax, min(bx, cx)), max(ax, max(bx, cx))
+        top, bottom = min(ay, min(by, cy)), max(ay, max(by, cy))
+        if right < 0.0 or bottom < 0.0 or left > width or top > height:
+            continue
+        x0, x1 = max(0, int(np.ceil(left - 0.5))), min(width - 1, int(np.floor(right - 0.5)))
+        y0, y1 = max(0, int(np.ceil(top - 0.5))), min(height - 1, int(np.floor(bottom - 0.5)))
+        for y in range(y0, y1 + 1):
+            py = y + 0.5
+            for x in range(x0, x1 + 1):
+                px = x + 0.5
+                w0 = ((bx - px) * (cy - py) - (cx - px) * (by - py)) / area
+                w1 = ((cx - px) * (ay - py) - (ax - px) * (cy - py)) / area
+                w2 = 1.0 - w0 - w1
+                if w0 < SLACK or w1 < SLACK or w2 < SLACK:
+                    continue
+                q0, q1 = w0 / az, w1 / bz
+                z = 1.0 / (q0 + q1 + w2 / cz)
+                if np.float32(z) < depth[y, x]:
+                    depth[y, x] = z
+                    ids[y, x] = f
+                    bary[y, x, 0] = q0 * z
+                    bary[y, x, 1] = q1 * z
+
+
+@kernel()
+def normals(vertices: Single, faces: Ints, out: Single) -> None:
+    """Area-weighted unit normals of vertices (V, 3) into `out` (V, 3)."""
+    total = np.zeros(vertices.shape, np.float64)
+    for f in range(faces.shape[0]):
+        a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
+        ux, uy, uz = (
+            vertices[b, 0] - vertices[a, 0],
+            vertices[b, 1] - vertices[a, 1],
+            vertices[b, 2] - vertices[a, 2],
+        )
+        vx, vy, vz = (
+            vertices[c, 0] - vertices[a, 0],
+            vertices[c, 1] - vertices[a, 1],
+            vertices[c, 2] - vertices[a, 2],
+        )
+        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+        for k in range(3):
+            v = faces[f, k]
+            total[v, 0] += nx
+            total[v, 1] += ny
+            total[v, 2] += nz
+    for v in range(vertices.shape[0]):
+        x, y, z = total[v, 0], total[v, 1], total[v, 2]
+        length = np.sqrt(x * x + y * y + z * z) + 1e-20
+        out[v, 0] = x / length
+        out[v, 1] = y / length
+        out[v, 2] = z / length

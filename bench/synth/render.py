@@ -1,0 +1,181 @@
+"""One picture with all its labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from bench.synth import labels, sensors
+from bench.synth.camera import Camera, crop
+from bench.synth.cast import PERSON, pixel_bounds, resolve
+from bench.synth.domains import Domain
+from bench.synth.jit import shading
+from bench.synth.keypoints import detect, project_joints
+from bench.synth.materials import surface as surface_material
+from bench.synth.raster import Raster, rasterize
+from bench.synth.scene import PLANE, Scene, Solid, Solids, box, capsule, joined, sphere, stack
+from bench.synth.surface import Person, Posed, World
+
+Floats = NDArray[np.float64]
+Single = NDArray[np.float32]
+
+LEAST_VISIBLE = 0.65  # of the person in the frame; else occluders, then all clutter, are taken away
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Picture:
+    """Arrays of one sample; see `clips.FIELDS` for their meaning."""
+
+    rgb: NDArray[np.uint8]
+    depth: NDArray[np.uint16]
+    z: Single
+    fid: NDArray[np.int16]
+    uv: NDArray[np.uint8]
+    kp: Single
+    kp_det: Single
+    camera: Camera
+
+
+def render_picture(
+    posed: Posed, scene: Scene, world: World, camera: Camera, domain: Domain, size: int, rng: Generator
+) -> Picture:
+    """Render the person of a clip at one time through one camera.
+
+    Args:
+        posed: the person.
+        scene: the surroundings.
+        world: materials, light and shadow of this moment.
+        camera: full-frame camera.
+        domain: rules of crop, occlusion and sensors.
+        size: side of the square picture, pixels.
+        rng: stream of this picture.
+    """
+    seen = camera.seen(posed.dressed)
+    view = crop(camera, seen, size, rng, domain)
+    pixels = view.pixels(seen)
+    coarse = rasterize(pixels, posed.person.faces, size)
+    solids, materials = _clear_view(scene.solids, view, posed.joints), world.materials
+    if rng.random() < domain.occluders:
+        extra, rows = _draw_occluders(rng, view, posed.joints, len(materials), domain.colourfulness)
+        blocked, materials = joined(solids, extra), np.concatenate([materials, rows])
+    else:
+        blocked = solids
+    for candidate in (blocked, solids, solids.take(solids.kind == PLANE)):
+        bounds = pixel_bounds(view, candidate, size)
+        z, who = resolve(view, candidate, bounds, coarse.ids, coarse.depth)
+        if np.count_nonzero(who == PERSON) >= LEAST_VISIBLE * np.count_nonzero(coarse.ids >= 0):
+            break
+    person = who == PERSON
+    light = _shade(
+        coarse, pixels, view, posed.person, candidate, bounds, world._replace(materials=materials), z, who
+    )
+    rgb = sensors.develop(
+        light, person, rng, exposure=domain.exposure, noise=domain.noise, white_balance=domain.white_balance
+    )
+    fid = np.where(person, coarse.ids, -1).astype(np.int16)
+    joints = project_joints(view, posed.joints, z)
+    return Picture(
+        rgb=rgb,
+        depth=_depth(z, fid, coarse, posed, view, domain, scene, light, rng),
+        z=np.where(np.isfinite(z), z, 0.0).astype(np.float32),
+        fid=fid,
+        uv=labels.surface_uv(fid, coarse.bary),
+        kp=joints,
+        kp_det=detect(joints, size, rng) if domain.detected_joints else _exact(joints),
+        camera=view,
+    )
+
+
+def _exact(joints: Single) -> Single:
+    return np.concatenate([joints[:, :2], (joints[:, 3:] > 0).astype(np.float32)], 1)
+
+
+def _shade(
+    coarse: Raster,
+    pixels: Floats,
+    view: Camera,
+    person: Person,
+    solids: Solids,
+    bounds: Floats,
+    world: World,
+    z: Single,
+    who: NDArray[np.int32],
+) -> Single:
+    """Linear colours (S, S, 3)."""
+    if shading() == "lite":
+        from bench.synth.shade_lite import paint as plain
+
+        return plain(coarse, view, person, solids, world, who)
+    from bench.synth.shade_numba import edges, paint
+
+    size = len(who)
+    dense = rasterize(pixels, person.faces, 2 * size, 2.0)
+    fine = np.empty((size, size), np.bool_)
+    edges(coarse, dense, who, z, person, fine)
+    out = np.empty((size, size, 3), np.float32)
+    paint(coarse, dense, fine, view.packed(), person, solids, bounds, world, out)
+    return out
+
+
+def _depth(
+    z: Single,
+    fid: NDArray[np.int16],
+    coarse: Raster,
+    posed: Posed,
+    view: Camera,
+    domain: Domain,
+    scene: Scene,
+    light: Single,
+    rng: Generator,
+) -> NDArray[np.uint16]:
+    """Sensor depth in millimetres, zero where the domain has no depth."""
+    if "depth" not in domain.modalities:
+        return np.zeros(z.shape, np.uint16)
+    seen = fid >= 0
+    w = coarse.bary[seen]
+    corners = posed.person.normals[posed.person.faces[fid[seen]]]  # (N, 3, 3)
+    normal = w[:, :1] * corners[:, 0] + w[:, 1:] * corners[:, 1] + (1 - w.sum(1))[:, None] * corners[:, 2]
+    towards = posed.joints[0] - view.eye
+    cosine = np.ones(z.shape, np.float32)
+    cosine[seen] = np.abs(normal @ (towards / np.linalg.norm(towards)))
+    structured = scene.structured_light if domain.sensor == "per_scene" else domain.sensor == "structured"
+    measured = sensors.measure(z, cosine, light[..., 1], view.focal, rng, structured=structured)
+    return np.where(sensors.rough_mask(seen, rng), measured, 0) if domain.depth_masked else measured
+
+
+def _clear_view(solids: Solids, view: Camera, joints: Floats) -> Solids:
+    """Drop things that happen to stand between the camera and the person."""
+    centre, radius = solids.sphere_around()
+    ahead = view.seen(centre)
+    distance = view.seen(joints[:1])[0, 2]
+    aside = np.hypot(ahead[:, 0], ahead[:, 1])
+    between = (
+        (ahead[:, 2] < distance - 0.3) & (ahead[:, 2] > -radius) & (aside < radius + 0.6 + 0.5 * ahead[:, 2])
+    )
+    return solids.take((solids.kind == PLANE) | ~between)
+
+
+def _draw_occluders(
+    rng: Generator, view: Camera, joints: Floats, first: int, colourfulness: float
+) -> tuple[Solids, Single]:
+    """One or two things between the camera and random joints, with materials numbered from `first`."""
+    solids: list[Solid] = []
+    for number in range(first, first + int(rng.integers(1, 3))):
+        towards = joints[rng.integers(len(joints))] - view.eye
+        share = rng.uniform(0.55, 0.85)
+        place, unit = view.eye + share * towards, 0.045 * share * float(np.linalg.norm(towards))
+        kind, u = rng.integers(3), rng.random(3)
+        if kind == 0:
+            half = unit * np.array([0.5 + 1.1 * u[0], 0.5 + 1.1 * u[1], 0.3])
+            solids.append(box(place, half, np.pi * u[2], number))
+        elif kind == 1:
+            link = rng.normal(size=3) * np.array([1.0, 2.0, 1.0])
+            link *= 4 * unit / np.linalg.norm(link)
+            solids.append(capsule(place - link / 2, link, unit * (0.15 + 0.35 * u[0]), number))
+        else:
+            solids.append(sphere(place, unit * (0.5 + 0.7 * u[0]), number))
+    rows = np.stack([surface_material(rng, colourfulness) for _ in solids])
+    return stack(solids), rows

@@ -1,0 +1,168 @@
+"""From light and distance to what a camera and a depth sensor deliver.
+
+Depth errors follow the usual descriptions of structured-light and time-of-flight sensors (Khoshelham &
+Elberink, Sensors 12 (2012)); the constants are design choices.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from bench.synth.camera import SENSOR_FOCAL
+
+Single = NDArray[np.float32]
+Flags = NDArray[np.bool_]
+
+BASELINE_M = 0.075  # between projector and camera
+FARTHEST_M = 9.5
+EDGE_M = 0.12  # second difference of depth that counts as a discontinuity
+GRAZING = 0.18  # cosine of the viewing angle
+TONE_STEPS = 4096
+
+
+@cache
+def _tiles(side: int) -> tuple[Single, Single]:
+    """Large fields of normal and uniform numbers that all pictures cut their noise from."""
+    rng = np.random.Generator(np.random.Philox(3141592))
+    return rng.standard_normal((side, side), np.float32), rng.random((side, side), np.float32)
+
+
+def _cut(size: int, rng: Generator, *, uniform: bool = False) -> Single:
+    """A random window (S, S) of the noise fields."""
+    side = max(1024, 2 * size)
+    y, x = rng.integers(0, side - size, 2)
+    return _tiles(side)[int(uniform)][y : y + size, x : x + size]
+
+
+def develop(
+    light: Single,
+    person: Flags,
+    rng: Generator,
+    *,
+    exposure: tuple[float, float],
+    noise: tuple[float, float],
+    white_balance: float,
+) -> NDArray[np.uint8]:
+    """Expose, tone and digitise a picture; metering looks half at the person, half at everything.
+
+    Args:
+        light: linear colours, (S, S, 3).
+        person: its silhouette, (S, S).
+        rng: source of all randomness.
+        exposure: range of the mean linear brightness.
+        noise: range of the sd of the noise, of full scale.
+        white_balance: sd of the gain of a channel.
+
+    Returns:
+        Display colours, (S, S, 3).
+    """
+    u = rng.random(5)
+    grey = light.sum(2) / 3
+    level = 0.5 * float(grey.mean()) + 0.5 * float(grey[person].mean() if person.any() else grey.mean())
+    wanted = exposure[0] + (exposure[1] - exposure[0]) * u[0]
+    gain = np.clip(wanted / max(level, 1e-3), 0.3, 4.0) * (1 + white_balance * rng.normal(size=3))
+    gamma = 2.0 + 0.4 * u[1]
+    curve = (255 * (np.arange(TONE_STEPS) / (TONE_STEPS - 1)) ** (1 / gamma)).astype(np.float32)
+    steps = np.clip(light * (gain * (TONE_STEPS - 1)).astype(np.float32), 0, TONE_STEPS - 1)
+    toned = curve[steps.astype(np.int16)]
+    if u[2] < 0.35:
+        toned = _blur(toned, np.float32(0.3 + 0.4 * u[3]))
+    sd = np.float32(255 * (noise[0] + (noise[1] - noise[0]) * u[4]))
+    for channel in range(3):
+        toned[..., channel] += sd * _cut(len(light), rng)
+    return np.clip(toned + np.float32(0.5), 0, 255).astype(np.uint8)
+
+
+def _blur(picture: Single, share: np.float32) -> Single:
+    """Mix every pixel with the mean of its four neighbours."""
+    padded = np.pad(picture, ((1, 1), (1, 1), (0, 0)), mode="edge")
+    around = padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]
+    return (1 - share) * picture + share / 4 * around
+
+
+def measure(
+    z: Single,
+    cosine: Single,
+    brightness: NDArray[np.floating],
+    focal: float,
+    rng: Generator,
+    *,
+    structured: bool,
+) -> NDArray[np.uint16]:
+    """What a depth sensor reports.
+
+    Args:
+        z: exact depth, metres, infinite for the sky, (S, S).
+        cosine: between surface normal and view, 1 where unknown, (S, S).
+        brightness: of the surface, 0..1, (S, S).
+        focal: of the crop, pixels.
+        rng: source of all randomness.
+        structured: structured light (as Kinect v1); otherwise time of flight (as Kinect v2).
+
+    Returns:
+        Millimetres, 0 = no measurement, (S, S).
+    """
+    size = len(z)
+    finite = np.minimum(z, np.float32(20.0))
+    place = np.arange(size)
+    rows = np.clip(place[:, None] + np.rint(0.6 * _cut(size, rng)).astype(np.intp), 0, size - 1)
+    columns = np.clip(place[None] + np.rint(0.6 * _cut(size, rng)).astype(np.intp), 0, size - 1)
+    d = finite[rows, columns]
+    padded = np.pad(finite, 1, mode="edge")
+    down = np.abs(padded[2:, 1:-1] + padded[:-2, 1:-1] - 2 * finite)
+    across = np.abs(padded[1:-1, 2:] + padded[1:-1, :-2] - 2 * finite)
+    edge = np.maximum(down, across) > EDGE_M
+    axial, chance = _cut(size, rng), _cut(size, rng, uniform=True)
+    if structured:
+        disparity = np.rint(8 * (SENSOR_FOCAL * BASELINE_M / d + 0.06 * axial)) / 8
+        measured = SENSOR_FOCAL * BASELINE_M / np.maximum(disparity, 0.125)
+        lost = 0.004 + 0.45 * edge
+    else:
+        spread = (0.0012 + 0.0016 * d * d) * (1 + 1.5 * np.clip(0.35 - brightness, 0, None))
+        measured = d + axial * spread
+        share, flying = _cut(size, rng, uniform=True), _cut(size, rng, uniform=True)
+        mixed = share * measured + (1 - share) * padded[2:, 2:]  # with the neighbour down right
+        measured = np.where(edge & (flying < 0.6), mixed, measured)
+        lost = 0.002 + 0.15 * edge
+    lost = lost + 0.5 * (cosine < GRAZING)
+    measured = np.where((chance < lost) | (measured > FARTHEST_M) | (d > FARTHEST_M), 0.0, measured)
+    if structured:
+        measured = _projector_shadow(measured, focal)
+    return np.rint(1000 * measured).astype(np.uint16)
+
+
+def _projector_shadow(measured: NDArray[np.floating], focal: float) -> NDArray[np.floating]:
+    """Remove background that a nearer surface to its right hides from the projector."""
+    seen = measured > 0
+    disparity = np.where(seen, SENSOR_FOCAL * BASELINE_M / np.where(seen, measured, 1.0), 0.0)
+    step = SENSOR_FOCAL / focal  # sensor pixels per pixel of the crop
+    hidden = np.zeros(measured.shape, np.bool_)
+    for shift in range(1, min(measured.shape[1], int(16 / step) + 2)):
+        leap = disparity[:, shift:] - disparity[:, :-shift]
+        nearer = measured[:, shift:] < measured[:, :-shift] - 0.15
+        hidden[:, :-shift] |= (leap >= shift * step) & nearer & seen[:, shift:]
+    return np.where(hidden, 0.0, measured)
+
+
+def rough_mask(person: Flags, rng: Generator) -> Flags:
+    """Silhouette as a segmenter would give it: smoothly displaced border, 2 % holes; (S, S)."""
+    size = len(person)
+    knots = 9
+    spread = _interpolation(size, knots)
+    amplitude = size / 128
+    shift = [amplitude * (spread @ rng.normal(size=(knots, knots)) @ spread.T) for _ in range(2)]
+    place = np.arange(size)
+    rows = np.clip(np.rint(place[:, None] + shift[0]), 0, size - 1).astype(np.intp)
+    columns = np.clip(np.rint(place[None] + shift[1]), 0, size - 1).astype(np.intp)
+    return person[rows, columns] & (_cut(size, rng, uniform=True) > 0.02)
+
+
+@cache
+def _interpolation(size: int, knots: int) -> NDArray[np.float64]:
+    """Linear interpolation from evenly spaced knots to pixels, (S, K)."""
+    place = np.linspace(0, knots - 1, size)
+    return np.maximum(0, 1 - np.abs(place[:, None] - np.arange(knots)[None]))

@@ -1,0 +1,127 @@
+"""Contact sheets: what the generator makes, at a glance."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from bench.bodymodels.model import surrogate_body
+from bench.synth import labels
+from bench.synth.clips import render_clip
+from bench.synth.domains import DOMAINS, SPLITS
+
+Sample = Mapping[str, NDArray[Any]]
+Tile = NDArray[np.uint8]
+
+LABEL_HEIGHT = 13  # pixels of a heading
+_PALETTE: Tile = np.array(
+    [[0, 0, 0]]
+    + [
+        [int(255 * c) for c in colorsys.hsv_to_rgb(i * 0.381966 % 1, 0.8 if i % 2 else 0.5, 0.95)]
+        for i in range(31)
+    ],
+    np.uint8,
+)
+
+
+def contact_sheet(samples: Sequence[Sample], *, columns: int = 12) -> Image.Image:
+    """Rows of colour, depth, parts, charts with UV, and joints of some samples.
+
+    Args:
+        samples: arrays of single pictures, all of one size; see `clips.FIELDS`.
+        columns: pictures per row.
+    """
+    shown = list(samples[:columns])
+    rows = {
+        "colour": [s["rgb"] for s in shown],
+        "depth (near is bright, black is no measurement)": [depth_tile(s["depth"]) for s in shown],
+        "25 parts": [_PALETTE[labels.part25(s["fid"])] for s in shown],
+        "chart, u, v": [iuv_tile(s) for s in shown],
+        "24 joints (white visible, red hidden)": [joints_tile(s) for s in shown],
+    }
+    return _stack([(title, tiles) for title, tiles in rows.items()], columns)
+
+
+def overview(*, size: int = 128, seed: int = 0, columns: int = 12, first: int = 0) -> Image.Image:
+    """A sheet with samples of every domain, then cross-view and cross-pose rows.
+
+    Args:
+        size: side of the pictures, pixels.
+        seed: seed of the data set.
+        columns: pictures per row.
+        first: clip to start at.
+    """
+    rows: list[tuple[str, list[Tile]]] = []
+    mixed: list[Sample] = []
+    for name, domain in DOMAINS.items():
+        split = domain.splits[0]
+        picked = []
+        for k in range(columns):
+            clip = render_clip(name, split, first + k, size=size, seed=seed)
+            picked.append(_one(clip, k % len(clip["rgb"])))
+        rows.append((f"{name} / {split}", [s["rgb"] for s in picked]))
+        mixed.extend(picked[: -(-columns // len(DOMAINS))])
+    body = contact_sheet(mixed, columns=columns)
+    lab = [render_clip("lab_rgbd", SPLITS[0], first + k, size=size, seed=seed)["rgb"] for k in range(columns)]
+    views, frames = DOMAINS["lab_rgbd"].cameras, DOMAINS["lab_rgbd"].frames
+    rows.append(
+        ("cross-view: one moment, all cameras", [t for c in lab[: columns // views] for t in c[:views]])
+    )
+    rows.append(
+        ("cross-pose: one camera, all frames", [t for c in lab[: columns // frames] for t in c[::views]])
+    )
+    top = _stack(rows, columns)
+    sheet = Image.new("RGB", (max(top.width, body.width), top.height + body.height), "white")
+    sheet.paste(top, (0, 0))
+    sheet.paste(body, (0, top.height))
+    return sheet
+
+
+def depth_tile(depth: NDArray[np.uint16]) -> Tile:
+    """Depth in millimetres as grey, near is bright; (S, S, 3)."""
+    valid = depth > 0
+    if not valid.any():
+        return np.zeros((*depth.shape, 3), np.uint8)
+    near, far = np.percentile(depth[valid], (1, 97))
+    grey = np.clip(255 - 215 * (depth - near) / (far - near + 1.0), 40, 255)
+    return np.repeat(np.where(valid, grey, 0).astype(np.uint8)[..., None], 3, 2)
+
+
+def iuv_tile(sample: Sample) -> Tile:
+    """Chart, u and v as red, green and blue; (S, S, 3)."""
+    chart = 10 * labels.chart24(sample["fid"])
+    return np.concatenate([chart[..., None], sample["uv"]], 2)
+
+
+def joints_tile(sample: Sample) -> Tile:
+    """Skeleton over the darkened picture; (S, S, 3)."""
+    image = Image.fromarray((0.45 * sample["rgb"]).astype(np.uint8))
+    draw, joints = ImageDraw.Draw(image), sample["kp"]
+    for child, parent in enumerate(surrogate_body().parents):
+        if parent >= 0:
+            ends = [tuple(map(float, joints[j, :2])) for j in (child, parent)]
+            draw.line(ends, fill=tuple(int(c) for c in _PALETTE[1 + child]))
+    for x, y, _, visibility in joints.tolist():
+        draw.ellipse([x - 1.2, y - 1.2, x + 1.2, y + 1.2], fill="white" if visibility == 2 else "red")
+    return np.asarray(image)
+
+
+def _one(clip: Mapping[str, NDArray[Any]], row: int) -> Sample:
+    return {name: array[row] for name, array in clip.items()}
+
+
+def _stack(rows: Sequence[tuple[str, Sequence[Tile]]], columns: int) -> Image.Image:
+    size = rows[0][1][0].shape[0]
+    sheet = Image.new("RGB", (columns * (size + 1), len(rows) * (size + 1 + LABEL_HEIGHT)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for number, (title, tiles) in enumerate(rows):
+        y = number * (size + 1 + LABEL_HEIGHT)
+        draw.text((2, y), title, fill="black")
+        for k, tile in enumerate(tiles):
+            sheet.paste(Image.fromarray(tile), (k * (size + 1), y + LABEL_HEIGHT))
+    return sheet
