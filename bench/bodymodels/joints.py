@@ -118,8 +118,8 @@ _SETS = (
 )
 JOINT_SETS: dict[str, JointSet] = {joint_set.name: joint_set for joint_set in _SETS}
 
-# Where the joints of each set lie: shares of smpl24 joints and of surface landmarks; design choice. What is not
-# listed is the smpl24 joint of the same name.
+# Where the joints of each set lie: shares of smpl24 joints and of surface landmarks; design choice. What
+# is not listed is the smpl24 joint of the same name.
 _MID_HEAD: Weights = {"head": 0.6, "head top": 0.4}  # eye level, where depth sensors put the head
 _THORAX: Weights = {"left collar": 0.5, "right collar": 0.5}
 _UPPER_NECK: Weights = {"neck": 0.65, "head": 0.35}

