@@ -26,7 +26,7 @@ SHARE_LIMITS_M = {"f_5cm": 0.05, "f_10cm": 0.10, "f_20cm": 0.20}
 def auc(errors: ArrayLike, limit: float) -> Floats:
     """Area under the curve "share of points within t" for t from 0 to `limit`, over `limit`, of each point.
 
-    The mean over points is the AUC (arXiv:1802.00434, Sec. 5.1): 1 at error 0, linearly down to 0 at `limit`.
+    The mean over points is the AUC (arXiv:1802.00434, Sec. 2): 1 at error 0, linearly down to 0 at `limit`.
 
     >>> auc([0.0, 0.15, 0.6, np.inf], 0.3).tolist()
     [1.0, 0.5, 0.0, 0.0]
@@ -37,7 +37,7 @@ def auc(errors: ArrayLike, limit: float) -> Floats:
 def gps(errors: ArrayLike, kappa: ArrayLike = KAPPA_M) -> Floats:
     """Geodesic point similarity of each point; its mean over the points of a person is that person's GPS.
 
-    Source: arXiv:1802.00434, Eq. 2.
+    Source: arXiv:1802.00434, Sec. 2.
 
     Args:
         errors: metres, any shape.
