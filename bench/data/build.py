@@ -17,18 +17,13 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from multiprocessing import connection
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from bench.bodymodels.surface import surrogate_labels
+from bench.claims import Claim
 from bench.data import points, shards
-from bench.data.claims import Claim
 from bench.data.renderer import Arrays, Field, Renderer, rows_per_clip, sample_ids
 from bench.data.shards import Span
 from bench.data.spec import DataSpec, Part, Place, parse
@@ -78,7 +73,7 @@ def check(spec: DataSpec, renderer: Renderer) -> None:
             )
 
 
-def needed(
+def missing_pieces(
     specs: Iterable[Mapping[str, Any]], root: Path, renderer: Renderer, *, checked: bool = True
 ) -> list[Piece]:
     """Shards that are missing (or fail the cheap check) for a list of data specs; reads only.
@@ -128,7 +123,7 @@ def build(
     """
     specs = list(specs)
     _set_aside_flawed(specs, root, renderer)
-    pieces = needed(specs, root, renderer)
+    pieces = missing_pieces(specs, root, renderer)
     if not pieces:
         return 0
     for shading in {piece.place.shading for piece in pieces} - {renderer.shading}:
@@ -153,7 +148,7 @@ def build(
                     report(there, total)
             if outcomes == {"taken"}:
                 time.sleep(POLL_S)
-            pieces = needed(specs, root, renderer, checked=False)
+            pieces = missing_pieces(specs, root, renderer, checked=False)
     return rendered
 
 
@@ -169,7 +164,7 @@ def verify(spec: Mapping[str, Any], root: Path, renderer: Renderer) -> list[str]
         for span in shards.present(folder):
             if what := shards.damage(folder, span):
                 problems += _moved(folder, span, what)
-    for piece in needed([spec], root, renderer):
+    for piece in missing_pieces([spec], root, renderer):
         place, span = piece.place, piece.span
         problems.append(f"{place.folder}: samples {span.first} to {span.stop - 1} are not there; build them")
     return problems
@@ -212,41 +207,37 @@ def _wanted(part: Part, renderer: Renderer) -> int:
 
 
 def build_piece(root: Path, renderer: Renderer, piece: Piece) -> Outcome:
-    """Render one shard unless it is there or another live process renders it."""
+    """Render one shard unless it is there or another live process renders it; a flawed one is set aside."""
     place, span = piece.place, piece.span
     folder = place.under(root)
-    if (folder / span.name).is_dir():
+    fields = stored_fields(renderer, place.size)
+    if shards.flaw(folder, place, span, fields) is None:
         return "present"
-    with Claim(folder / f".{span.name}.claim") as claim:
+    with Claim(folder / ".claims" / span.name) as claim:
         if not claim.held:
             return "taken"
         if (folder / span.name).is_dir():
-            return "present"
+            if shards.flaw(folder, place, span, fields) is None:
+                return "present"
+            shards.set_aside(folder, span)
         for stale in folder.glob(f".{span.name}.tmp-*"):  # of a killed holder of this claim
             shutil.rmtree(stale, ignore_errors=True)
-        fields = stored_fields(renderer, place.size)
-        done = shards.write(folder, place, span, fields, _clips(renderer, place, span, claim.beat))
+        done = shards.write(folder, place, span, fields, _clips(renderer, place, span))
     return "built" if done else "present"
 
 
-def _clips(renderer: Renderer, place: Place, span: Span, beat: Callable[[], None]) -> Iterator[Arrays]:
+def _clips(renderer: Renderer, place: Place, span: Span) -> Iterator[Arrays]:
     """Rendered clips of a run with their annotated points."""
     per_clip = rows_per_clip(renderer, place.domain)
     ids = sample_ids(renderer, place.domain, place.split, span.stop)
-    charts = _charts()
+    from bench.synth.labels import chart24  # loads scipy, which planning does not need
+
     for clip in range(span.first // per_clip, span.stop // per_clip):
         rows = renderer.render(place.domain, place.split, clip, size=place.size, seed=place.seed)
         names = ids[clip * per_clip : (clip + 1) * per_clip]
         if _stop is not None and _stop.is_set():
             raise _Stopped
-        yield {**rows, **points.annotate(charts[rows["fid"]], rows["uv"], names, place.seed)}
-        beat()
-
-
-@cache
-def _charts() -> NDArray[np.uint8]:
-    """Chart of each face; the last entry, which face -1 finds, is background."""
-    return np.append(surrogate_labels().dp24, np.uint8(0))
+        yield {**rows, **points.annotate(chart24(rows["fid"]), rows["uv"], names, place.seed)}
 
 
 @contextmanager

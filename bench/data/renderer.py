@@ -41,7 +41,7 @@ class Renderer(Protocol):
         """Modalities that samples of a domain have: `rgb`, `depth`, `kp2d`."""
 
     def clip_shape(self, domain: str) -> tuple[int, int]:
-        """Frames and cameras of a clip; row `frame * cameras + camera` of its arrays is one sample."""
+        """Frames and views of a clip; row `frame * views + view` of its arrays is one sample."""
 
     def clips(self, domain: str, split: str, samples: int) -> int:
         """Clips that hold at least that many samples."""
@@ -61,14 +61,14 @@ class Renderer(Protocol):
 
 def rows_per_clip(renderer: Renderer, domain: str) -> int:
     """Samples of a clip."""
-    frames, cameras = renderer.clip_shape(domain)
-    return frames * cameras
+    frames, views = renderer.clip_shape(domain)
+    return frames * views
 
 
 def sample_ids(renderer: Renderer, domain: str, split: str, samples: int) -> list[str]:
-    """Ids of the first samples, `domain/split/clip-frame-camera`; known before anything is rendered."""
-    frames, cameras = renderer.clip_shape(domain)
-    rows = [f"-{frame}-{camera}" for frame in range(frames) for camera in range(cameras)]
+    """Ids of the first samples, `domain/split/clip-frame-view`; known before anything is rendered."""
+    frames, views = renderer.clip_shape(domain)
+    rows = [f"-{frame}-{view}" for frame in range(frames) for view in range(views)]
     clips = renderer.clips(domain, split, samples)
     ids = [f"{domain}/{split}/{clip:05d}{row}" for clip in range(clips) for row in rows]
     return ids[:samples]
