@@ -17,7 +17,7 @@ from bench.metrics.surface import SurfaceDistance
 Floats = NDArray[np.float64]
 
 KAPPA_M = 0.255  # of the 2018 metric, and of any mesh but SMPL
-# by coarse part: background (unused), torso, hands, feet, upper legs, lower legs, upper arms, lower arms, head
+# by coarse part: none (unused), torso, hands, feet, upper legs, lower legs, upper arms, lower arms, head
 PART_KAPPAS_M: Floats = np.array([KAPPA_M, 0.351, 0.107, 0.126, 0.237, 0.173, 0.142, 0.128, 0.150])
 AUC_LIMITS_M = {"auc30": 0.30, "auc10": 0.10}
 SHARE_LIMITS_M = {"f_5cm": 0.05, "f_10cm": 0.10, "f_20cm": 0.20}
