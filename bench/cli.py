@@ -144,9 +144,9 @@ def status(watch: bool, as_json: bool, **options: Any) -> None:
 @main.command()
 @_store_option
 @click.option("--out", default=None, help="Folder for the files (default: STORE/leaderboard).")
-@click.option("--reference", default="scratch", help="Method that differences are taken against.")
+@click.option("--reference", default=None, help="A further method that differences are taken against.")
 @_json_option
-def leaderboard(store: str, out: str | None, reference: str, as_json: bool) -> None:
+def leaderboard(store: str, out: str | None, reference: str | None, as_json: bool) -> None:
     """Rebuild tables and plots from the records of a store alone."""
     from bench.report.write import report
 

@@ -52,7 +52,7 @@ class FinetuneTrainee(Trainee):
         found: Outputs = self.head(self.encoder(batch[self.modality]), (self.size, self.size))
         return found
 
-    def forward(self, batch: Batch, ctx: Context) -> StepOutput:
+    def step(self, batch: Batch, ctx: Context) -> StepOutput:
         return StepOutput(terms=self.task.loss(self.outputs(batch), batch))
 
     def no_decay(self, name: str, parameter: nn.Parameter) -> bool:
@@ -76,7 +76,7 @@ def finetune(step: Step, store: Store, site: Site) -> dict[str, Any]:
         scores = evaluate_task(task, predicted, val.batch(rows, task.fields))
         return {score.name: score.value for score in scores}
 
-    outcome = fit(trainee, _run(spec, train, chosen["train"], folder, site, task, fabric.device, evaluate), fabric)
+    outcome = fit(trainee, _run(step, train, chosen["train"], folder, task, fabric.device, evaluate), fabric)
     state = {k: v.detach().cpu().contiguous() for k, v in trainee.state_dict().items()}
     write_atomic(folder / WEIGHTS, save(state))
     last = outcome.curve[-1]
@@ -168,15 +168,15 @@ def _encoder_folder(store: Store, step: Step) -> tuple[Path, str]:
 
 
 def _run(
-    spec: Mapping[str, Any],
+    step: Step,
     data: People,
     rows: Sequence[int],
     folder: Path,
-    site: Site,
     task: Task,
     device: torch.device,
     evaluate: Any,
 ) -> Run:
+    spec = step.spec
     train, modality = spec["train"], spec["modality"]
     fields = (modality, *task.fields)
 
@@ -188,7 +188,7 @@ def _run(
             steps=int(train["steps"]),
             seed=int(spec["seed"]),
             start_step=start,
-            workers=site.data_workers,
+            workers=int(step.resources["data_workers"]),
             rows=rows,
         )
 
@@ -205,6 +205,7 @@ def _run(
         prepare=prepare,
         evaluate_at=points(int(train["steps"]), int(spec["evaluations"])),
         evaluate=evaluate,
+        checkpoint_s=float(step.resources["checkpoint_s"]),
     )
 
 

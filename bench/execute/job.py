@@ -27,7 +27,6 @@ class Site:
     store: str
     config_dirs: tuple[str, ...] = ()
     accelerator: str = "auto"  # cpu, cuda or auto, as Lightning Fabric names them
-    data_workers: int = 0  # loader processes per training
 
 
 def ensure(step: Step, site: Site) -> Result:

@@ -14,7 +14,7 @@ from bench.api import Batch, Context, DataInfo, Encoder, Method, StepOutput
 from bench.data.augment import augment
 from bench.data.batches import to_batch
 from bench.data.loader import loader
-from bench.data.people import JOINTS, People
+from bench.data.people import JOINT_SET, People
 from bench.encoders import build_encoder, save_encoder
 from bench.errors import ConfigError, DataError
 from bench.execute.device import device_name, make_fabric
@@ -38,7 +38,7 @@ class PretrainTrainee(Trainee):
         super().__init__()
         self.method = method
 
-    def forward(self, batch: Batch, ctx: Context) -> StepOutput:
+    def step(self, batch: Batch, ctx: Context) -> StepOutput:
         return self.method.training_step(batch, ctx)
 
     def before_step(self, ctx: Context) -> None:
@@ -56,7 +56,7 @@ def pretrain(step: Step, store: Store, site: Site) -> dict[str, Any]:
     spec = step.spec
     fabric = make_fabric(spec, site.accelerator)
     data = People(spec["data"], store.data) if spec["data"] else None
-    info = data.info if data else DataInfo(n_samples=0, image_size=int(spec["size"]), joint_set=JOINTS)
+    info = data.info if data else DataInfo(n_samples=0, image_size=int(spec["size"]), joint_set=JOINT_SET)
     method = build_method(spec, info, site.config_dirs)
     if step.inputs:
         load_previous(method, check_input(store, step.inputs[0], STATE), str(spec["name"]))
@@ -64,7 +64,7 @@ def pretrain(step: Step, store: Store, site: Site) -> dict[str, Any]:
     folder = store.folder(step)
     outcome = Outcome()
     if data:
-        outcome = fit(PretrainTrainee(method), make_run(spec, data, folder, site, fabric.device), fabric)
+        outcome = fit(PretrainTrainee(method), make_run(step, data, folder, fabric.device), fabric)
     names = save_method(method, folder)
     return {
         "labels": {
@@ -117,8 +117,9 @@ def load_previous(method: Method, path: Path, name: str) -> None:
     method.load_state_dict({k: v for k, v in found.items() if k in own and v.shape == own[k].shape}, strict=False)
 
 
-def make_run(spec: Mapping[str, Any], data: People, folder: Path, site: Site, device: torch.device) -> Run:
+def make_run(step: Step, data: People, folder: Path, device: torch.device) -> Run:
     """Connect data, augmentation and recipe of a stage to the loop."""
+    spec = step.spec
     train, modalities = spec["train"], tuple(spec["modalities"])
     fields = tuple(f for m in modalities for f in RAW_FIELDS[m])
     rate = float(train["lr"]) * int(train["batch"]) / int(train["base_batch"])  # linear scaling rule
@@ -131,7 +132,7 @@ def make_run(spec: Mapping[str, Any], data: People, folder: Path, site: Site, de
             steps=int(train["steps"]),
             seed=int(spec["seed"]),
             start_step=start,
-            workers=site.data_workers,
+            workers=int(step.resources["data_workers"]),
         )
 
     def prepare(raw: Any, generator: torch.Generator) -> Batch:
@@ -146,6 +147,7 @@ def make_run(spec: Mapping[str, Any], data: People, folder: Path, site: Site, de
         batches=batches,
         prepare=prepare,
         evaluate_at=points(int(train["steps"]), 50),
+        checkpoint_s=float(step.resources["checkpoint_s"]),
     )
 
 
