@@ -240,13 +240,13 @@ def _points(batch: Batch, forward: Tensor, flips: Tensor, size: int) -> Batch:
     if "points" not in batch:
         return {name: batch[name] for name in POSITIONS if name in batch and name.startswith("point")}
     chart, uv = batch["point_chart"], batch["point_uv"]
-    moved = _move(batch["points"], forward)
+    moved = _move(batch["points"] + 0.5, forward)  # from pixels to positions in the plane
     kept = (chart > 0) & inside(moved, size)
     torso = torch.isin(chart, torch.tensor(TORSO_CHARTS, device=flips.device))
     turned = torch.stack([torch.where(torso, 1 - uv[..., 0], uv[..., 0]), uv[..., 1]], -1)
     swapped = _swaps(flips.device)["chart"][chart]
     return {
-        "points": torch.where(kept[..., None], moved, -1.0),
+        "points": torch.where(kept[..., None], moved - 0.5, -1.0),
         "point_chart": torch.where(kept, _choose(flips, swapped, chart), 0),
         "point_uv": torch.where(kept[..., None], _choose(flips, turned, uv), 0.0),
     }

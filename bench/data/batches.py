@@ -1,8 +1,9 @@
 """From raw rows to a batch of tensors, and the normalisation of 2D joints.
 
-Positions in a batch are (row, col) in pixels, continuous: pixel (r, c) covers [r, r + 1) x [c, c + 1), so its
-centre is (r + 0.5, c + 0.5) and the pixel under a position is its floor. That is the convention of
-`grid_sample` with `align_corners=False`. Absent positions are -1.
+Joints (`kp`, `kp_pix`) are positions (row, col) in the plane of the picture: pixel (r, c) covers [r, r + 1) x
+[c, c + 1), so the pixel under a joint is its floor, as for `grid_sample` with `align_corners=False`. Annotated
+`points` name pixels instead: whole numbers are pixel centres, and augmentation makes them fractional. Absent
+positions are -1.
 """
 
 from __future__ import annotations
@@ -85,8 +86,7 @@ def label(name: str, raw: Raw, device: torch.device | str) -> Tensor:
         scaled = values.to(torch.float32).div_(255)
         return scaled.permute(0, 3, 1, 2) if name == "uv" else scaled
     if name == "points":
-        places = values.to(torch.float32)
-        return torch.where(places < 0, -1.0, places + 0.5)  # pixel -> its centre
+        return values.to(torch.float32)
     if name == "kp":
         return values[..., [1, 0, 2, 3]]  # x, y -> row, col
     return values
