@@ -1,0 +1,42 @@
+"""Build encoders from plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bench.api import Encoder
+from bench.errors import ConfigError
+from bench.train.adapters import build_config, load_adapter
+
+GRAPH_ADAPTER = "bench.encoders.graph:SemGCN"
+
+
+def build_encoder(spec: Mapping[str, Any], modality: str, joint_set: str | None = None) -> Encoder:
+    """Build an encoder with fresh weights, drawn from torch's current random state.
+
+    Args:
+        spec: `adapter`, `version`, `config`, as in configs/encoder/<name>.yaml; joints take the graph
+            encoder, with the config under `graph`. Or the `spec` of an encoder, which is rebuilt as it was.
+        modality: `rgb`, `depth` or `kp2d`: what it will read, hence its input normalisation.
+        joint_set: name of the joint set, for `kp2d`.
+
+    Raises:
+        ConfigError: unknown modality, adapter, or config key.
+    """
+    if modality not in ("rgb", "depth", "kp2d"):
+        raise ConfigError(f'encoder: unknown modality "{modality}"; it must be rgb, depth or kp2d')
+    if modality == "kp2d" and spec.get("modality") != "kp2d":
+        spec = {"adapter": GRAPH_ADAPTER, "version": 1, "config": spec.get("graph", {})}
+    adapter = load_adapter(spec["adapter"])
+    config = build_config(adapter.Config, spec["config"], f"encoder {spec['adapter']}")
+    encoder: Encoder = adapter(config, modality, joint_set)
+    encoder.spec = {
+        "adapter": spec["adapter"],
+        "version": spec["version"],
+        "config": dict(spec["config"]),
+        "pretrained": spec.get("pretrained"),
+        "modality": modality,
+        "joint_set": joint_set if modality == "kp2d" else None,
+    }
+    return encoder

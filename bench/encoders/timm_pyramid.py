@@ -1,0 +1,68 @@
+"""Convolutional networks of timm as pyramids: one map per stride."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.api import FeatureInfo, Features
+from bench.encoders.image import ImageEncoder
+from bench.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PyramidConfig:
+    model: str  # timm name
+    options: Mapping[str, Any] = field(default_factory=dict)  # of timm.create_model, e.g. channels, layers
+    out_indices: tuple[int, ...] = (1, 2, 3, 4)  # timm's numbering; 0 is the stem
+    bn_momentum: float = 0.1  # share of the new batch in the running statistics
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    channels_last: bool = True  # memory layout; up to twice as fast, also on CPU
+
+
+class TimmPyramid(ImageEncoder):
+    """Any `features_only` convolutional network of timm.
+
+    HRNet needs the option `feature_location: ""`: timm's default appends the classifier's widening blocks.
+    `pooled` is the average of every map, concatenated (HCMoCo, official code).
+    """
+
+    Config = PyramidConfig
+
+    def __init__(self, cfg: PyramidConfig, modality: str, joint_set: str | None = None) -> None:
+        """Create the network.
+
+        Args:
+            cfg: see `PyramidConfig`.
+            modality: `rgb` or `depth`.
+            joint_set: unused, images have no joints.
+
+        Raises:
+            ConfigError: no such model, or one that offers no feature maps.
+        """
+        options = {**cfg.options, "features_only": True, "out_indices": list(cfg.out_indices)}
+        super().__init__(cfg.model, options, modality, cfg.mean, cfg.std)
+        found = getattr(self.model, "feature_info", None)
+        if found is None:
+            raise ConfigError(
+                f"timm model {cfg.model} offers no feature maps; choose a convolutional network"
+            )
+        channels, strides = tuple(found.channels()), tuple(found.reduction())
+        self.feature_info = FeatureInfo(
+            kind="pyramid", channels=channels, strides=strides, pooled=sum(channels)
+        )
+        for module in self.model.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.momentum = cfg.bn_momentum
+        self.layout = torch.channels_last if cfg.channels_last else torch.contiguous_format
+        self.model.to(memory_format=self.layout)
+
+    def forward(self, x: Tensor) -> Features:
+        """Encode (N, 3, H, W) colour in [0, 1] or (N, 1, H, W) depth in metres."""
+        maps = tuple(self.model(self.preprocess(x).contiguous(memory_format=self.layout)))
+        return Features(maps=maps, pooled=torch.cat([m.mean((2, 3)) for m in maps], 1))

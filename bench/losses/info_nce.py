@@ -1,0 +1,32 @@
+"""Contrast inside a batch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bench.losses.numerics import in_float32, safe_mean
+
+EXCLUDED = -1e30  # finite, so that rows without any class have a gradient of zero instead of NaN
+
+
+@in_float32
+def info_nce(a: Tensor, b: Tensor, temperature: float, valid: Tensor | None = None) -> Tensor:
+    """Symmetric InfoNCE with in-batch negatives (arXiv:1807.03748, Eq. 4, both directions averaged).
+
+    Args:
+        a: unit-length embeddings, (N, D). Row i of `b` shows the same sample.
+        b: as `a`, from the other view or modality.
+        temperature: divides the cosine similarity; > 0.
+        valid: (N,) bool, rows where both exist; the others are neither anchors nor negatives. None = all.
+
+    Returns:
+        Scalar, nats. Independent random embeddings give about log(N) + 1 / (2 * D * temperature**2).
+    """
+    logits = a @ b.mT / temperature  # (N, N)
+    keep = torch.ones(len(a), dtype=torch.bool, device=a.device) if valid is None else valid
+    same = torch.arange(len(a), device=a.device)
+    there = F.cross_entropy(logits.masked_fill(~keep, EXCLUDED), same, reduction="none")
+    back = F.cross_entropy(logits.mT.masked_fill(~keep, EXCLUDED), same, reduction="none")
+    return (safe_mean(there, keep) + safe_mean(back, keep)) / 2

@@ -1,0 +1,57 @@
+"""What every loss rests on: float32 arithmetic, unit vectors, means over the valid part."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple, ParamSpec, TypeVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+SMALLEST_NORM = 1e-12
+HALF = (torch.float16, torch.bfloat16)
+
+
+class Bounded(NamedTuple):
+    """Loss values and the values that they cannot fall below."""
+
+    value: Tensor
+    floor: Tensor  # same shape, without gradient
+
+
+def in_float32(function: Callable[P, R]) -> Callable[P, R]:
+    """Run a function of tensors without autocast, its half-precision positional arguments made float32."""
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        device = next(a.device.type for a in args if isinstance(a, Tensor))
+        full = [a.float() if isinstance(a, Tensor) and a.dtype in HALF else a for a in args]
+        with torch.autocast(device, enabled=False):
+            return function(*full, **kwargs)  # type: ignore[arg-type]  # same arguments, wider numbers
+
+    return wrapper
+
+
+@in_float32
+def nrm(x: Tensor, dim: int = -1) -> Tensor:
+    """Scale vectors along `dim` to unit length; vectors shorter than 1e-12 stay near zero."""
+    return F.normalize(x, dim=dim, eps=SMALLEST_NORM)
+
+
+@in_float32
+def safe_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Average `values` where `mask` holds; 0, still connected to the graph, where it holds nowhere.
+
+    Args:
+        values: any shape, finite where `mask` holds.
+        mask: bool, same shape.
+
+    Returns:
+        Scalar.
+    """
+    return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)

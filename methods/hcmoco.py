@@ -1,0 +1,224 @@
+"""HCMoCo: contrast of samples, of pixels and of joints (arXiv:2203.13815).
+
+The first stage is that of CMC; this one continues with its encoders, mappers and memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from bench.api import Batch, Context, DataInfo, Encoder, Features, StepOutput
+from bench.errors import ConfigError
+from bench.losses.cells import draw_cells, joint_cells, mask_on_grid, read_cells, read_points
+from bench.losses.dense import dense_contrast, hard_targets, soft_targets
+from bench.losses.joints import joint_contrast, structure_contrast
+from bench.losses.memory import Negatives
+from bench.losses.numerics import nrm, safe_mean
+from methods.cmc import CMC, CMCConfig
+
+DENSE = ("rgb", "depth")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HCMoCoConfig:
+    variant: Literal["paper", "official"] = "paper"  # official: quirks of the released code, see the methods
+    dim: int = 128  # D, width of all embeddings
+    temperature: float = 0.07
+    negatives: Negatives = "shared"
+    n_negatives: int = 16384
+    momentum: float = 0.5
+    sample: bool = True  # level g
+    dense: Literal["off", "hard", "soft"] = "soft"  # level d
+    soft_sigma: float = 1.0  # cells; towards 0 the soft loss becomes the hard one
+    dense_points: int = 400  # S, cells drawn per sample
+    joint: bool = True  # level s, joints against the key-point graph of the same sample
+    structure: bool = True  # level s, joints across samples
+    joint_reading: Literal["nearest", "bilinear"] = "nearest"
+    share_dense_sparse_mapper: bool = (
+        True  # false: own mappers for joints, also for key points, as in the paper
+    )
+    scl_use_keypoint_features: bool = False  # `structure` also contrasts the nodes of the key-point graph
+    scl_exclude_self: bool = False  # leave the anchor out of the denominator of `structure`
+    scl_gather: bool = False  # `structure` sees the joints of all ranks
+    weight_sample: float = 1.0
+    weight_dense: float = 1.0
+    weight_sparse: float = 1.0
+
+
+class HCMoCo(CMC):
+    """Add the dense and the sparse level to the contrast of samples."""
+
+    Config = HCMoCoConfig
+
+    def __init__(self, cfg: HCMoCoConfig, encoders: Mapping[str, Encoder], data: DataInfo) -> None:
+        contrast = CMCConfig(
+            variant=cfg.variant,
+            dim=cfg.dim,
+            temperature=cfg.temperature,
+            negatives=cfg.negatives,
+            n_negatives=cfg.n_negatives,
+            momentum=cfg.momentum,
+        )
+        super().__init__(contrast, encoders, data)
+        self.levels = cfg
+        self.dense_modalities = tuple(m for m in self.modalities if m in DENSE)
+        self._check()
+        self.global_mappers.requires_grad_(cfg.sample)
+        sparse = cfg.joint or cfg.structure
+        widths = {m: sum(self.encoder(m).feature_info.channels) for m in self.modalities}
+        self.dense_mappers = nn.ModuleDict()
+        self.sparse_mappers = nn.ModuleDict()
+        if cfg.dense != "off" or (sparse and cfg.share_dense_sparse_mapper):
+            self.dense_mappers.update({m: nn.Linear(widths[m], cfg.dim) for m in self.dense_modalities})
+        if sparse and not cfg.share_dense_sparse_mapper:
+            self.sparse_mappers.update({m: nn.Linear(widths[m], cfg.dim) for m in self.modalities})
+
+    def fresh_parameters(self) -> Iterable[str]:
+        return ("dense_mappers.", "sparse_mappers.")
+
+    def training_step(self, batch: Batch, ctx: Context) -> StepOutput:
+        cfg = self.levels
+        features, valid = self.encode(batch)
+        terms: dict[str, Tensor] = {}
+        floors: dict[str, Tensor] = {}
+        scalars: dict[str, Tensor] = {}
+        if cfg.sample:
+            loss, scalars = self.sample_level(features, valid, batch["sample_id"], ctx)
+            terms["sample"] = cfg.weight_sample * loss
+        if cfg.dense != "off":
+            loss, floor = self.dense_level(features, valid, batch["depth"], ctx)
+            terms["dense"], floors["dense"] = cfg.weight_dense * loss, cfg.weight_dense * floor
+            scalars["dense_excess"] = (loss - floor).detach()  # a divergence, 0 at best
+        if cfg.joint or cfg.structure:
+            readings = self.read_joints(features, batch)
+            nodes = self.embed_nodes(features["kp2d"])
+            seen = self.seen_joints(valid, batch["kp_vis"])
+        if cfg.joint:
+            for m in self.dense_modalities:
+                values = joint_contrast(readings[m], nodes, cfg.temperature)
+                terms[f"joint_{m}"] = cfg.weight_sparse * safe_mean(values, seen[m])
+        if cfg.structure:
+            loss, floor = self.structure_level(readings, nodes, seen, ctx)
+            terms["structure"], floors["structure"] = cfg.weight_sparse * loss, cfg.weight_sparse * floor
+        bounds = {name: float(floor) for name, floor in floors.items()}
+        return StepOutput(terms=terms, lower_bounds=bounds, scalars=scalars)
+
+    def dense_level(
+        self, features: Mapping[str, Features], valid: Mapping[str, Tensor], depth: Tensor, ctx: Context
+    ) -> tuple[Tensor, Tensor]:
+        """Contrast pixels of colour and depth of the same sample, at cells where depth was measured.
+
+        The official code draws with replacement and takes repeated cells for different ones in the hard loss.
+
+        Args:
+            features: with `rgb` and `depth`.
+            valid: per modality, (N,) bool.
+            depth: (N, 1, H, W) metres.
+            ctx: of the step; its generator draws the cells.
+
+        Returns:
+            Loss and its lower bound, scalars.
+        """
+        cfg, official = self.levels, self.levels.variant == "official"
+        mask = mask_on_grid(depth[:, 0] > 0, features["rgb"].maps[0].shape[2:])
+        cells = draw_cells(mask, cfg.dense_points, ctx.generator, replace=official)
+        pixels = {m: nrm(self.dense_mappers[m](read_cells(features[m].maps, cells))) for m in DENSE}
+        if cfg.dense == "soft":
+            targets = soft_targets(cells, cfg.soft_sigma)
+        elif official:
+            targets = torch.eye(cfg.dense_points, device=cells.device).expand(len(cells), -1, -1)
+        else:
+            targets = hard_targets(cells)
+        values, floors = dense_contrast(pixels["rgb"], pixels["depth"], targets, cfg.temperature)
+        usable = valid["rgb"] & valid["depth"] & mask.flatten(1).any(1)
+        return safe_mean(values, usable), safe_mean(floors, usable)
+
+    def read_joints(self, features: Mapping[str, Features], batch: Batch) -> dict[str, Tensor]:
+        """Return the dense embeddings at the joints, (N, J, D) of unit length, per dense modality.
+
+        The official code knows no visibility: hidden joints have position 0 and are read in the first cell.
+        """
+        pixels = batch["kp_pix"]
+        if self.levels.variant == "official":
+            pixels = torch.where(batch["kp_vis"][..., None], pixels, 0.0)
+        mappers = self.dense_mappers if self.levels.share_dense_sparse_mapper else self.sparse_mappers
+        readings = {}
+        for m in self.dense_modalities:
+            maps, stride = features[m].maps, self.encoder(m).feature_info.strides[0]
+            if self.levels.joint_reading == "nearest":
+                columns = read_cells(maps, joint_cells(pixels, stride, maps[0].shape[2:]))
+            else:
+                columns = read_points(maps, pixels, stride)
+            readings[m] = nrm(mappers[m](columns))
+        return readings
+
+    def embed_nodes(self, keypoints: Features) -> Tensor:
+        """Return the embeddings of the nodes of the key-point graph, (N, J, D) of unit length."""
+        tokens = keypoints.tokens
+        assert tokens is not None
+        return nrm(tokens if self.levels.share_dense_sparse_mapper else self.sparse_mappers["kp2d"](tokens))
+
+    def seen_joints(self, valid: Mapping[str, Tensor], visible: Tensor) -> dict[str, Tensor]:
+        """Return per modality which joints (N, J) are visible in samples with it and with key points."""
+        if self.levels.variant == "official":
+            visible = torch.ones_like(visible)
+        return {m: v[:, None] & valid["kp2d"][:, None] & visible for m, v in valid.items()}
+
+    def structure_level(
+        self, readings: Mapping[str, Tensor], nodes: Tensor, seen: Mapping[str, Tensor], ctx: Context
+    ) -> tuple[Tensor, Tensor]:
+        """Contrast the joints of all samples of the batch, colour and depth together.
+
+        The official code keeps rows of absent modalities as negatives and divides by all rows.
+
+        Returns:
+            Loss and its lower bound, scalars.
+        """
+        cfg = self.levels
+        parts = {**readings, "kp2d": nodes} if cfg.scl_use_keypoint_features else readings
+        rows = torch.cat([part.flatten(0, 1) for part in parts.values()])  # (R, D)
+        valid = torch.cat([seen[m].flatten() for m in parts])
+        labels = torch.arange(nodes.shape[1], device=rows.device).repeat(len(rows) // nodes.shape[1])
+        anchors = slice(0, len(rows))
+        if cfg.scl_gather:
+            rows, labels, valid, anchors = _with_other_ranks(rows, labels, valid, ctx)
+        counted = torch.ones_like(valid) if cfg.variant == "official" else valid
+        (values, floors), usable = structure_contrast(
+            rows, labels, valid, counted, cfg.temperature, exclude_self=cfg.scl_exclude_self, anchors=anchors
+        )
+        share = usable.float().mean() if cfg.variant == "official" else 1.0
+        return safe_mean(values, usable) * share, safe_mean(floors, usable) * share
+
+    def _check(self) -> None:
+        cfg = self.levels
+        if cfg.dense != "off" and self.dense_modalities != DENSE:
+            raise ConfigError(
+                "HCMoCo: the dense level needs encoders of rgb and depth; set dense=off without them"
+            )
+        if cfg.joint or cfg.structure:
+            if "kp2d" not in self.modalities or not self.dense_modalities:
+                raise ConfigError(
+                    "HCMoCo: the joint levels need kp2d and rgb or depth; set joint and structure false"
+                )
+            width = self.encoder("kp2d").feature_info.channels[0]
+            if cfg.share_dense_sparse_mapper and width != cfg.dim:
+                raise ConfigError(
+                    f"HCMoCo: the graph encoder's width {width} must equal dim {cfg.dim}, "
+                    "or set share_dense_sparse_mapper=false"
+                )
+
+
+def _with_other_ranks(
+    rows: Tensor, labels: Tensor, valid: Tensor, ctx: Context
+) -> tuple[Tensor, Tensor, Tensor, slice]:
+    """Join the rows of all ranks, gradients through this rank's only; say which are this rank's."""
+    others = ctx.gather(rows.detach())
+    rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+    own = slice(rank * len(rows), (rank + 1) * len(rows))
+    joined = torch.cat([others[: own.start], rows, others[own.stop :]])
+    return joined, ctx.gather(labels), ctx.gather(valid), own

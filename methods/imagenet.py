@@ -1,0 +1,32 @@
+"""ImageNet: published supervised weights, no training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bench.api import Batch, Context, DataInfo, Encoder, Method, StepOutput
+from bench.encoders.pretrained import load_image_encoders
+from bench.errors import StepError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageNetConfig:
+    file: str = ""  # local weights; empty takes those of the tag from the Hugging Face cache
+    tag: str = ""  # of timm; empty takes `pretrained` of the encoder
+
+
+class ImageNet(Method):
+    """Load weights into the colour encoder and the same ones into the depth encoder (HCMoCo, Sec. 5.1)."""
+
+    Config = ImageNetConfig
+
+    def __init__(self, cfg: ImageNetConfig, encoders: Mapping[str, Encoder], data: DataInfo) -> None:
+        super().__init__(cfg, encoders, data)
+        self.cfg = cfg
+
+    def training_step(self, batch: Batch, ctx: Context) -> StepOutput:
+        raise StepError("imagenet does not train; its stage must have share 0")
+
+    def initialise(self) -> Mapping[str, str]:
+        return load_image_encoders(self.encoders.values(), self.cfg.tag, self.cfg.file)

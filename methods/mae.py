@@ -1,0 +1,136 @@
+"""MAE: hide most patches of an image and predict their pixels (arXiv:2111.06377)."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import torch
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+
+from bench.api import Batch, Context, DataInfo, Encoder, Method, StepOutput
+from bench.encoders.positions import sincos_positions
+from bench.encoders.pretrained import load_image_encoders
+from bench.encoders.vit import ViT, initialise_like_mae
+from bench.errors import ConfigError, StepError
+from bench.losses.reconstruction import normalised_patches, patch_loss, patchify
+
+LayerNorm = functools.partial(nn.LayerNorm, eps=1e-6)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MAEConfig:
+    mask_ratio: float = 0.75
+    decoder_width: int = 512
+    decoder_blocks: int = 8
+    decoder_heads: int = 16
+    normalise_target: bool = True  # each patch to mean 0, variance 1
+    init: Literal["random", "published"] = "random"  # published: the encoder starts from `tag` or `file`
+    tag: str = "vit_base_patch16_224.mae"
+    file: str = ""  # local weights for init=published; empty takes the Hugging Face cache
+
+
+class MAE(Method):
+    """Encode the visible patches, decode all of them, compare pixels of the hidden ones."""
+
+    Config = MAEConfig
+
+    def __init__(self, cfg: MAEConfig, encoders: Mapping[str, Encoder], data: DataInfo) -> None:
+        super().__init__(cfg, encoders, data)
+        encoder = encoders.get("rgb")
+        if not isinstance(encoder, ViT) or len(encoders) > 1:
+            raise ConfigError("MAE trains one colour encoder of kind tokens (bench.encoders.vit:ViT)")
+        self.cfg = cfg
+        self.patch = encoder.feature_info.strides[0]
+        if data.image_size % self.patch:
+            raise ConfigError(f"MAE: image size {data.image_size} is no multiple of the patch {self.patch}")
+        self.side = data.image_size // self.patch
+        self.n_visible = int(self.side**2 * (1 - cfg.mask_ratio))
+        if not 0 < self.n_visible < self.side**2:
+            raise ConfigError(
+                f"MAE: mask_ratio {cfg.mask_ratio} leaves {self.n_visible} of {self.side**2} patches"
+            )
+        self.decoder = Decoder(encoder.feature_info.pooled, self.side, self.patch, cfg)
+
+    def initialise(self) -> Mapping[str, str]:
+        if self.cfg.init == "random":
+            return {}
+        return load_image_encoders(self.encoders.values(), self.cfg.tag, self.cfg.file)
+
+    def no_decay(self, name: str, parameter: nn.Parameter) -> bool:
+        return parameter.ndim <= 1
+
+    def training_step(self, batch: Batch, ctx: Context) -> StepOutput:
+        rgb = batch["rgb"]
+        if rgb.shape[-2:] != (self.side * self.patch,) * 2:
+            raise StepError(
+                f"MAE: images are {tuple(rgb.shape[-2:])}, expected {self.side * self.patch} squared"
+            )
+        encoder = self.encoders["rgb"]
+        assert isinstance(encoder, ViT)
+        keep, hidden = draw_mask(len(rgb), self.side**2, self.n_visible, ctx.generator)
+        keep, hidden = keep.to(rgb.device), hidden.to(rgb.device)
+        predicted = self.decoder(encoder.encode_visible(rgb, keep), keep)
+        target = patchify(encoder.preprocess(rgb).float(), self.patch)
+        if self.cfg.normalise_target:
+            target = normalised_patches(target)
+        return StepOutput(terms={"pixels": patch_loss(predicted, target, hidden)})
+
+
+class Decoder(nn.Module):
+    """Transformer that sees the encoded patches and one learned token in place of each hidden one."""
+
+    def __init__(self, inputs: int, side: int, patch: int, cfg: MAEConfig) -> None:
+        super().__init__()
+        width = cfg.decoder_width
+        self.embed = nn.Linear(inputs, width)
+        self.mask_token = nn.Parameter(torch.empty(1, 1, width))
+        self.register_buffer("positions", sincos_positions(side, side, width), persistent=False)
+        self.blocks = nn.Sequential(
+            *(
+                Block(width, cfg.decoder_heads, qkv_bias=True, norm_layer=cast(type[nn.Module], LayerNorm))
+                for _ in range(cfg.decoder_blocks)
+            )
+        )
+        self.norm = LayerNorm(width)
+        self.predict = nn.Linear(width, patch * patch * 3)
+        initialise_like_mae(self)
+
+    def forward(self, encoded: Tensor, keep: Tensor) -> Tensor:
+        """Predict all patches.
+
+        Args:
+            encoded: (N, 1 + L', D), class token first.
+            keep: (N, L') int64, which patches these are.
+
+        Returns:
+            (N, L, patch * patch * 3).
+        """
+        tokens = self.embed(encoded)
+        positions = self.get_buffer("positions")
+        n, width = len(tokens), tokens.shape[2]
+        empty = self.mask_token.to(tokens.dtype).expand(n, positions.shape[1] - 1, -1)
+        full = empty.scatter(1, keep[:, :, None].expand(-1, -1, width), tokens[:, 1:])
+        decoded = self.blocks(torch.cat([tokens[:, :1], full], 1) + positions)
+        out: Tensor = self.predict(self.norm(decoded))[:, 1:]
+        return out
+
+
+def draw_mask(n: int, patches: int, visible: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Choose the visible patches of each sample uniformly.
+
+    Args:
+        n: N, samples.
+        patches: L.
+        visible: L', how many to keep.
+        generator: on the CPU.
+
+    Returns:
+        (N, L') int64, their indices; (N, L) bool, which patches are hidden.
+    """
+    keep = torch.rand(n, patches, generator=generator).argsort(1)[:, :visible]
+    hidden = torch.ones(n, patches, dtype=torch.bool).scatter(1, keep, False)
+    return keep, hidden
