@@ -6,7 +6,6 @@ import errno
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ _ADVICE = {
     errno.EROFS: "the file system is read-only; choose another folder (--store DIR)",
     errno.EFBIG: "the file size limit is reached; raise it and run again, finished work is kept",
     errno.ENOTDIR: "a file is in the way; choose another folder (--store DIR)",
+    errno.EEXIST: "a file is in the way; choose another folder (--store DIR)",
 }
 
 
@@ -45,12 +45,11 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object] | bytes | str) 
     Raises:
         DataError: disk full, no permission, read-only.
     """
+    temporary = path.with_name(f".{path.name}-{os.getpid()}-{os.urandom(4).hex()}")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        temporary = Path(name)
         try:
-            with os.fdopen(handle, "wb") as file:
+            with temporary.open("xb") as file:  # not `tempfile`, whose files only their owner can read
                 if callable(write):
                     write(file)
                 else:
@@ -62,9 +61,12 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object] | bytes | str) 
             temporary.unlink(missing_ok=True)
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+
+
 def canonical(value: Any) -> str:
     """Return the one JSON text of plain data: sorted keys, no blanks, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    return _CANONICAL.encode(value)
 
 
 def sha256_text(text: str) -> str:
@@ -79,7 +81,11 @@ def sha256_file(path: Path) -> str:
 
 
 def quarantine(path: Path) -> Path:
-    """Move an unusable file or folder aside as `<name>.corrupt-<n>` and return its new place."""
+    """Move an unusable file or folder aside as `<name>.corrupt-<n>` and return its new place.
+
+    Raises:
+        OSError: it is gone (another process was faster), or the folder cannot be written.
+    """
     n = 0
     while True:
         aside = path.with_name(f"{path.name}.corrupt-{n}")

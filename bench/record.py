@@ -5,21 +5,22 @@ everything else in the file, so that truncation and edits are noticed.
 
 Score records (`kind: score`, one per leaderboard cell) have these entries:
 
-| entry      | content                                                                                         |
-|------------|-------------------------------------------------------------------------------------------------|
-| labels     | task, dataset, method, init, pretrain_data, backbone, setting (as in published tables), encoder, |
-|            | encoder_kind, encoder_modality, fraction ("1/10"), seed, subset, preset, track, mode, protocol   |
-| metrics    | list of {name, value, unit, higher_is_better}; the primary metric first                          |
-| interval   | {unit, n_units, n_samples, replicates: primary metric on bootstrap resamples of the test units}  |
-| curve      | list of {progress (0..1], step, metric value on the validation part} of the fine-tuning          |
-| selection  | {rule, step, value}                                                                              |
-| manifests  | {train|val|test: {n, sha256}}                                                                    |
-| exposure   | "none", or which test data pretraining has seen                                                  |
-| inputs     | keys of the steps it was computed from                                                           |
-| files      | {name: sha256} of the files beside the record                                                    |
-| cost       | {wall_s, train_wall_s, samples_seen, samples_per_s, data_wait_share, peak_memory_mb, pretrain_*} |
-| provenance | {commit, dirty_sha256, source_sha256, versions, device, python, created}                         |
-| spec       | the resolved spec whose hash is the key                                                          |
+| entry      | content                                                                                   |
+|------------|-------------------------------------------------------------------------------------------|
+| labels     | task, dataset, method, init, pretrain_data, backbone, setting (as in published tables),   |
+|            | encoder, encoder_kind, encoder_modality, fraction ("1/10"), seed, subset, preset, track,  |
+|            | mode, protocol                                                                            |
+| metrics    | list of {name, value, unit, higher_is_better}; the primary metric first                   |
+| interval   | {unit, n_units, n_samples, replicates: primary metric on bootstrap resamples of the units}|
+| curve      | list of {progress (0..1], step, metric value on the validation part} of the fine-tuning   |
+| selection  | {rule, step, value}                                                                       |
+| manifests  | {train, val, test: {n, sha256}}                                                           |
+| exposure   | "none", or which test data pretraining has seen                                           |
+| inputs     | keys of the steps it was computed from                                                    |
+| files      | {name: sha256} of the files beside the record                                             |
+| cost       | {wall_s, train_wall_s, samples_seen, samples_per_s, data_wait_share, peak_memory_mb, ...} |
+| provenance | {commit, dirty_sha256, source_sha256, versions, device, python, created}                  |
+| spec       | the resolved spec whose hash is the key                                                   |
 """
 
 from __future__ import annotations
@@ -74,12 +75,14 @@ def seal(body: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         DataError: an entry is missing, of the wrong type, or not a finite number.
     """
-    record = {"schema": SCHEMA, **body}
+    where = f"record {body.get('key')}"
     try:
+        # through JSON, so that the digest covers what a reader will see: text keys, lists for tuples
+        record = dict(json.loads(canonical({"schema": SCHEMA, **body})))
         record["digest"] = sha256_text(canonical(record))
-    except ValueError as error:
-        raise DataError(f"record {body.get('key')}: holds NaN or infinity, which no record may") from error
-    validate(record, f"record {body.get('key')}")
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{where}: holds what no record may, e.g. NaN or infinity ({error})") from error
+    validate(record, where)
     return record
 
 
@@ -87,7 +90,7 @@ def _check(entries: Mapping[str, Any], schema: Mapping[str, Any], where: str) ->
     for name, kind in schema.items():
         if name not in entries:
             raise DataError(f'{where}: entry "{name}" is missing')
-        if not isinstance(entries[name], kind):
+        if not isinstance(entries[name], kind) or (isinstance(entries[name], bool) and kind is not bool):
             raise DataError(f'{where}: entry "{name}" has the wrong type')
 
 
@@ -96,6 +99,7 @@ def validate(record: Any, where: str) -> None:
 
     Raises:
         DataError: says which entry is wrong.
+        ValueError: it holds NaN or infinity.
     """
     if not isinstance(record, dict):
         raise DataError(f"{where}: is not a JSON object")
@@ -105,7 +109,11 @@ def validate(record: Any, where: str) -> None:
     if record["kind"] not in KINDS:
         raise DataError(f'{where}: unknown kind "{record["kind"]}"')
     _check(record, _BY_KIND[record["kind"]], where)
+    if record["kind"] == "score" and not record["metrics"]:
+        raise DataError(f"{where}: holds no metric")
     for metric in record.get("metrics", ()):
+        if not isinstance(metric, dict):
+            raise DataError(f"{where}: a metric is not a JSON object")
         _check(metric, _METRIC, where)
     body = {name: value for name, value in record.items() if name != "digest"}
     if sha256_text(canonical(body)) != record["digest"]:
@@ -120,7 +128,7 @@ def read_record(path: Path) -> dict[str, Any]:
     """
     try:
         record = json.loads(path.read_bytes())
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise DataError(f"record {path} is unreadable ({type(error).__name__})") from error
     try:
         validate(record, f"record {path}")

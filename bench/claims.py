@@ -1,0 +1,133 @@
+"""Claims: a small file says which live process works on something, so that others leave it alone.
+
+A claim whose process is gone, or that shows no sign of life for a minute, is taken over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from bench.files import write_atomic, writing
+
+HEARTBEAT_S = 5.0
+STALE_S = 60.0
+
+
+class Claim:
+    """Context manager around the work on something; `held` says whether this process may do it.
+
+    Args:
+        path: the claim's file; its folder is made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.held = False
+        self._mine = {**_myself(), "token": os.urandom(8).hex()}
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Claim:
+        """Take the claim if it is free or its owner is gone.
+
+        Raises:
+            DataError: the folder cannot be written.
+        """
+        from filelock import FileLock
+
+        with writing(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(self._lock):  # for microseconds; freed at death
+                if not is_live(self.path):
+                    write_atomic(self.path, json.dumps(self._mine))
+                    self.held = True
+        if self.held:
+            self._thread = threading.Thread(target=self._beat, daemon=True)
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the claim back, unless this process slept so long that another one took it over."""
+        from filelock import FileLock
+
+        if self._thread is not None:
+            self._stop.set()
+            self._thread.join()
+        if self.held:
+            self.held = False
+            with suppress(OSError), FileLock(self._lock):  # a claim that stays behind is seen to be lost
+                if _owner(self.path) == self._mine:
+                    self.path.unlink(missing_ok=True)
+
+    @property
+    def _lock(self) -> Path:
+        return self.path.with_name(f".{self.path.name}.lock")
+
+    def _beat(self) -> None:
+        while not self._stop.wait(HEARTBEAT_S):
+            with suppress(OSError):
+                if _owner(self.path) == self._mine:
+                    os.utime(self.path)
+
+
+def is_live(path: Path) -> bool:
+    """Say whether a claim exists and its owner is at work."""
+    try:
+        age = time.time() - path.stat().st_mtime
+    except OSError:
+        return False
+    owner = _owner(path)
+    return bool(owner) and age < STALE_S and not _gone(owner)
+
+
+def _owner(path: Path) -> dict[str, Any]:
+    """Return who holds a claim; {} where there is none or it is damaged."""
+    try:
+        owner = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return owner if isinstance(owner, dict) and isinstance(owner.get("pid"), int) else {}
+
+
+def _myself() -> dict[str, str | int]:
+    pid = os.getpid()
+    return {"host": socket.gethostname(), "boot": _boot(), "pid": pid, "started": _started(pid)}
+
+
+def _gone(owner: dict[str, Any]) -> bool:
+    """Say whether the owner ran on this machine and does not any more; False when that cannot be known."""
+    if owner.get("host") != socket.gethostname() or owner.get("boot") != _boot():
+        return False
+    return _started(owner["pid"]) != owner.get("started")
+
+
+def _boot() -> str:
+    """Return what process numbers are relative to: this start of the machine and the container."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+def _started(pid: int) -> str:
+    """Return the start time of a live process, so that a reused number is noticed; "" where there is none."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        try:
+            os.kill(pid, 0)
+        except OSError:
+            return ""
+        return "alive"
+    return "" if fields[0] == "Z" else fields[19]

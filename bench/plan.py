@@ -1,0 +1,293 @@
+"""From a request to a plan: steps with keys, and the cells of the grid. Pure; no torch, no disk."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cache, cached_property
+from itertools import product
+from typing import Any, Literal
+
+from bench.errors import ConfigError
+from bench.files import canonical, sha256_text
+from bench.overrides import describe
+from bench.request import Request
+
+PROTOCOL = 1  # raise when a change of the harness moves numbers: older records then stop matching
+
+REPLICATES = 1000  # of the bootstrap over test persons
+NO_ENCODER = "-"  # of a cell whose method has no encoder in the preset
+
+StepKind = Literal["pretrain", "finetune", "predict", "score"]
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One unit of work with an artifact folder of its own; equal content means equal key."""
+
+    kind: StepKind
+    spec: Mapping[str, Any]  # resolved; all that can change the numbers, nothing else
+    inputs: tuple[Step, ...] = ()
+    resources: Mapping[str, Any] = field(default_factory=dict)  # never hashed
+
+    @cached_property
+    def key(self) -> str:
+        """Return 16 hex digits of the SHA-256 over kind, spec and the keys of the inputs."""
+        body = {"kind": self.kind, "spec": self.spec, "inputs": [step.key for step in self.inputs]}
+        return sha256_text(canonical(body))[:16]
+
+    @cached_property
+    def slug(self) -> str:
+        """Return a readable name made from hashed content alone."""
+        if self.kind in ("predict", "score"):
+            return self.inputs[0].slug
+        spec = self.spec
+        words = [spec["name"]] if self.kind == "pretrain" else [spec["method"], spec["task"], spec["budget"]]
+        words.insert(1, spec["encoder"]["name"])
+        return re.sub(r"[^A-Za-z0-9.=_-]+", "-", "-".join(words))[:76] + f"-s{spec['seed']}"
+
+    def ancestors(self) -> Iterator[Step]:
+        """Yield the steps this one needs, first things first (duplicates possible)."""
+        for step in self.inputs:
+            yield from step.ancestors()
+            yield step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One number of the leaderboard: method x encoder x task x budget x seed."""
+
+    method: str
+    encoder: str
+    task: str
+    budget: str  # "fraction=1/10" or "shots=16"
+    seed: int
+    step: Step | None  # None = not applicable
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All cells, and their steps in an order in which they can run."""
+
+    cells: tuple[Cell, ...]
+    steps: tuple[Step, ...]
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """Return the keys of all steps."""
+        return frozenset(step.key for step in self.steps)
+
+
+def expand(request: Request) -> Plan:
+    """Expand a request into cells and shared steps (order: methods, encoders, tasks, budgets, seeds).
+
+    Raises:
+        ConfigError: the shares of a method's stages do not add up, or a stage is too short for one step.
+    """
+    found: dict[str, Step] = {}
+
+    def once(kind: StepKind, spec: Mapping[str, Any], inputs: tuple[Step, ...]) -> Step:
+        step = Step(kind, spec, inputs, request.resources)
+        return found.setdefault(step.key, step)
+
+    cells = []
+    for method, encoder in _pairs(request):
+        unfit = _not_applicable(request, method, encoder)
+        chains = {} if unfit else _chains(request, method, encoder, once)
+        for task in request.tasks:
+            row = None if unfit else _Row(request, method, encoder, task, once)
+            for budget, seed in product(request.budgets, request.seeds):
+                reason = unfit or _no_classes(request, task, budget)
+                step = row.cell(budget, seed, chains[seed]) if row and not reason else None
+                cells.append(
+                    Cell(
+                        method=method,
+                        encoder=encoder,
+                        task=task,
+                        budget=budget,
+                        seed=seed,
+                        step=step,
+                        reason=reason,
+                    )
+                )
+    return Plan(cells=tuple(cells), steps=tuple(found.values()))
+
+
+Once = Callable[[StepKind, Mapping[str, Any], tuple[Step, ...]], Step]
+
+
+def _pairs(request: Request) -> list[tuple[str, str]]:
+    """Pair methods with encoders: those asked for, or each method's default of the preset.
+
+    A method without an encoder of its own (scratch, imagenet) runs on every encoder of the grid.
+    """
+    if request.chosen_encoders:
+        return list(product(request.methods, request.chosen_encoders))
+    defaults = request.default_encoders
+    trained = [m for m, spec in request.methods.items() if not _zero_steps(spec)]
+    grid = list(dict.fromkeys(e for m in trained for e in defaults[m]))
+    pairs: list[tuple[str, str]] = []
+    for method, spec in request.methods.items():
+        names = grid if _zero_steps(spec) and grid else defaults[method]
+        pairs += [(method, name) for name in names or (NO_ENCODER,)]
+    return pairs
+
+
+def _zero_steps(method: Mapping[str, Any]) -> bool:
+    return all(stage["share"] == 0 for stage in method["stages"].values())
+
+
+def _not_applicable(request: Request, method: str, encoder: str) -> str:
+    """Return why a method cannot be run on an encoder, "" where it can."""
+    spec = request.methods[method]
+    kinds = " or ".join(spec["encoder_kinds"])
+    if encoder == NO_ENCODER:
+        return f"{method} trains {kinds} encoders, of which preset {request.preset['name']} names none"
+    kind, tag = (request.encoders[encoder][name] for name in ("kind", "pretrained"))
+    if kind not in spec["encoder_kinds"]:
+        return f"{method} trains {kinds} encoders; {encoder} is of kind {kind}"
+    given = any(s["config"].get("file") or s["config"].get("tag") for s in spec["stages"].values())
+    if spec.get("needs_pretrained_tag") and not (tag or given):
+        return f"{encoder} has no published weights"
+    return ""
+
+
+def _no_classes(request: Request, task: str, budget: str) -> str:
+    if budget.startswith("shots=") and not request.tasks[task].get("shots"):
+        return f"{task} has no class per sample, so there are no shots to count; use --fractions"
+    return ""
+
+
+def _common(request: Request) -> dict[str, Any]:
+    preset = request.preset
+    return {
+        "protocol": PROTOCOL,
+        "preset": preset["name"],
+        "track": request.track,
+        "mode": request.mode,
+        "precision": preset["precision"],
+        "cpu_threads": preset["cpu_threads"],
+    }
+
+
+def _preset(request: Request, encoder: str, task: str) -> str:
+    """Return the preset's name with what was overridden in it, so that no table mixes the two."""
+    own = {"preset.": "", "dataset.": "dataset.", f"task.{task}.": "", f"encoder.{encoder}.": ""}
+    text = describe(request.changes, own)
+    return f"{request.preset['name']} ({text})" if text else str(request.preset["name"])
+
+
+def _variant(request: Request, method: str) -> str:
+    """Return what was overridden in a method, e.g. `dense.config.dense=hard`; "" where nothing was."""
+    owners = {stage["name"].partition(".")[0] for stage in request.methods[method]["stages"].values()}
+    return describe(request.changes, {f"method.{owner}.": "" for owner in sorted({method, *owners})})
+
+
+def _encoder(request: Request, name: str) -> dict[str, Any]:
+    spec = request.encoders[name]
+    keys = ("adapter", "version", "kind", "config", "graph", "pretrained")
+    return {"name": name, **{key: spec[key] for key in keys}}
+
+
+def _data(request: Request, parts: list[dict[str, Any]]) -> dict[str, Any]:
+    return {**request.dataset["spec"], "size": request.preset["size"], "parts": parts}
+
+
+def _chains(request: Request, method: str, encoder: str, once: Once) -> dict[int, Step]:
+    """Return the last pretraining stage that each seed's cells start from.
+
+    Where one checkpoint serves all seeds, it is that of seed 0. Methods without training always follow the
+    seed of the cell, so that intervals cover their initialisation.
+    """
+    one = request.preset["pretrain"]["seeds"] == "one" and not _zero_steps(request.methods[method])
+    wanted = {seed: 0 if one else seed for seed in request.seeds}
+    made = {
+        seed: _pretraining(request, method, encoder, seed, once) for seed in dict.fromkeys(wanted.values())
+    }
+    return {seed: made[source] for seed, source in wanted.items()}
+
+
+def _pretraining(request: Request, method: str, encoder: str, seed: int, once: Once) -> Step:
+    """Return the last stage of a method; earlier ones are its inputs."""
+    preset = request.preset["pretrain"]
+    stages = request.methods[method]["stages"].values()
+    shares = sum(stage["share"] for stage in stages)
+    if not (_zero_steps(request.methods[method]) or abs(shares - 1) < 1e-9):
+        raise ConfigError(
+            f"method {method}: the shares of its stages add up to {shares:g}; in the controlled track every "
+            "method spends the whole pretraining budget (1)"
+        )
+    parts = [{"domain": d, "split": "pretrain", "samples": n} for d, n in preset["samples"].items() if n]
+    inputs: tuple[Step, ...] = ()
+    for stage in stages:
+        steps = round(preset["seen"] * stage["share"] / preset["batch"])
+        if stage["share"] and not steps:
+            raise ConfigError(
+                f"method {method}: the share of stage {stage['name']} is not enough for one step; "
+                "raise preset.pretrain.seen or lower preset.pretrain.batch"
+            )
+        spec = {
+            **_common(request),
+            **{key: stage[key] for key in ("name", "adapter", "version", "config", "modalities", "augment")},
+            "encoder": _encoder(request, encoder),
+            "train": {**stage["train"], "batch": preset["batch"], "steps": steps} if steps else {},
+            "size": request.preset["size"],
+            "data": _data(request, parts) if steps else {},
+            "seed": seed,
+        }
+        inputs = (once("pretrain", spec, inputs),)
+    return inputs[0]
+
+
+class _Row:
+    """The cells of one method, encoder and task; they differ in budget and seed alone."""
+
+    def __init__(self, request: Request, method: str, encoder: str, task: str, once: Once) -> None:
+        spec, preset = request.tasks[task], request.preset["finetune"]
+        train = {k: v for k, v in preset.items() if k not in ("samples", "lr", "evaluations")}
+        rate = preset["lr"][request.encoders[encoder]["kind"]]
+        data = {
+            split: _data(request, [{"domain": spec["domain"], "split": split, "samples": n}])
+            for split, n in preset["samples"].items()
+        }
+        self.once = once
+        self.finetune = {
+            **_common(request),
+            **{key: spec[key] for key in ("adapter", "version", "config", "modality", "augment")},
+            "preset": _preset(request, encoder, task),
+            "method": method,
+            "variant": _variant(request, method),
+            "task": task,
+            "metric": spec["primary"]["metric"],
+            "encoder": _encoder(request, encoder),
+            "train": {**train, "lr": rate},
+            "data": {split: data[split] for split in ("train", "val")},
+            "evaluations": preset["evaluations"],
+        }
+        self.predict = {"data": data["test"]}
+        self.score = {
+            "version": spec["score_version"],
+            "primary": spec["primary"],
+            "replicates": REPLICATES,
+        }
+
+    def cell(self, budget: str, seed: int, chain: Step) -> Step:
+        """Return the score step of one cell: fine-tuning, prediction and scoring in a row."""
+        spec = {**self.finetune, "budget": budget, "subset": _subset(budget, seed), "seed": seed}
+        tuned = self.once("finetune", spec, (chain,))
+        predicted = self.once("predict", self.predict, (tuned,))
+        return self.once("score", self.score, (predicted,))
+
+
+def _subset(budget: str, seed: int) -> int:
+    """Return 0 for the stride rule; at fractions of at most 10 %, later seeds draw other random subsets."""
+    return seed if _draws(budget) else 0
+
+
+@cache
+def _draws(budget: str) -> bool:
+    name, _, value = budget.partition("=")
+    return name == "shots" or Fraction(value) <= Fraction(1, 10)

@@ -1,0 +1,76 @@
+"""Where a number comes from: code revision, versions, device. No paths, no user or host names."""
+
+from __future__ import annotations
+
+import functools
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from bench.files import sha256_file, sha256_text
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = ("bench", "methods", "tasks", "configs", "pyproject.toml")  # what can change a number
+PACKAGES = ("bodybench", "torch", "timm", "numpy", "numba", "scipy", "lightning-fabric")
+
+
+@functools.cache
+def revision() -> dict[str, str]:
+    """Return the git commit and a digest of what is not committed ("" = nothing; "unknown" = no checkout)."""
+    top, _, commit = _git("rev-parse", "--show-toplevel", "HEAD").partition("\n")
+    if not commit or Path(top).resolve() != ROOT:  # no checkout, or installed inside somebody else's
+        return {"commit": "unknown", "dirty_sha256": "unknown"}
+    changes = _git("diff", "--no-ext-diff", "--binary", "HEAD", "--", *SOURCES)
+    changes += _git("ls-files", "--others", "--exclude-standard", "--", *SOURCES)
+    return {"commit": commit, "dirty_sha256": sha256_text(changes)[:16] if changes else ""}
+
+
+def _git(*words: str) -> str:
+    """Return what git prints about the project's folder, "" where it fails."""
+    try:
+        done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, check=False, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.decode(errors="replace").strip() if done.returncode == 0 else ""
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+@functools.cache
+def cpu_name() -> str:
+    """Return the processor's name as the system gives it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def provenance(device: str, sources: Iterable[Path | None] = ()) -> dict[str, Any]:
+    """Return the provenance entry of a record.
+
+    Args:
+        device: name of what computed it, e.g. "NVIDIA H200" or the processor's name.
+        sources: files of the adapters involved.
+    """
+    digests = "".join(sha256_file(path) for path in sources if path)
+    return {
+        **revision(),
+        "source_sha256": sha256_text(digests)[:16] if digests else "",
+        "versions": {name: _version(name) for name in PACKAGES},
+        "python": ".".join(map(str, sys.version_info[:3])),
+        "device": device,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }

@@ -1,0 +1,250 @@
+"""From command-line words to a resolved request: plain data that says all about a grid."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from bench import overrides
+from bench.errors import ConfigError, DataError, nearest
+from bench.files import canonical, sha256_text, write_atomic
+from bench.registry import BUILT_IN, GROUPS, config_dirs, load, names, pick
+from bench.schema import check
+from bench.stages import load_methods, resolve_stages
+
+__all__ = (
+    "BUILT_IN", "GROUPS", "Request", "Words", "config_dirs", "from_json", "names",
+    "parse_budgets", "parse_seeds", "pick", "resolve",
+)  # fmt: skip
+
+TRACKS = ("controlled", "published")
+MODES = ("strict", "parity")
+_CODE = (
+    "request.py",
+    "registry.py",
+    "overrides.py",
+    "schema.py",
+    "stages.py",
+)  # what a resolved request is made by
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """What the user typed, unresolved."""
+
+    methods: str = "*"
+    tasks: str = "*"
+    fractions: str = ""
+    shots: str = ""
+    seeds: str = "0"
+    encoders: str = ""
+    preset: str = "tiny"
+    track: str = "controlled"
+    mode: str = "strict"
+    config_dirs: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A grid, fully resolved: plain data that can be written to JSON and read back."""
+
+    methods: Mapping[str, Mapping[str, Any]]
+    tasks: Mapping[str, Mapping[str, Any]]
+    encoders: Mapping[str, Mapping[str, Any]]
+    dataset: Mapping[str, Any]
+    preset: Mapping[str, Any]
+    budgets: tuple[str, ...]
+    seeds: tuple[int, ...]
+    chosen_encoders: tuple[str, ...]
+    default_encoders: Mapping[str, tuple[str, ...]]
+    track: str
+    mode: str
+    config_dirs: tuple[str, ...]
+    resources: Mapping[str, Any]
+    changes: Mapping[str, Any] = field(default_factory=dict)  # overridden keys with their new values
+
+
+def parse_budgets(fractions: str, shots: str) -> tuple[str, ...]:
+    """Return canonical budgets: `fraction=1/10`, `shots=16`.
+
+    Raises:
+        ConfigError: not a number, or outside (0, 1] for fractions, below 1 for shots.
+    """
+    budgets: list[str] = []
+    for word in filter(None, (w.strip() for w in fractions.split(","))):
+        try:
+            value = Fraction(word)
+        except (ValueError, ZeroDivisionError):
+            raise ConfigError(f'--fractions: "{word}" is not a number; write e.g. 0.1 or 1/3') from None
+        if not 0 < value <= 1:
+            raise ConfigError(f"--fractions: {word} is outside (0, 1]")
+        budgets.append(f"fraction={value}")
+    for word in filter(None, (w.strip() for w in shots.split(","))):
+        if not word.isdecimal() or int(word) < 1:
+            raise ConfigError(f'--shots: "{word}" is not a whole number of at least 1')
+        budgets.append(f"shots={int(word)}")
+    return tuple(dict.fromkeys(budgets)) or ("fraction=1",)
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Return seeds from `0,1,2` or `3x` (the first three).
+
+    Raises:
+        ConfigError: anything else, or none.
+    """
+    if match := re.fullmatch(r"(\d+)x", text.strip()):
+        seeds = tuple(range(int(match[1])))
+    elif re.fullmatch(r"\d+(\s*,\s*\d+)*", text.strip()):
+        seeds = tuple(dict.fromkeys(int(w) for w in text.split(",")))
+    else:
+        raise ConfigError(f'--seeds: "{text}" is neither a list like 0,1,2 nor a count like 3x')
+    if not seeds:
+        raise ConfigError("--seeds: 0x asks for no seed")
+    return seeds
+
+
+def resolve(words: Words, cache: Path | None = None) -> Request:
+    """Resolve what the user typed; a repeated call with unchanged YAMLs is answered from `cache`.
+
+    Args:
+        words: what the user typed.
+        cache: folder for resolved requests; used where its parent, the store, exists.
+
+    Raises:
+        ConfigError: unknown names, keys or values, with the nearest known name.
+    """
+    dirs = config_dirs(words.config_dirs)
+    files = [p for d in dirs for p in sorted(d.glob("*/*.yaml"))]
+    files += [Path(__file__).with_name(name) for name in _CODE]
+    stamp = [[str(p), (found := p.stat()).st_mtime_ns, found.st_size] for p in files]
+    text = canonical([asdict(words), stamp, _shading()])
+    path = cache / "resolved" / f"{sha256_text(text)[:16]}.json" if cache and cache.parent.is_dir() else None
+    if path:
+        with suppress(OSError, ValueError, TypeError, KeyError):  # only a cache: resolved anew below
+            return from_json(json.loads(path.read_text()))
+    request = _resolve(words, dirs)
+    if path:
+        with suppress(DataError):
+            write_atomic(path, to_json(request))
+    return request
+
+
+def to_json(request: Request) -> str:
+    """Return a request as JSON; the order of methods, stages and tasks is kept."""
+    return json.dumps(asdict(request), allow_nan=False)
+
+
+def from_json(body: Mapping[str, Any]) -> Request:
+    """Rebuild a request from its JSON form."""
+    lists = {k: tuple(body[k]) for k in ("budgets", "seeds", "chosen_encoders", "config_dirs")}
+    defaults = {m: tuple(e) for m, e in body["default_encoders"].items()}
+    return Request(**{**body, **lists, "default_encoders": defaults})
+
+
+def _resolve(words: Words, dirs: list[Path]) -> Request:
+    known = {group: names(group, dirs) for group in GROUPS}
+    methods = pick(words.methods, "method", known["method"])
+    tasks = pick(words.tasks, "task", known["task"])
+    chosen = pick(words.encoders, "encoder", known["encoder"]) if words.encoders else []
+    _check_choices(words, known)
+    config: dict[str, Any] = {
+        "method": load_methods(methods, known["method"]),
+        "task": {t: load(known["task"][t], "task") for t in tasks},
+        "encoder": {e: load(path, "encoder") for e, path in known["encoder"].items()},
+        "dataset": {d: load(path, "dataset") for d, path in known["dataset"].items()},
+        "preset": load(known["preset"][words.preset], "preset"),
+        "resources": {},
+    }
+    _check_all(
+        config, {group: {n: str(p) for n, p in found.items()} for group, found in known.items()}, words
+    )
+    changes = overrides.apply(config, words.overrides)
+    if changes:
+        _check_all(config, {group: {n: f"{group} {n}" for n in known[group]} for group in GROUPS}, words)
+    specs = {m: {**config["method"][m], "stages": resolve_stages(m, config["method"])} for m in methods}
+    preset = {**config["preset"], "name": words.preset}
+    defaults = {m: _defaults(specs[m], preset) for m in methods}
+    wanted = dict.fromkeys([*chosen, *(e for names in defaults.values() for e in names)])
+    _check_references(preset, wanted, config)
+    dataset = config["dataset"][preset["dataset"]]
+    return Request(
+        methods=specs,
+        tasks=config["task"],
+        encoders={e: config["encoder"][e] for e in wanted},
+        dataset={**dataset, "spec": {**dataset["spec"], "shading": _shading()}},
+        preset=preset,
+        budgets=parse_budgets(words.fractions, words.shots),
+        seeds=parse_seeds(words.seeds),
+        chosen_encoders=tuple(chosen),
+        default_encoders=defaults,
+        track=words.track,
+        mode=words.mode,
+        config_dirs=tuple(str(d) for d in dirs[1:]),
+        resources=config["resources"],
+        changes=changes,
+    )
+
+
+def _check_choices(words: Words, known: Mapping[str, Mapping[str, Path]]) -> None:
+    """Check the words that name one thing each, before any YAML is read."""
+    parse_budgets(words.fractions, words.shots)
+    parse_seeds(words.seeds)
+    for value, allowed, flag in (
+        (words.preset, known["preset"], "preset"),
+        (words.track, TRACKS, "track"),
+        (words.mode, MODES, "mode"),
+    ):
+        if value not in allowed:
+            raise ConfigError(f'--{flag}: unknown "{value}".{nearest(value, allowed)}')
+    if words.track == "published":
+        raise ConfigError(
+            "--track published: no published recipe can be run on the embedded data; use --track controlled"
+        )
+    if words.mode == "parity":
+        raise ConfigError("--mode parity: none of the tasks has a published code base to be compared with")
+
+
+def _check_all(config: Mapping[str, Any], places: Mapping[str, Mapping[str, str]], words: Words) -> None:
+    """Check all sections against the schema; `places` says how messages name them."""
+    for group in ("method", "task", "encoder", "dataset"):
+        for name, body in config[group].items():
+            check(group, body, places[group][name])
+    check("preset", config["preset"], places["preset"][words.preset])
+
+
+def _check_references(
+    preset: Mapping[str, Any], encoders: Mapping[str, Any], config: Mapping[str, Any]
+) -> None:
+    """Check that the names in a preset are registered, and that its numbers fit each other."""
+    where = f"preset {preset['name']}"
+    for name in encoders:
+        if name not in config["encoder"]:
+            raise ConfigError(f'{where}: unknown encoder "{name}".{nearest(str(name), config["encoder"])}')
+        kind = config["encoder"][name]["kind"]
+        if kind not in preset["finetune"]["lr"]:
+            raise ConfigError(f"{where}: finetune.lr has no rate for {kind} encoders")
+    if preset["dataset"] not in config["dataset"]:
+        raise ConfigError(
+            f'{where}: unknown dataset "{preset["dataset"]}".{nearest(preset["dataset"], config["dataset"])}'
+        )
+    samples, batch = sum(preset["pretrain"]["samples"].values()), preset["pretrain"]["batch"]
+    if samples < batch:
+        raise ConfigError(f"{where}: pretrain.samples: {samples} do not fill a batch of {batch}")
+
+
+def _defaults(method: Mapping[str, Any], preset: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the preset's encoder of the first kind that the method lists: that of its paper."""
+    kinds = [k for k in method["encoder_kinds"] if k in preset["encoders"]]
+    return tuple(str(preset["encoders"][k]) for k in kinds[:1])
+
+
+def _shading() -> str:
+    return "full" if importlib.util.find_spec("numba") else "lite"

@@ -1,0 +1,139 @@
+"""The store: one folder per step; what a step's state is can be read off its files alone.
+
+    store/<kind>/<slug>-<key>/  spec.json claim.json checkpoint-*.pt weights.safetensors ... record.json
+
+A valid `record.json`, written last, means *done*; `failure.json` *failed*; a claim with a fresh heartbeat
+*running*; an old claim *lost*. Nothing is overwritten: damaged files are moved aside.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+from bench.claims import Claim, is_live
+from bench.errors import BenchError, DataError
+from bench.files import quarantine, write_atomic
+from bench.plan import Step
+from bench.record import read_record, write_record
+
+State = Literal["done", "running", "lost", "failed", "blocked", "missing"]
+
+
+def warn(message: str) -> None:
+    """Print one line for the user on standard error."""
+    print(f"bench: {message}", file=sys.stderr, flush=True)
+
+
+def _set_aside(path: Path) -> str:
+    """Move a damaged file aside; say what came of it.
+
+    Raises:
+        FileNotFoundError: it is gone.
+    """
+    try:
+        return f"moved to {quarantine(path).name}"
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        return f"it cannot be moved aside ({error.strerror})"
+
+
+def read_failure(folder: Path) -> dict[str, Any]:
+    """Return message, traceback and attempt of a step's last failure ({} where there is none)."""
+    try:
+        found = json.loads((folder / "failure.json").read_text())
+        return {**found, "attempt": int(found["attempt"])}
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}
+
+
+class Store:
+    """A directory of step folders, shared by any number of processes."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, step: Step) -> Path:
+        """Return the folder of a step; it may not exist yet."""
+        return self.root / step.kind / f"{step.slug}-{step.key}"
+
+    @property
+    def data(self) -> Path:
+        """Return where rendered data is cached (`BENCH_DATA` overrides)."""
+        return Path(os.environ.get("BENCH_DATA") or self.root / "data")
+
+    def prepare(self) -> None:
+        """Make the store's folder and make sure that it can be written.
+
+        Raises:
+            DataError: no permission, disk full, read-only.
+        """
+        write_atomic(self.root / ".writable", "")
+        with suppress(OSError):
+            (self.root / ".writable").unlink()
+
+    def done(self, step: Step) -> bool:
+        """Say whether a step has a record (not yet validated)."""
+        return (self.folder(step) / "record.json").is_file()
+
+    def record(self, step: Step) -> dict[str, Any] | None:
+        """Return a step's valid record; a damaged one is moved aside, reported and treated as missing."""
+        path = self.folder(step) / "record.json"
+        if not path.is_file():
+            return None
+        try:
+            record = read_record(path)
+            if record["key"] != step.key:
+                raise DataError(f"record {path} belongs to step {record['key']}")
+            return record
+        except DataError as error:
+            with suppress(FileNotFoundError):  # another process was faster
+                warn(f"{error}; {_set_aside(path)}, the step will be computed again")
+            return None
+
+    def state(self, step: Step) -> State:
+        """Derive the state of a step from its files."""
+        folder = self.folder(step)
+        if (folder / "record.json").is_file():
+            return "done"
+        if (folder / "claim.json").is_file():
+            return "running" if is_live(folder / "claim.json") else "lost"
+        if (folder / "failure.json").is_file():
+            return "failed"
+        if any(self.state(i) in ("failed", "blocked") for i in step.inputs):
+            return "blocked"
+        return "missing"
+
+    def failure(self, step: Step) -> dict[str, Any]:
+        """Return what is known of a step's last failure ({} where there is none)."""
+        return read_failure(self.folder(step))
+
+    def finish(self, step: Step, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Write the record of a step; earlier failures are forgotten."""
+        folder = self.folder(step)
+        record = write_record(folder / "record.json", {"kind": step.kind, "key": step.key, **body})
+        (folder / "failure.json").unlink(missing_ok=True)
+        return record
+
+    def fail(self, step: Step, error: BaseException) -> None:
+        """Keep the reason and the traceback of a failure beside the step."""
+        attempt = int(self.failure(step).get("attempt", 0)) + 1
+        content = {
+            "error": type(error).__name__,
+            "message": " ".join(str(error).split()) or type(error).__name__,
+            "expected": isinstance(error, BenchError),
+            "attempt": attempt,
+            "traceback": "".join(traceback.format_exception(error)),
+        }
+        write_atomic(self.folder(step) / "failure.json", json.dumps(content, indent=1))
+
+    def claim(self, step: Step) -> Claim:
+        """Return the claim on a step, to be held while working on it."""
+        return Claim(self.folder(step) / "claim.json")
