@@ -89,12 +89,12 @@ def forward_kinematics(
     """
     local = np.asarray(rotations, np.float64)
     rest = np.asarray(joints, np.float64)
+    chain = np.asarray(parents).tolist()
+    bones = (rest - rest[:, np.maximum(parents, 0)])[..., None]  # (N, J, 3, 1)
     turned = np.empty_like(local)
-    placed = np.empty_like(rest)
-    turned[:, 0], placed[:, 0] = local[:, 0], rest[:, 0]
-    for joint in range(1, local.shape[1]):
-        parent = int(parents[joint])
-        turned[:, joint] = turned[:, parent] @ local[:, joint]
-        bone = rest[:, joint] - rest[:, parent]
-        placed[:, joint] = placed[:, parent] + np.einsum("nij,nj->ni", turned[:, parent], bone)
-    return turned, placed
+    placed = np.empty_like(bones)
+    turned[:, 0], placed[:, 0] = local[:, 0], rest[:, 0, :, None]
+    for joint, parent in enumerate(chain[1:], start=1):
+        np.matmul(turned[:, parent], local[:, joint], out=turned[:, joint])
+        placed[:, joint] = placed[:, parent] + turned[:, parent] @ bones[:, joint]
+    return turned, placed[..., 0]

@@ -244,8 +244,8 @@ def _plane_weights(point: Floats, a: Floats, b: Floats, c: Floats) -> Floats:
     area = _cross(b - a, c - a)
     safe = np.where(np.abs(area) < 1e-15, np.inf, area)
     second, third = _cross(point - a, c - a) / safe, _cross(b - a, point - a) / safe
-    flat = np.where(np.isinf(safe), -1.0, 0.0)  # a flat triangle is searched along its edges alone
-    return np.stack([1 - second - third + flat, second, third], -1)
+    weights = np.stack([1 - second - third, second, third], -1)
+    return np.where(np.isinf(safe)[..., None], -1.0, weights)  # a flat triangle has its edges alone
 
 
 def _cross(first: Floats, second: Floats) -> Floats:
