@@ -1,0 +1,69 @@
+"""Numbers and names as text: decimals by unit, names that cannot break Markdown or file systems."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import re
+import unicodedata
+
+_DECIMALS = {"%": 1, "mm": 1, "": 3}
+_UNIT_NAMES = {"": "ratio"}
+
+
+def number(value: float, unit: str) -> str:
+    """Return a value with the decimals of its unit (3 for unknown units)."""
+    return f"{value:.{_DECIMALS.get(unit, 3)}f}"
+
+
+def signed(value: float, unit: str, more: int = 0) -> str:
+    """Return a difference with its sign and `more` decimals than usual; what rounds to zero has no sign."""
+    text = f"{value:+.{_DECIMALS.get(unit, 3) + more}f}"
+    return text if text.strip("+-0.") else text[1:]
+
+
+def unit_name(unit: str) -> str:
+    """Return the unit as a word; ratios are named."""
+    return _UNIT_NAMES.get(unit, unit)
+
+
+def plain(text: str) -> str:
+    """Return a name on one line, without control, formatting or other invisible characters."""
+    kept = (" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text)
+    visible = "".join(c for c in kept if unicodedata.category(c) not in ("Cf", "Cs", "Co", "Cn"))
+    return " ".join(visible.split())
+
+
+def markdown(text: str) -> str:
+    """Return a name that Markdown shows as it is, also inside a table cell."""
+    escaped = re.sub(r"([\\`*\[\]|~$!#])", r"\\\1", plain(text))
+    escaped = re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", escaped)
+    escaped = html.escape(escaped, quote=False)
+    return re.sub(r"^(\d+)([.)])(?=\s|$)|^([-+=])(?=[\s=-]|$)", _escape_block, escaped)
+
+
+def _escape_block(match: re.Match[str]) -> str:
+    """Escape what would begin a list, a heading or a rule at the start of a line."""
+    return f"{match[1]}\\{match[2]}" if match[1] else f"\\{match[3]}"
+
+
+def slug(*words: str) -> str:
+    """Return a file name made of the words; a short hash keeps apart what the plain name cannot."""
+    name = "_".join(re.sub(r"[^a-z0-9.=-]+", "_", word.lower()).strip("._") for word in words if word)
+    if (
+        all(re.fullmatch(r"[a-z0-9]([a-z0-9.=_-]*[a-z0-9])?", word) for word in words if word)
+        and len(name) <= 120
+    ):
+        return name
+    return f"{name[:100]}_{hashlib.sha256(repr(words).encode()).hexdigest()[:8]}"
+
+
+def count(n: int, noun: str) -> str:
+    """Return `1 seed`, `3 seeds`."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def listed(items: list[str], limit: int = 8) -> str:
+    """Join names with commas; beyond `limit` only their number is given."""
+    more = len(items) - limit
+    return ", ".join(items[:limit]) + (f" and {more} more" if more > 0 else "") if items else "none"

@@ -1,0 +1,1 @@
+"""Data of the leaderboards: the published numbers, read through `importlib.resources`."""

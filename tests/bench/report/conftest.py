@@ -1,0 +1,136 @@
+"""Synthetic stores with known truth: sealed score records whose replicates share their resamples."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from bench.files import sha256_text
+from bench.record import seal
+
+UNITS = 80
+
+Record = dict[str, Any]
+
+
+@lru_cache
+def resamples(replicates: int, units: int = UNITS) -> NDArray[np.float64]:
+    """Return shares of the test units in each resample, (B, units); the same for all methods and seeds."""
+    return np.random.default_rng(7).multinomial(units, np.full(units, 1 / units), size=replicates) / units
+
+
+def record(
+    scores: NDArray[np.float64],
+    *,
+    method: str = "scratch",
+    fraction: str = "1/10",
+    seed: int = 0,
+    replicates: int = 200,
+    labels: Mapping[str, Any] | None = None,
+    **changes: Any,
+) -> Record:
+    """Return a sealed score record of a model with these scores on the test units, (units,)."""
+    all_labels: dict[str, Any] = {
+        "preset": "tiny", "track": "controlled", "mode": "strict", "protocol": 1, "task": "parts",
+        "modality": "rgb", "dataset": "people", "method": method, "init": "random",
+        "pretrain_data": "none" if method == "scratch" else "lab", "pretrain_seed": seed,
+        "backbone": "resnet10", "setting": f"fraction={fraction}", "encoder": "resnet10",
+        "encoder_kind": "pyramid", "encoder_modality": "rgb", "fraction": fraction, "seed": seed,
+        "subset": 0, **(labels or {}),
+    }  # fmt: skip
+    end = float(scores.mean())
+    drawn = resamples(replicates, len(scores)) @ scores if replicates else np.zeros(0)
+    body: Record = {
+        "kind": "score",
+        "key": sha256_text(repr((all_labels, end)))[:16],
+        "labels": all_labels,
+        "metrics": [
+            {"name": "miou", "value": end, "unit": "%", "higher_is_better": True},
+            {"name": "error", "value": 100 - end, "unit": "mm", "higher_is_better": False},
+        ],
+        "interval": {
+            "unit": "person", "n_units": len(scores), "n_samples": 3 * len(scores),
+            "replicates": drawn.tolist(),
+        },
+        "curve": [
+            {"progress": p / 8, "step": 25 * p, "value": end * (1 - 0.5 ** (p + 1)) - 2} for p in range(1, 9)
+        ],
+        "selection": {"rule": "best", "step": 200, "value": end},
+        "manifests": {"test": {"n": 3 * len(scores), "sha256": "a1b2c3d4" * 8}},
+        "exposure": "none",
+        "inputs": [],
+        "files": {},
+        "cost": {
+            "wall_s": 30.0, "train_wall_s": 25.0, "samples_seen": 6400, "samples_per_s": 256.0,
+            "data_wait_share": 0.01, "peak_memory_mb": 310.0,
+            "pretrain_wall_s": 0.0 if method == "scratch" else 90.0,
+            "pretrain_samples_seen": 0 if method == "scratch" else 20000,
+        },
+        "provenance": {
+            "commit": "0123456789abcdef", "dirty_sha256": "", "source_sha256": "f" * 64, "versions": {},
+            "device": "cpu", "python": "3.11", "created": "2024-06-01T10:00:00Z",
+        },
+        "spec": {"seed": seed},
+        **changes,
+    }  # fmt: skip
+    return seal(body)
+
+
+def write(store: Path, records: Iterable[Mapping[str, Any]]) -> Path:
+    """Write records as the store lays them out; return the store."""
+    for found in records:
+        folder = store / "score" / f"cell-{found['key']}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "record.json").write_text(json.dumps(found, indent=1, sort_keys=True))
+    return store
+
+
+def world(
+    effects: Mapping[str, float],
+    *,
+    fractions: Mapping[str, float] | None = None,
+    seeds: int = 3,
+    seed_sd: float = 0.5,
+    unit_sd: float = 12.0,
+    own_sd: float = 1.0,
+    stream: int = 0,
+    **options: Any,
+) -> list[Record]:
+    """Return records of methods with known mean scores (`effects`, in %).
+
+    Test units differ by `unit_sd` (shared by all methods), runs by `seed_sd`; `own_sd` is the noise of one
+    unit under one run.
+    """
+    rng = np.random.default_rng(stream)
+    units = rng.normal(0, unit_sd, UNITS)
+    units -= units.mean()
+    found = []
+    for fraction, shift in (fractions or {"1/10": 0.0, "1": 8.0}).items():
+        for seed in range(seeds):
+            for method, effect in effects.items():
+                own = effect + shift + rng.normal(0, seed_sd) + rng.normal(0, own_sd, UNITS)
+                found.append(record(own + units, method=method, fraction=fraction, seed=seed, **options))
+    return found
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Callable[[Iterable[Mapping[str, Any]]], Path]:
+    """Return a function that writes records into a fresh store."""
+    return lambda records: write(tmp_path / "store", records)
+
+
+@pytest.fixture
+def make_record() -> Callable[..., Record]:
+    return record
+
+
+@pytest.fixture
+def make_world() -> Callable[..., list[Record]]:
+    return world
