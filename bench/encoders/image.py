@@ -32,15 +32,15 @@ def create_timm_model(name: str, options: Mapping[str, Any]) -> nn.Module:
     """Create a timm model with random weights.
 
     Raises:
-        ConfigError: timm has no such model, or the model does not know an option.
+        ConfigError: timm has no such model, or it does not offer what the options ask for.
     """
     if name not in timm.list_models():
         raise ConfigError(f'timm has no model "{name}".{nearest(name, timm.list_models(f"{name[:3]}*"))}')
     keywords: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
     try:
         model: nn.Module = timm.create_model(name, pretrained=False, **keywords)
-    except TypeError as error:
-        raise ConfigError(f"timm model {name}: {error}; change the encoder's `options`") from error
+    except (TypeError, RuntimeError, IndexError, AssertionError) as error:
+        raise ConfigError(f"timm model {name}: {error}; change the encoder's config") from error
     return model
 
 

@@ -97,12 +97,13 @@ def _find(tag: str | None, file: str) -> Path:
         )
     import huggingface_hub
 
-    published = timm.get_pretrained_cfg(tag)
+    try:
+        published = timm.get_pretrained_cfg(tag)
+    except RuntimeError:  # known architecture, unknown tag
+        published = None
     hub_id = published.hf_hub_id if published is not None else None
     if not hub_id:
-        raise ConfigError(
-            f'timm knows no published weights "{tag}"; correct `pretrained` in the encoder YAML'
-        )
+        raise ConfigError(f'timm knows no published weights "{tag}"; correct the tag')
     for name in CACHED_NAMES:
         cached = huggingface_hub.try_to_load_from_cache(hub_id, name)
         if isinstance(cached, str):

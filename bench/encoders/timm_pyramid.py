@@ -43,16 +43,14 @@ class TimmPyramid(ImageEncoder):
             joint_set: unused, images have no joints.
 
         Raises:
-            ConfigError: no such model, or one that offers no feature maps.
+            ConfigError: no such model, or one whose maps do not get coarser.
         """
         options = {**cfg.options, "features_only": True, "out_indices": list(cfg.out_indices)}
         super().__init__(cfg.model, options, modality, cfg.mean, cfg.std)
-        found = getattr(self.model, "feature_info", None)
-        if found is None:
-            raise ConfigError(
-                f"timm model {cfg.model} offers no feature maps; choose a convolutional network"
-            )
+        found: Any = self.model.feature_info
         channels, strides = tuple(found.channels()), tuple(found.reduction())
+        if list(strides) != sorted(set(strides)):
+            raise ConfigError(f"timm model {cfg.model} is no pyramid, its maps have strides {list(strides)}")
         self.feature_info = FeatureInfo(
             kind="pyramid", channels=channels, strides=strides, pooled=sum(channels)
         )

@@ -1,0 +1,65 @@
+import pytest
+import torch
+import yaml
+
+from bench.encoders import build_encoder
+from bench.errors import ConfigError
+from bench.request import BUILT_IN
+
+NAMES = sorted(path.stem for path in (BUILT_IN / "encoder").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_listed_encoder_is_what_its_yaml_says(name):
+    import timm
+
+    spec = yaml.safe_load((BUILT_IN / "encoder" / f"{name}.yaml").read_text())
+    with torch.device("meta"):
+        encoder = build_encoder(spec, "rgb")
+    graph = build_encoder(spec, "kp2d", "mpii16")
+    assert encoder.feature_info.kind == spec["kind"]
+    assert len(encoder.feature_info.channels) == len(encoder.feature_info.strides) == 4
+    assert graph.feature_info.channels == (spec["graph"]["width"],)
+    if spec["pretrained"]:
+        published = timm.get_pretrained_cfg(spec["pretrained"])
+        assert published.hf_hub_id
+        assert spec["config"]["mean"] == list(published.mean)
+        assert spec["config"]["std"] == list(published.std)
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "millions"),
+    [
+        ("hrnet_w18", (18, 36, 72, 144), 9.56),
+        ("hrnet_w32", (32, 64, 128, 256), 29.3),
+        ("resnet50", (256, 512, 1024, 2048), 23.5),
+    ],
+)
+def test_published_backbones_have_their_sizes(name, channels, millions):
+    spec = yaml.safe_load((BUILT_IN / "encoder" / f"{name}.yaml").read_text())
+    with torch.device("meta"):
+        encoder = build_encoder(spec, "rgb")
+    assert encoder.feature_info.channels == channels
+    assert encoder.feature_info.strides == (4, 8, 16, 32)
+    assert encoder.feature_info.pooled == sum(channels)
+    assert sum(p.numel() for p in encoder.parameters()) / 1e6 == pytest.approx(millions, rel=0.01)
+
+
+def test_the_spec_of_an_encoder_rebuilds_it(spec):
+    for modality in ("rgb", "depth", "kp2d"):
+        encoder = build_encoder(spec, modality, "mpii16")
+        again = build_encoder(encoder.spec, modality, encoder.spec["joint_set"])
+        assert again.spec == encoder.spec
+        assert again.feature_info == encoder.feature_info
+        assert again.state_dict().keys() == encoder.state_dict().keys()
+
+
+def test_wrong_requests_are_named(spec):
+    with pytest.raises(ConfigError, match="sound"):
+        build_encoder(spec, "sound")
+    with pytest.raises(ConfigError, match=r"widht.*width"):
+        build_encoder({**spec, "graph": {"widht": 1}}, "kp2d", "mpii16")
+    with pytest.raises(ConfigError, match=r"mpi16.*mpii16"):
+        build_encoder(spec, "kp2d", "mpi16")
+    with pytest.raises(ConfigError, match="resnet10x"):
+        build_encoder({**spec, "config": {**spec["config"], "model": "resnet10x"}}, "rgb")
