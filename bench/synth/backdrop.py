@@ -8,53 +8,53 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from numpy.random import Generator
 from numpy.typing import NDArray
 
-from bench.synth.materials import linear, scene_colour
+from bench.synth.materials import linear, scene_colours
 from bench.synth.rng import Stream, generator
 
 Floats = NDArray[np.float64]
 
 SIDE = 160  # pixels
-BANK = 24  # pictures per (domain, split)
-LEAVES = 170
+BANK = 12  # pictures per (domain, split); each scene turns and tints the one it takes
+LEAVES = 150
 
 
-@lru_cache(maxsize=2 * BANK)
+@lru_cache(maxsize=8 * BANK)
 def backdrop(seed: int, block: int, number: int) -> NDArray[np.float32]:
     """Picture `number` of the bank of a (domain, split), linear colours, (160, 160, 3)."""
     rng = generator(seed, Stream.BACKDROP, block, number)
-    base = scene_colour(rng, 0.8)
+    colours = scene_colours(rng, LEAVES + 1, 1.0)
+    base, colours = colours[0], colours[1:]
+    shared = rng.random((LEAVES, 1)) < 0.5  # most leaves resemble each other
+    colours = np.where(shared, 0.55 * base + 0.45 * colours, colours)
     sky = np.array([0.62, 0.76, 0.92]) * rng.uniform(0.7, 1.08)
     height = np.linspace(0, 1, SIDE)[:, None, None]
-    picture = np.where(rng.random() < 0.5, sky + (0.9 - sky) * height, base * (1.15 - 0.4 * height))
-    picture = np.repeat(picture, SIDE, 1)
-    largest = rng.uniform(0.12, 0.4) * SIDE
-    for _ in range(LEAVES):
-        _leaf(rng, picture, base, largest / (1 + (6 * rng.random()) ** 1.6))
+    far = sky + (0.9 - sky) * height if rng.random() < 0.5 else base * (1.15 - 0.4 * height)
+    picture = np.repeat(far, SIDE, 1)
+    u = rng.random((LEAVES, 8))
+    radii = rng.uniform(0.12, 0.4) * SIDE / (1 + (6 * u[:, 0]) ** 1.6)
+    for colour, radius, row in zip(colours, radii.tolist(), u.tolist(), strict=True):
+        _leaf(picture, colour, radius, row)
     return linear(picture).astype(np.float32)
 
 
-def _leaf(rng: Generator, picture: Floats, base: Floats, radius: float) -> None:
-    """Paint one shape over the picture; most leaves share the base colour of their picture."""
-    u = rng.random(8)
-    x, y = u[0] * SIDE, (0.12 + 0.88 * u[1]) * SIDE
+def _leaf(picture: Floats, colour: Floats, radius: float, u: list[float]) -> None:
+    """Paint one ellipse, rectangle or triangle over the picture, lit from one side, sometimes striped."""
+    x, y = u[1] * SIDE, (0.12 + 0.88 * u[2]) * SIDE
     left, right = max(0, int(x - radius)), min(SIDE, int(x + radius) + 1)
     top, bottom = max(0, int(y - radius)), min(SIDE, int(y + radius) + 1)
-    colour = scene_colour(rng, 1.0)
-    if u[2] < 0.5:
-        colour = 0.55 * base + 0.45 * colour
     dx, dy = np.arange(left, right)[None] - x, np.arange(top, bottom)[:, None] - y
-    angle, aspect = np.pi * u[3], 0.35 + 0.65 * u[4]
-    across = dx * np.cos(angle) + dy * np.sin(angle)
-    along = (dy * np.cos(angle) - dx * np.sin(angle)) / aspect
+    cosine, sine = np.cos(np.pi * u[3]), np.sin(np.pi * u[3])
+    across = dx * cosine + dy * sine
+    along = (dy * cosine - dx * sine) / (0.35 + 0.65 * u[4])
     if u[5] < 0.4:
         inside = across**2 + along**2 < radius**2
     elif u[5] < 0.8:
-        inside = (np.abs(across) < 0.75 * radius) & (np.abs(along) < 0.75 * radius)
+        inside = np.maximum(np.abs(across), np.abs(along)) < 0.75 * radius
     else:
         inside = (along > -0.6 * radius) & (1.7 * np.abs(across) + along < 0.8 * radius)
-    light = 1 + (u[6] - 0.5) * 0.9 * along / radius + 0.12 * (u[7] < 0.3) * np.sin(across * (0.4 + 2 * u[7]))
-    patch = picture[top:bottom, left:right]
-    patch[inside] = np.clip(colour * light[inside, None], 0, 1)
+    light = 1 + (u[6] - 0.5) * 0.9 / radius * along[inside]
+    if u[7] < 0.3:
+        light += 0.12 * np.sin(across[inside] * (0.4 + 2 * u[7]))
+    picture[top:bottom, left:right][inside] = np.minimum(colour * light[:, None], 1)

@@ -41,17 +41,17 @@ class Camera:
         return np.array(row, np.float32)
 
     def seen(self, points: NDArray[np.floating]) -> Floats:
-        """World points (N, 3) in the camera frame, metres, (N, 3)."""
-        return (points - self.eye) @ self.rotation.T
+        """World points (N, 3) in the camera frame, metres, as rows x, y, z: (3, N)."""
+        return self.rotation @ (points - self.eye).T
+
+    def pixels(self, seen: Floats) -> Floats:
+        """Points of the camera frame (3, N) to rows of pixel x, pixel y and depth in metres, (3, N)."""
+        scale = self.focal / seen[2]
+        return np.stack([seen[0] * scale + self.cx, seen[1] * scale + self.cy, seen[2]])
 
     def project(self, points: NDArray[np.floating]) -> Floats:
         """World points (N, 3) to pixel x, pixel y and depth in metres, (N, 3)."""
-        return self.pixels(self.seen(points))
-
-    def pixels(self, seen: Floats) -> Floats:
-        """Points of the camera frame (N, 3) to pixel x, pixel y and depth in metres, (N, 3)."""
-        scale = self.focal / seen[:, 2]
-        return np.stack([seen[:, 0] * scale + self.cx, seen[:, 1] * scale + self.cy, seen[:, 2]], 1)
+        return self.pixels(self.seen(points)).T
 
 
 def look_at(eye: Floats, target: Floats, roll_rad: float) -> Floats:
@@ -98,13 +98,13 @@ def crop(camera: Camera, seen: Floats, size: int, rng: Generator, domain: Domain
 
     Args:
         camera: full-frame camera.
-        seen: surface of the person in its frame, metres, (V, 3).
+        seen: surface of the person in its frame, metres, (3, V).
         size: side of the square picture, pixels.
         rng: source of all randomness; the same numbers are drawn in every case.
         domain: how full, and how often truncated.
     """
-    rays = seen[:, :2] / seen[:, 2:]
-    low, high = rays.min(0), rays.max(0)
+    rays = seen[:2] / seen[2]
+    low, high = rays.min(1), rays.max(1)
     extent, middle = (high - low).max(), (low + high) / 2
     u = rng.random(6)
     fill = domain.fill[0] + (domain.fill[1] - domain.fill[0]) * u[0]

@@ -17,36 +17,45 @@ NEAR = 0.05
 Rays = tuple[Floats, NDArray[np.bool_], Floats, Floats]  # depth, hit, normal, local position
 
 
-def pixel_bounds(camera: Camera, solids: Solids, size: int) -> Floats:
-    """Pixels that each primitive can touch: x from, x to, y from, y to; (P, 4)."""
-    centre, radius = solids.sphere_around()
-    bounds = np.tile(np.array([0.0, size, 0.0, size]), (len(radius), 1))
-    seen = camera.seen(centre)
-    ahead = np.isfinite(radius) & (seen[:, 2] > radius + 0.1)
-    pixels = camera.pixels(np.where(ahead[:, None], seen, 1.0))
-    reach = camera.focal * radius[ahead] / (seen[ahead, 2] - radius[ahead]) * 1.05 + 1
-    bounds[ahead] = np.stack(
-        [
-            pixels[ahead, 0] - reach,
-            pixels[ahead, 0] + reach,
-            pixels[ahead, 1] - reach,
-            pixels[ahead, 1] + reach,
-        ],
-        1,
+def packed(camera: Camera, solids: Solids, size: int) -> Floats:
+    """Primitives as the table that compiled kernels read, (P, 21).
+
+    Columns: kind, centre (3), axes (9), half (3), material, and the pixels that it can touch: x from, x to,
+    y from, y to.
+    """
+    columns = (
+        solids.kind[:, None],
+        solids.centre,
+        solids.axes.reshape(-1, 9),
+        solids.half,
+        solids.material[:, None],
+        _pixel_bounds(camera, solids, size),
     )
-    bounds[np.isfinite(radius) & (seen[:, 2] < -radius)] = (1, 0, 1, 0)
-    return bounds
+    return np.concatenate(columns, 1)
+
+
+def _pixel_bounds(camera: Camera, solids: Solids, size: int) -> Floats:
+    centre, radius = solids.sphere_around()
+    seen = camera.seen(centre)
+    ahead = seen[2] > radius + 0.1
+    x, y, _ = camera.pixels(np.where(ahead, seen, 1.0))
+    near = np.where(ahead, seen[2] - radius, 1.0)
+    reach = 1 + 1.05 * camera.focal * np.where(ahead, radius, 0.0) / near
+    bounds = np.stack([x - reach, x + reach, y - reach, y + reach], 1)
+    bounds[~ahead] = (0, size, 0, size)
+    bounds[seen[2] < -radius] = (1, 0, 1, 0)  # behind the camera
+    return np.clip(bounds, -1.0, size + 1.0)
 
 
 def resolve(
-    camera: Camera, solids: Solids, bounds: Floats, ids: NDArray[np.int32], person: Single
+    camera: Camera, solids: Solids, table: Floats, ids: NDArray[np.int32], person: Single
 ) -> tuple[Single, NDArray[np.int32]]:
     """Nearest thing at every pixel centre.
 
     Args:
         camera: the crop.
         solids: primitives.
-        bounds: from `pixel_bounds`, (P, 4).
+        table: the same, from `packed`.
         ids: face numbers of the person, -1 = none, (S, S).
         person: its depth, infinite = none, (S, S).
 
@@ -59,7 +68,7 @@ def resolve(
     if shading() == "full":
         from bench.synth.cast_numba import resolve as compiled
 
-        compiled(camera.packed(), solids, bounds, depth, who)
+        compiled(camera.packed(), table, depth, who)
         return depth, who
     direction = pixel_rays(camera, len(ids))
     for p in range(len(solids.kind)):
@@ -78,7 +87,7 @@ def pixel_rays(camera: Camera, size: int) -> Floats:
 
 
 def strike(eye: Floats, direction: Floats, solids: Solids, p: int) -> Rays:
-    """Rays (..., 3) from one point against primitive `p`; the kernel `cast_numba.nearest` on arrays."""
+    """Rays (..., 3) from one point against primitive `p`; the kernel `cast_numba.strike` on arrays."""
     kind, axes, half = int(solids.kind[p]), solids.axes[p], solids.half[p]
     origin = eye - solids.centre[p]
     if kind == PLANE:

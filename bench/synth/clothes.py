@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from bench.bodymodels.model import BodyModel, surrogate_body
 from bench.synth.angles import JOINTS
+from bench.synth.jit import shading
+from bench.synth.noise import SEEDS, lattice, value_noise
 
 Floats = NDArray[np.float64]
 Slots = NDArray[np.uint8]
@@ -146,7 +148,7 @@ def _draw_hair(rng: Generator, cuts: Floats) -> str:
 def slots_of(cuts: Floats, points: NDArray[np.floating]) -> Slots:
     """Which garment covers canonical points (N, 3): a slot number each, (N,).
 
-    `shade_numba.slot_of` is the same rule for one point.
+    `clothes_numba.slot_of` is the same rule for one point.
     """
     x, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
     head = (y > cuts[HEAD_Y]) & (x < cuts[HEAD_X])
@@ -170,3 +172,29 @@ def slots_of(cuts: Floats, points: NDArray[np.floating]) -> Slots:
         (x < cuts[SLEEVE_X], np.full(len(x), JACKET if worn else TOP)),
     )
     return np.select([mask for mask, _ in rules], [slot for _, slot in rules], SKIN).astype(np.uint8)
+
+
+def stand_off(outfit: Outfit, points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How far cloth and hair lie above the skin: thickness times a noise field of folds.
+
+    Args:
+        outfit: the clothes.
+        points: canonical positions, (N, 3).
+
+    Returns:
+        Metres, (N,).
+    """
+    if shading() == "full":
+        from bench.synth.clothes_numba import stand_off as compiled
+
+        out = np.empty(len(points), np.float32)
+        compiled(points, outfit.cuts, outfit.thickness, outfit.wrinkle, outfit.seed, lattice(), out)
+        return out
+    slots = slots_of(outfit.cuts, points)
+    scale = outfit.wrinkle[slots]
+    scaled = points.astype(np.float64) * np.stack([scale, scale * 0.7, scale], 1)
+    folds = np.zeros(len(points))
+    for slot in range(SLOTS):
+        rows = np.flatnonzero(slots == slot)
+        folds[rows] = value_noise(scaled[rows], (outfit.seed + 97 * slot) % SEEDS)
+    return (outfit.thickness[slots] * (0.45 + 1.1 * folds)).astype(np.float32)

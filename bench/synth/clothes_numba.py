@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from bench.synth import clothes as c
 from bench.synth.jit import kernel
 from bench.synth.materials import FIRST
+from bench.synth.noise_numba import value
 
 Floats = NDArray[np.float64]
 Single = NDArray[np.float32]
@@ -46,7 +47,7 @@ def slot_of(cuts: Floats, x: float, y: float, z: float) -> int:
 
 @kernel(fast=True)
 def face_paint(
-    cuts: Floats, hair: Single, x: float, y: float, z: float, r: float, g: float, b: float
+    cuts: Floats, materials: Single, x: float, y: float, z: float, r: float, g: float, b: float
 ) -> Colour:
     """Eyes, brows, mouth and beard on skin of colour (r, g, b)."""
     ex, ey, ez = abs(x) - cuts[c.EYE_X], y - cuts[c.EYE_Y], z - cuts[c.EYE_Z]
@@ -57,9 +58,9 @@ def face_paint(
             return 0.80, 0.78, 0.76
         if ((ex + 0.002) / 0.023) ** 2 + ((ey - 0.023) / 0.005) ** 2 < 1.0:
             return (
-                0.2 * r + 0.6 * hair[FIRST],
-                0.2 * g + 0.6 * hair[FIRST + 1],
-                0.2 * b + 0.6 * hair[FIRST + 2],
+                0.2 * r + 0.6 * materials[c.HAIR, FIRST],
+                0.2 * g + 0.6 * materials[c.HAIR, FIRST + 1],
+                0.2 * b + 0.6 * materials[c.HAIR, FIRST + 2],
             )
     my = y - cuts[c.MOUTH_Y]
     if ez > -0.045:
@@ -67,8 +68,31 @@ def face_paint(
             return r * 0.75 + 0.06, g * 0.5, b * 0.55
         if cuts[c.BEARD] > 0.5 and -0.06 < my < 0.018 and (my < -0.012 or abs(x) > 0.02):
             return (
-                0.35 * r + 0.6 * hair[FIRST],
-                0.35 * g + 0.6 * hair[FIRST + 1],
-                0.35 * b + 0.6 * hair[FIRST + 2],
+                0.35 * r + 0.6 * materials[c.HAIR, FIRST],
+                0.35 * g + 0.6 * materials[c.HAIR, FIRST + 1],
+                0.35 * b + 0.6 * materials[c.HAIR, FIRST + 2],
             )
     return r, g, b
+
+
+@kernel()
+def stand_off(
+    points: Single, cuts: Floats, thickness: Floats, wrinkle: Floats, seed: int, table: Single, out: Single
+) -> None:
+    """How far cloth and hair lie above the skin; `clothes.stand_off` is the same rule on arrays.
+
+    Args:
+        points: canonical positions, (N, 3).
+        cuts: of the clothes.
+        thickness: by slot, metres, (7,).
+        wrinkle: folds per metre, by slot, (7,).
+        seed: of the folds.
+        table: noise lattice.
+        out: receives metres, (N,).
+    """
+    for i in range(points.shape[0]):
+        x, y, z = float(points[i, 0]), float(points[i, 1]), float(points[i, 2])
+        slot = slot_of(cuts, x, y, z)
+        scale = wrinkle[slot]
+        folds = value(table, x * scale, y * scale * 0.7, z * scale, (seed + 97 * slot) & 32767)
+        out[i] = thickness[slot] * (0.45 + 1.1 * folds)

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from bench.bodymodels.model import surrogate_body
 from bench.synth import clothes, materials
-from bench.synth.clothes import Outfit, draw_outfit, slots_of
-from bench.synth.jit import shading
-from bench.synth.noise import SEEDS, lattice, value_noise
+from bench.synth.clothes import Outfit, draw_outfit, stand_off
+from bench.synth.noise import SEEDS
 from bench.synth.rng import Stream, generator
 
 Floats = NDArray[np.float64]
@@ -66,30 +65,7 @@ def draw_identity(
         betas=betas,
         vertices=np.ascontiguousarray(vertices, np.float32),
         joints=joints,
-        offsets=_offsets(outfit),
+        offsets=stand_off(outfit, surrogate_body().v_template),
         outfit=outfit,
         materials=rows,
     )
-
-
-def _offsets(outfit: Outfit) -> Single:
-    """Stand-off of the cloth at every vertex: its thickness times a noise field of folds, metres, (V,)."""
-    points = surrogate_body().v_template
-    slots = slots_of(outfit.cuts, points)
-    scaled = points.astype(np.float64) * outfit.wrinkle[slots][:, None] * np.array([1.0, 0.7, 1.0])
-    folds = np.zeros(len(points))
-    for slot in range(clothes.SLOTS):
-        rows = np.flatnonzero(slots == slot)
-        if outfit.thickness[slot] > 0 and len(rows):
-            folds[rows] = _noise(scaled[rows], (outfit.seed + 97 * slot) % SEEDS)
-    return (outfit.thickness[slots] * (0.45 + 1.1 * folds)).astype(np.float32)
-
-
-def _noise(points: Floats, seed: int) -> Floats:
-    if shading() == "lite":
-        return value_noise(points, seed)
-    from bench.synth.noise_numba import values
-
-    out = np.empty(len(points))
-    values(lattice(), points, seed, out)
-    return out

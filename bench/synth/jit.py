@@ -53,7 +53,7 @@ def kernel(*, fast: bool = False) -> Callable[[F], F]:
         import numba
 
         folder = _cache_folder()
-        options = {"nogil": True, "fastmath": fast}
+        options = {"nogil": True, "fastmath": fast, "error_model": "numpy", "_nrt": False}
         if folder is None:
             return cast(F, numba.njit(**options)(function))
         before = numba.config.CACHE_DIR

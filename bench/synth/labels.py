@@ -15,6 +15,7 @@ from bench.bodymodels.surface import surrogate_labels
 
 Faces = NDArray[np.integer]
 Bytes = NDArray[np.uint8]
+Single = NDArray[np.float32]
 
 
 @cache
@@ -41,13 +42,20 @@ def mask(fid: Faces) -> NDArray[np.bool_]:
 
 def surface_uv(fid: Faces, bary: NDArray[np.float32]) -> Bytes:
     """Chart coordinates in 1/255 of triangle numbers (H, W) and weights of two corners (H, W, 2); (H, W, 2)."""
-    uv = np.zeros((*fid.shape, 2), np.uint8)
-    seen = fid >= 0
-    corners = surrogate_labels().uv[fid[seen]]  # (N, 3, 2)
-    w = bary[seen]
-    mixed = w[:, :1] * corners[:, 0] + w[:, 1:] * corners[:, 1] + (1 - w.sum(1))[:, None] * corners[:, 2]
-    uv[seen] = np.clip(255 * mixed + np.float32(0.5), 0, 255).astype(np.uint8)
-    return uv
+    flat, weights = fid.reshape(-1), bary.reshape(-1, 2)
+    uv = np.zeros((fid.size, 2), np.uint8)
+    seen = np.flatnonzero(flat >= 0)
+    corner, first, second = _corners()
+    face, w = flat[seen], weights[seen]
+    uv[seen] = corner[face] + w[:, :1] * first[face] + w[:, 1:] * second[face]
+    return uv.reshape(*fid.shape, 2)
+
+
+@cache
+def _corners() -> tuple[Single, Single, Single]:
+    """UV of the third corner of every face in 1/255, plus one half, and the steps to the first two; (F, 2)."""
+    uv = np.float32(255) * np.clip(surrogate_labels().uv, 0.0, 1.0)
+    return uv[:, 2] + np.float32(0.5), uv[:, 0] - uv[:, 2], uv[:, 1] - uv[:, 2]
 
 
 def vertices(sample: Mapping[str, Any]) -> NDArray[np.float32]:

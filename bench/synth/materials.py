@@ -70,9 +70,17 @@ def cloth_colour(rng: Generator, colourfulness: float, palette: Sequence[Floats]
 
 def scene_colour(rng: Generator, colourfulness: float) -> Floats:
     """A colour of a wall, floor or thing: mostly muted; sRGB, (3,)."""
-    if rng.random() < 0.4:
-        return np.clip(_NEUTRALS[rng.integers(len(_NEUTRALS))] * (1 + 0.06 * rng.normal(size=3)), 0.03, 1)
-    return _hsv(rng.random(), rng.beta(1.6, 3.2) * colourfulness, rng.beta(3.2, 1.6))
+    return scene_colours(rng, 1, colourfulness)[0]
+
+
+def scene_colours(rng: Generator, count: int, colourfulness: float) -> Floats:
+    """Many colours of the scene at once; sRGB, (N, 3)."""
+    neutral = _NEUTRALS[rng.integers(len(_NEUTRALS), size=count)] * (1 + 0.06 * rng.normal(size=(count, 3)))
+    hue, saturation = rng.random(count), np.minimum(rng.beta(1.6, 3.2, count) * colourfulness, 1)
+    value = rng.beta(3.2, 1.6, count)
+    wheel = np.abs((hue[:, None] + np.array([0, 2 / 3, 1 / 3])) % 1 * 6 - 3) - 1
+    vivid = value[:, None] * (1 - saturation[:, None] * (1 - np.clip(wheel, 0, 1)))
+    return np.clip(np.where(rng.random((count, 1)) < 0.4, neutral, vivid), 0.03, 1)
 
 
 def _hsv(hue: float, saturation: float, value: float) -> Floats:

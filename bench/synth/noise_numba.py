@@ -33,8 +33,8 @@ def value(table: Table, x: float, y: float, z: float, seed: int) -> float:
 
 
 @kernel(fast=True)
-def slope(table: Table, x: float, y: float, z: float, seed: int) -> tuple[float, float, float]:
-    """Derivatives of the noise at one point, each about -2..2: the bumps of a surface."""
+def slope(table: Table, x: float, y: float, z: float, seed: int) -> tuple[float, float, float, float]:
+    """The noise at one point and its three derivatives, each about -2..2: the bumps of a surface."""
     xi, yi, zi = math.floor(x), math.floor(y), math.floor(z)
     gx, gy, gz = x - xi, y - yi, z - zi
     fx, fy, fz = gx * gx * (3 - 2 * gx), gy * gy * (3 - 2 * gy), gz * gz * (3 - 2 * gz)
@@ -47,11 +47,4 @@ def slope(table: Table, x: float, y: float, z: float, seed: int) -> tuple[float,
     low, high = ab + (cd - ab) * fy, ef + (gh - ef) * fy
     dx = ((b - a) * (1 - fy) + (d - c) * fy) * (1 - fz) + ((f - e) * (1 - fy) + (h - g) * fy) * fz
     dy = (cd - ab) * (1 - fz) + (gh - ef) * fz
-    return dx * gx, dy * gy, (high - low) * gz
-
-
-@kernel()
-def values(table: Table, points: NDArray[np.float64], seed: int, out: NDArray[np.float64]) -> None:
-    """Noise at points (N, 3) into `out` (N,)."""
-    for i in range(points.shape[0]):
-        out[i] = value(table, points[i, 0], points[i, 1], points[i, 2], seed)
+    return low + (high - low) * fz, dx * gx, dy * gy, (high - low) * gz

@@ -18,7 +18,7 @@ SLACK = -1e-6  # weights down to this count as inside, so that shared edges leav
 
 
 class Raster(NamedTuple):
-    """What the z-buffer holds at pixel centres; a tuple, so that compiled kernels take it as it is."""
+    """What the z-buffer holds at pixel centres."""
 
     ids: Ints  # (H, W), face number; -1 = nothing
     depth: Single  # (H, W), metres along the axis; infinite = nothing
@@ -29,7 +29,7 @@ def rasterize(pixels: Floats, faces: Ints, size: int, factor: float = 1.0) -> Ra
     """Draw the front faces of a mesh; of equal depths the lower face number wins.
 
     Args:
-        pixels: vertices as pixel x, pixel y, depth in metres; (V, 3). Pixel centres are at .5.
+        pixels: vertices as rows of pixel x, pixel y, depth in metres; (3, V). Pixel centres are at .5.
         faces: corners, counter-clockwise from outside, (F, 3).
         size: height and width of the picture.
         factor: multiplies x and y.
@@ -42,7 +42,7 @@ def rasterize(pixels: Floats, faces: Ints, size: int, factor: float = 1.0) -> Ra
 
         fill(pixels, faces, factor, depth, ids, bary)
     else:
-        _fill_numpy(pixels * np.array([factor, factor, 1.0]), faces, depth, ids, bary)
+        _fill_numpy(pixels.T * np.array([factor, factor, 1.0]), faces, depth, ids, bary)
     return Raster(ids=ids, depth=depth, bary=bary)
 
 
@@ -62,14 +62,15 @@ def _fill_numpy(pixels: Floats, faces: Ints, depth: Single, ids: Ints, bary: Sin
     place = np.arange(len(face)) - np.repeat(np.cumsum(boxes) - boxes, boxes)
     x, y = x0[face] + place % columns[face], y0[face] + place // columns[face]
     px, py = x + 0.5, y + 0.5
-    a, b, c, area = a[face], b[face], c[face], area[face]
-    w0 = ((b[:, 0] - px) * (c[:, 1] - py) - (c[:, 0] - px) * (b[:, 1] - py)) / area
-    w1 = ((c[:, 0] - px) * (a[:, 1] - py) - (a[:, 0] - px) * (c[:, 1] - py)) / area
+    scale = 1.0 / area[face]
+    a, b, c = a[face], b[face], c[face]
+    w0 = ((b[:, 0] - px) * (c[:, 1] - py) - (c[:, 0] - px) * (b[:, 1] - py)) * scale
+    w1 = ((c[:, 0] - px) * (a[:, 1] - py) - (a[:, 0] - px) * (c[:, 1] - py)) * scale
     w2 = 1.0 - w0 - w1
     inside = np.flatnonzero((w0 >= SLACK) & (w1 >= SLACK) & (w2 >= SLACK))
     face, place = face[inside], y[inside] * width + x[inside]
-    q0, q1 = w0[inside] / a[inside, 2], w1[inside] / b[inside, 2]
-    z = 1.0 / (q0 + q1 + w2[inside] / c[inside, 2])
+    q0, q1 = w0[inside] * (1.0 / a[inside, 2]), w1[inside] * (1.0 / b[inside, 2])
+    z = 1.0 / (q0 + q1 + w2[inside] * (1.0 / c[inside, 2]))
     order = np.lexsort((face, z.astype(np.float32), place))
     first = order[np.r_[True, place[order][1:] != place[order][:-1]]] if len(order) else order
     depth.reshape(-1)[place[first]] = z[first]
@@ -83,7 +84,7 @@ def vertex_normals(vertices: Single, faces: Ints) -> Single:
     if shading() == "full":
         from bench.synth.raster_numba import normals
 
-        normals(vertices, faces, out)
+        normals(vertices, faces, np.zeros(vertices.shape), out)
         return out
     a, b, c = (vertices[faces[:, k]] for k in range(3))
     across = np.cross(b - a, c - a).astype(np.float64)

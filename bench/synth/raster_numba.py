@@ -20,7 +20,7 @@ def fill(pixels: Floats, faces: Ints, factor: float, depth: Single, ids: Ints, b
     """Draw front faces into a z-buffer.
 
     Args:
-        pixels: vertices as pixel x, pixel y, depth > 0; (V, 3).
+        pixels: vertices as rows of pixel x, pixel y, depth > 0; (3, V).
         faces: (F, 3).
         factor: multiplies x and y, to draw larger than `pixels` says.
         depth: (H, W), starts at infinity; receives the depth of the nearest face.
@@ -30,9 +30,9 @@ def fill(pixels: Floats, faces: Ints, factor: float, depth: Single, ids: Ints, b
     height, width = ids.shape
     for f in range(faces.shape[0]):
         a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
-        ax, ay, az = pixels[a, 0] * factor, pixels[a, 1] * factor, pixels[a, 2]
-        bx, by, bz = pixels[b, 0] * factor, pixels[b, 1] * factor, pixels[b, 2]
-        cx, cy, cz = pixels[c, 0] * factor, pixels[c, 1] * factor, pixels[c, 2]
+        ax, ay, az = pixels[0, a] * factor, pixels[1, a] * factor, pixels[2, a]
+        bx, by, bz = pixels[0, b] * factor, pixels[1, b] * factor, pixels[2, b]
+        cx, cy, cz = pixels[0, c] * factor, pixels[1, c] * factor, pixels[2, c]
         area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
         if area >= 0.0 or az < NEAR or bz < NEAR or cz < NEAR:
             continue
@@ -42,17 +42,20 @@ def fill(pixels: Floats, faces: Ints, factor: float, depth: Single, ids: Ints, b
             continue
         x0, x1 = max(0, int(np.ceil(left - 0.5))), min(width - 1, int(np.floor(right - 0.5)))
         y0, y1 = max(0, int(np.ceil(top - 0.5))), min(height - 1, int(np.floor(bottom - 0.5)))
+        if x0 > x1 or y0 > y1:
+            continue
+        scale, ia, ib, ic = 1.0 / area, 1.0 / az, 1.0 / bz, 1.0 / cz
         for y in range(y0, y1 + 1):
             py = y + 0.5
             for x in range(x0, x1 + 1):
                 px = x + 0.5
-                w0 = ((bx - px) * (cy - py) - (cx - px) * (by - py)) / area
-                w1 = ((cx - px) * (ay - py) - (ax - px) * (cy - py)) / area
+                w0 = ((bx - px) * (cy - py) - (cx - px) * (by - py)) * scale
+                w1 = ((cx - px) * (ay - py) - (ax - px) * (cy - py)) * scale
                 w2 = 1.0 - w0 - w1
                 if w0 < SLACK or w1 < SLACK or w2 < SLACK:
                     continue
-                q0, q1 = w0 / az, w1 / bz
-                z = 1.0 / (q0 + q1 + w2 / cz)
+                q0, q1 = w0 * ia, w1 * ib
+                z = 1.0 / (q0 + q1 + w2 * ic)
                 if np.float32(z) < depth[y, x]:
                     depth[y, x] = z
                     ids[y, x] = f
@@ -61,9 +64,8 @@ def fill(pixels: Floats, faces: Ints, factor: float, depth: Single, ids: Ints, b
 
 
 @kernel()
-def normals(vertices: Single, faces: Ints, out: Single) -> None:
-    """Area-weighted unit normals of vertices (V, 3) into `out` (V, 3)."""
-    total = np.zeros(vertices.shape, np.float64)
+def normals(vertices: Single, faces: Ints, total: Floats, out: Single) -> None:
+    """Area-weighted unit normals of vertices (V, 3) into `out` (V, 3); `total` (V, 3) starts at zero."""
     for f in range(faces.shape[0]):
         a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
         ux, uy, uz = (

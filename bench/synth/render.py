@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bench.synth import labels, sensors
 from bench.synth.camera import Camera, crop
-from bench.synth.cast import PERSON, pixel_bounds, resolve
+from bench.synth.cast import PERSON, packed, resolve
 from bench.synth.domains import Domain
 from bench.synth.jit import shading
 from bench.synth.keypoints import detect, project_joints
@@ -64,13 +64,13 @@ def render_picture(
     else:
         blocked = solids
     for candidate in (blocked, solids, solids.take(solids.kind == PLANE)):
-        bounds = pixel_bounds(view, candidate, size)
-        z, who = resolve(view, candidate, bounds, coarse.ids, coarse.depth)
+        table = packed(view, candidate, size)
+        z, who = resolve(view, candidate, table, coarse.ids, coarse.depth)
         if np.count_nonzero(who == PERSON) >= LEAST_VISIBLE * np.count_nonzero(coarse.ids >= 0):
             break
     person = who == PERSON
     light = _shade(
-        coarse, pixels, view, posed.person, candidate, bounds, world._replace(materials=materials), z, who
+        coarse, pixels, view, posed.person, candidate, table, world._replace(materials=materials), z, who
     )
     rgb = sensors.develop(
         light, person, rng, exposure=domain.exposure, noise=domain.noise, white_balance=domain.white_balance
@@ -99,7 +99,7 @@ def _shade(
     view: Camera,
     person: Person,
     solids: Solids,
-    bounds: Floats,
+    table: Floats,
     world: World,
     z: Single,
     who: NDArray[np.int32],
@@ -114,9 +114,9 @@ def _shade(
     size = len(who)
     dense = rasterize(pixels, person.faces, 2 * size, 2.0)
     fine = np.empty((size, size), np.bool_)
-    edges(coarse, dense, who, z, person, fine)
+    edges(*coarse, dense.ids, who, z, person.faces, person.canon, person.cuts, np.empty_like(who), fine)
     out = np.empty((size, size, 3), np.float32)
-    paint(coarse, dense, fine, view.packed(), person, solids, bounds, world, out)
+    paint(*coarse, *dense, fine, who, z, view.packed(), *person, table, *world, out)
     return out
 
 
@@ -135,26 +135,23 @@ def _depth(
     if "depth" not in domain.modalities:
         return np.zeros(z.shape, np.uint16)
     seen = fid >= 0
-    w = coarse.bary[seen]
-    corners = posed.person.normals[posed.person.faces[fid[seen]]]  # (N, 3, 3)
-    normal = w[:, :1] * corners[:, 0] + w[:, 1:] * corners[:, 1] + (1 - w.sum(1))[:, None] * corners[:, 2]
     towards = posed.joints[0] - view.eye
+    facing = posed.person.normals @ (towards / np.linalg.norm(towards)).astype(np.float32)  # (V,)
+    corners, w = facing[posed.person.faces[fid[seen]]], coarse.bary[seen]
     cosine = np.ones(z.shape, np.float32)
-    cosine[seen] = np.abs(normal @ (towards / np.linalg.norm(towards)))
+    cosine[seen] = np.abs((corners[:, :2] * w).sum(1) + corners[:, 2] * (1 - w.sum(1)))
     structured = scene.structured_light if domain.sensor == "per_scene" else domain.sensor == "structured"
-    measured = sensors.measure(z, cosine, light[..., 1], view.focal, rng, structured=structured)
-    return np.where(sensors.rough_mask(seen, rng), measured, 0) if domain.depth_masked else measured
+    where = sensors.rough_mask(seen, rng) if domain.depth_masked else np.ones_like(seen)
+    return sensors.measure(z, where, cosine, light[..., 1], view.focal, rng, structured=structured)
 
 
 def _clear_view(solids: Solids, view: Camera, joints: Floats) -> Solids:
     """Drop things that happen to stand between the camera and the person."""
     centre, radius = solids.sphere_around()
-    ahead = view.seen(centre)
-    distance = view.seen(joints[:1])[0, 2]
-    aside = np.hypot(ahead[:, 0], ahead[:, 1])
-    between = (
-        (ahead[:, 2] < distance - 0.3) & (ahead[:, 2] > -radius) & (aside < radius + 0.6 + 0.5 * ahead[:, 2])
-    )
+    x, y, z = view.seen(centre)
+    distance = view.seen(joints[:1])[2, 0]
+    aside = np.hypot(x, y)
+    between = (z < distance - 0.3) & (z > -radius) & (aside < radius + 0.6 + 0.5 * z)
     return solids.take((solids.kind == PLANE) | ~between)
 
 

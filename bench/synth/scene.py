@@ -1,4 +1,4 @@
-"""The static surroundings: planes, boxes, capsules and spheres with materials, the light, the far background."""
+"""The static surroundings: planes, boxes, capsules and spheres with materials, light and backdrop."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Solid(NamedTuple):
 
 
 class Solids(NamedTuple):
-    """Primitives as arrays; a tuple, so that compiled kernels take it as it is."""
+    """Primitives as arrays."""
 
     kind: NDArray[np.int64]  # (P,)
     centre: Floats  # (P, 3)
@@ -158,7 +158,8 @@ def draw_scene(seed: int, scene: int, block: int, *, lab: bool, colourfulness: f
         solids=stack(solids),
         materials=np.array(rows, np.float32).reshape(-1, WIDTH),
         light=_draw_light(rng),
-        backdrop=backdrop(seed, block, int(rng.integers(BANK))),
+        backdrop=backdrop(seed, block, int(rng.integers(BANK)))
+        * rng.uniform(0.75, 1.2, 3).astype(np.float32),
         turn=rng.random(),
         rig_turn_deg=rng.uniform(-180, 180),
         structured_light=bool(rng.random() < 0.5),

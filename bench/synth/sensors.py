@@ -66,15 +66,15 @@ def develop(
     wanted = exposure[0] + (exposure[1] - exposure[0]) * u[0]
     gain = np.clip(wanted / max(level, 1e-3), 0.3, 4.0) * (1 + white_balance * rng.normal(size=3))
     gamma = 2.0 + 0.4 * u[1]
-    curve = (255 * (np.arange(TONE_STEPS) / (TONE_STEPS - 1)) ** (1 / gamma)).astype(np.float32)
-    steps = np.clip(light * (gain * (TONE_STEPS - 1)).astype(np.float32), 0, TONE_STEPS - 1)
-    toned = curve[steps.astype(np.int16)]
+    curve = (255 * (np.arange(TONE_STEPS) / (TONE_STEPS - 1)) ** (1 / gamma) + 0.5).astype(np.float32)
+    steps = light * (gain * (TONE_STEPS - 1)).astype(np.float32)
+    toned = curve[np.clip(steps, 0, TONE_STEPS - 1, out=steps).astype(np.int16)]
     if u[2] < 0.35:
         toned = _blur(toned, np.float32(0.3 + 0.4 * u[3]))
     sd = np.float32(255 * (noise[0] + (noise[1] - noise[0]) * u[4]))
     for channel in range(3):
         toned[..., channel] += sd * _cut(len(light), rng)
-    return np.clip(toned + np.float32(0.5), 0, 255).astype(np.uint8)
+    return np.clip(toned, 0, 255, out=toned).astype(np.uint8)
 
 
 def _blur(picture: Single, share: np.float32) -> Single:
@@ -86,8 +86,9 @@ def _blur(picture: Single, share: np.float32) -> Single:
 
 def measure(
     z: Single,
+    where: Flags,
     cosine: Single,
-    brightness: NDArray[np.floating],
+    brightness: Single,
     focal: float,
     rng: Generator,
     *,
@@ -97,6 +98,7 @@ def measure(
 
     Args:
         z: exact depth, metres, infinite for the sky, (S, S).
+        where: pixels to measure, (S, S).
         cosine: between surface normal and view, 1 where unknown, (S, S).
         brightness: of the surface, 0..1, (S, S).
         focal: of the crop, pixels.
@@ -107,45 +109,48 @@ def measure(
         Millimetres, 0 = no measurement, (S, S).
     """
     size = len(z)
-    finite = np.minimum(z, np.float32(20.0))
-    place = np.arange(size)
-    rows = np.clip(place[:, None] + np.rint(0.6 * _cut(size, rng)).astype(np.intp), 0, size - 1)
-    columns = np.clip(place[None] + np.rint(0.6 * _cut(size, rng)).astype(np.intp), 0, size - 1)
-    d = finite[rows, columns]
-    padded = np.pad(finite, 1, mode="edge")
-    down = np.abs(padded[2:, 1:-1] + padded[:-2, 1:-1] - 2 * finite)
-    across = np.abs(padded[1:-1, 2:] + padded[1:-1, :-2] - 2 * finite)
+    normal = [_cut(size, rng)[where] for _ in range(3)]  # (N,) each, as all that follows
+    chance, share, flying = (_cut(size, rng, uniform=True)[where] for _ in range(3))
+    finite = np.pad(np.minimum(z, np.float32(20.0)), 1, mode="edge")
+    rows, columns = (index + 1 for index in np.nonzero(where))  # in the padded picture
+    centre = 2 * finite[rows, columns]
+    corner = finite[rows + 1, columns + 1]
+    down = np.abs(finite[rows + 1, columns] + finite[rows - 1, columns] - centre)
+    across = np.abs(finite[rows, columns + 1] + finite[rows, columns - 1] - centre)
     edge = np.maximum(down, across) > EDGE_M
-    axial, chance = _cut(size, rng), _cut(size, rng, uniform=True)
+    moved = [np.rint(np.clip(0.6 * n, -1, 1)).astype(np.intp) for n in normal[:2]]
+    d = finite[rows + moved[0], columns + moved[1]]
     if structured:
-        disparity = np.rint(8 * (SENSOR_FOCAL * BASELINE_M / d + 0.06 * axial)) / 8
+        disparity = np.rint(8 * (SENSOR_FOCAL * BASELINE_M / d + 0.06 * normal[2])) / 8
         measured = SENSOR_FOCAL * BASELINE_M / np.maximum(disparity, 0.125)
         lost = 0.004 + 0.45 * edge
     else:
-        spread = (0.0012 + 0.0016 * d * d) * (1 + 1.5 * np.clip(0.35 - brightness, 0, None))
-        measured = d + axial * spread
-        share, flying = _cut(size, rng, uniform=True), _cut(size, rng, uniform=True)
-        mixed = share * measured + (1 - share) * padded[2:, 2:]  # with the neighbour down right
+        dark = 1 + 1.5 * np.clip(0.35 - brightness[where], 0, None)
+        measured = d + normal[2] * (0.0012 + 0.0016 * d * d) * dark
+        mixed = share * measured + (1 - share) * corner
         measured = np.where(edge & (flying < 0.6), mixed, measured)
         lost = 0.002 + 0.15 * edge
-    lost = lost + 0.5 * (cosine < GRAZING)
-    measured = np.where((chance < lost) | (measured > FARTHEST_M) | (d > FARTHEST_M), 0.0, measured)
+    lost = lost + 0.5 * (cosine[where] < GRAZING)
+    gone = (chance < lost) | (measured > FARTHEST_M) | (d > FARTHEST_M)
+    picture = np.zeros(z.shape, np.float32)
+    picture[where] = np.where(gone, 0.0, measured)
     if structured:
-        measured = _projector_shadow(measured, focal)
-    return np.rint(1000 * measured).astype(np.uint16)
+        picture = _projector_shadow(picture, focal)
+    return np.rint(1000 * picture).astype(np.uint16)
 
 
-def _projector_shadow(measured: NDArray[np.floating], focal: float) -> NDArray[np.floating]:
-    """Remove background that a nearer surface to its right hides from the projector."""
+def _projector_shadow(measured: Single, focal: float) -> Single:
+    """Remove what a nearer surface to its right hides from the projector."""
     seen = measured > 0
-    disparity = np.where(seen, SENSOR_FOCAL * BASELINE_M / np.where(seen, measured, 1.0), 0.0)
+    disparity = np.float32(SENSOR_FOCAL * BASELINE_M) / np.where(seen, measured, np.float32(np.inf))
     step = SENSOR_FOCAL / focal  # sensor pixels per pixel of the crop
     hidden = np.zeros(measured.shape, np.bool_)
     for shift in range(1, min(measured.shape[1], int(16 / step) + 2)):
         leap = disparity[:, shift:] - disparity[:, :-shift]
         nearer = measured[:, shift:] < measured[:, :-shift] - 0.15
         hidden[:, :-shift] |= (leap >= shift * step) & nearer & seen[:, shift:]
-    return np.where(hidden, 0.0, measured)
+    measured[hidden] = 0.0
+    return measured
 
 
 def rough_mask(person: Flags, rng: Generator) -> Flags:

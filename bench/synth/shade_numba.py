@@ -9,16 +9,14 @@ from numpy.typing import NDArray
 
 from bench.synth import clothes as c
 from bench.synth import materials as m
-from bench.synth.cast_numba import PERSON, SKY, nearest
+from bench.synth.cast_numba import MATERIAL, PERSON, SKY, locate, nearest
 from bench.synth.clothes_numba import face_paint, slot_of
 from bench.synth.jit import kernel
 from bench.synth.noise_numba import slope, value
-from bench.synth.raster import Raster
-from bench.synth.scene import Solids
-from bench.synth.surface import Person, World
 
 Floats = NDArray[np.float64]
 Single = NDArray[np.float32]
+Ints = NDArray[np.int32]
 Flags = NDArray[np.bool_]
 Colour = tuple[float, float, float]
 
@@ -29,21 +27,23 @@ SHADOW_BIAS = 0.03  # metres
 
 
 @kernel(fast=True)
-def pattern(row: Single, table: Single, x: float, y: float, z: float) -> float:
+def pattern(rows: Single, slot: int, table: Single, x: float, y: float, z: float) -> float:
     """Share of the second colour of a material at a point, 0..1."""
-    kind, f, seed = int(row[m.PATTERN]), row[m.FREQUENCY], int(row[m.SEED])
+    kind, f, seed = int(rows[slot, m.PATTERN]), rows[slot, m.FREQUENCY], int(rows[slot, m.SEED])
     if kind == m.PLAIN:
         return 0.0
-    u = (row[m.DIRECTION] * x + row[m.DIRECTION + 1] * y + row[m.DIRECTION + 2] * z) * f + row[m.PHASE]
+    u = (
+        rows[slot, m.DIRECTION] * x + rows[slot, m.DIRECTION + 1] * y + rows[slot, m.DIRECTION + 2] * z
+    ) * f + rows[slot, m.PHASE]
     if kind == m.STRIPES:
-        return 1.0 if u - math.floor(u) < row[m.DUTY] else 0.0
+        return 1.0 if u - math.floor(u) < rows[slot, m.DUTY] else 0.0
     if kind == m.CHECKS:
-        cells = math.floor(x * f + row[m.PHASE]) + math.floor(y * f) + math.floor(z * f)
+        cells = math.floor(x * f + rows[slot, m.PHASE]) + math.floor(y * f) + math.floor(z * f)
         return float(cells & 1)
     if kind == m.DOTS:
-        a, b, c = x * f + row[m.PHASE], y * f, z * f
+        a, b, c = x * f + rows[slot, m.PHASE], y * f, z * f
         a, b, c = a - math.floor(a) - 0.5, b - math.floor(b) - 0.5, c - math.floor(c) - 0.5
-        return 1.0 if a * a + b * b + c * c < 0.3 * row[m.DUTY] else 0.0
+        return 1.0 if a * a + b * b + c * c < 0.3 * rows[slot, m.DUTY] else 0.0
     if kind == m.NOISE or kind == m.CAMOUFLAGE:
         w = 2.5 * f
         mixed = 0.62 * value(table, x * f, y * f, z * f, seed) + 0.38 * value(
@@ -53,12 +53,16 @@ def pattern(row: Single, table: Single, x: float, y: float, z: float) -> float:
             return mixed
         return 1.0 if mixed > 0.5 else 0.0
     if kind == m.PLAID:
-        a, b = x * f + row[m.PHASE], y * f
-        share = 0.5 if a - math.floor(a) < row[m.DUTY] else 0.0
-        return share + (0.5 if b - math.floor(b) < row[m.DUTY] else 0.0)
+        a, b = x * f + rows[slot, m.PHASE], y * f
+        share = 0.5 if a - math.floor(a) < rows[slot, m.DUTY] else 0.0
+        return share + (0.5 if b - math.floor(b) < rows[slot, m.DUTY] else 0.0)
     if kind == m.BRICKS:
         course = math.floor(u)
-        across = row[m.DIRECTION + 2] * x + row[m.DIRECTION] * z + row[m.DIRECTION + 1] * (x + z)
+        across = (
+            rows[slot, m.DIRECTION + 2] * x
+            + rows[slot, m.DIRECTION] * z
+            + rows[slot, m.DIRECTION + 1] * (x + z)
+        )
         v = across * f * 0.33 + 0.5 * (int(course) & 1)
         joint = u - course < 0.06 or v - math.floor(v) < 0.02
         return 1.0 if joint else 0.3 * value(table, math.floor(v), course, 0.0, seed)
@@ -78,11 +82,19 @@ def sky_colour(dx: float, dy: float, dz: float, backdrop: Single, turn: float) -
     x0, x1 = x % side, (x + 1) % side
     y1 = min(side - 1, y + 1)
     w00, w01, w10, w11 = (1 - fu) * (1 - fv), fu * (1 - fv), (1 - fu) * fv, fu * fv
-    p, q, s, t = backdrop[y, x0], backdrop[y, x1], backdrop[y1, x0], backdrop[y1, x1]
     return (
-        p[0] * w00 + q[0] * w01 + s[0] * w10 + t[0] * w11,
-        p[1] * w00 + q[1] * w01 + s[1] * w10 + t[1] * w11,
-        p[2] * w00 + q[2] * w01 + s[2] * w10 + t[2] * w11,
+        backdrop[y, x0, 0] * w00
+        + backdrop[y, x1, 0] * w01
+        + backdrop[y1, x0, 0] * w10
+        + backdrop[y1, x1, 0] * w11,
+        backdrop[y, x0, 1] * w00
+        + backdrop[y, x1, 1] * w01
+        + backdrop[y1, x0, 1] * w10
+        + backdrop[y1, x1, 1] * w11,
+        backdrop[y, x0, 2] * w00
+        + backdrop[y, x1, 2] * w01
+        + backdrop[y1, x0, 2] * w10
+        + backdrop[y1, x1, 2] * w11,
     )
 
 
@@ -104,63 +116,84 @@ def lit(x: float, y: float, z: float, shadow: Single, frame: Floats) -> float:
 
 @kernel(fast=True)
 def radiance(
-    px: float, py: float, face: int, w0: float, w1: float, depth: float, camera: Floats, body: Person,
-    solids: Solids, bounds: Floats, world: World,
+    t: float, who: int, face: int, w0: float, w1: float, dx: float, dy: float, dz: float, camera: Floats,
+    faces: Ints, normals: Single, canon: Single, cuts: Floats, solids: Floats, materials: Single, light: Floats,
+    shadow: Single, shadow_frame: Floats, backdrop: Single, turn: float, table: Single,
 ) -> Colour:  # fmt: skip
-    """Linear colour seen through a point of the picture, where the person shows `face` or nothing (-1)."""
-    start = PERSON if face >= 0 else SKY
-    t, who, nx, ny, nz, lx, ly, lz = nearest(px, py, camera, solids, bounds, depth, start)
-    a, b = (px - camera[13]) / camera[12], (py - camera[14]) / camera[12]
-    dx = camera[0] * a + camera[3] * b + camera[6]
-    dy = camera[1] * a + camera[4] * b + camera[7]
-    dz = camera[2] * a + camera[5] * b + camera[8]
+    """Linear colour of what a ray meets at depth t: the sky, a primitive, or a face of the person.
+
+    Args:
+        t: depth, metres; the ray is the direction (dx, dy, dz) from the eye, with unit depth.
+        who: SKY, PERSON or the number of a primitive.
+        face: of the person, with the weights w0, w1 of its first two corners.
+        w0: weight.
+        w1: weight.
+        dx: direction, likewise dy and dz.
+        dy: y.
+        dz: z.
+        camera: packed camera; the rest as for `paint`.
+        faces: (F, 3).
+        normals: (V, 3).
+        canon: (V, 3).
+        cuts: of the clothes.
+        solids: (P, 21).
+        materials: (M, 18).
+        light: (18,).
+        shadow: (L, L).
+        shadow_frame: (14,).
+        backdrop: (B, B, 3).
+        turn: of the backdrop.
+        table: noise lattice.
+    """
     if who == SKY:
-        return sky_colour(dx, dy, dz, world.backdrop, world.turn)
+        return sky_colour(dx, dy, dz, backdrop, turn)
+    wx, wy, wz = camera[9] + t * dx, camera[10] + t * dy, camera[11] + t * dz
     if who == PERSON:
         w2 = 1.0 - w0 - w1
-        i, j, k = body.faces[face, 0], body.faces[face, 1], body.faces[face, 2]
-        normals, canon = body.normals, body.canon
+        i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
         nx = w0 * normals[i, 0] + w1 * normals[j, 0] + w2 * normals[k, 0]
         ny = w0 * normals[i, 1] + w1 * normals[j, 1] + w2 * normals[k, 1]
         nz = w0 * normals[i, 2] + w1 * normals[j, 2] + w2 * normals[k, 2]
         lx = w0 * canon[i, 0] + w1 * canon[j, 0] + w2 * canon[k, 0]
         ly = w0 * canon[i, 1] + w1 * canon[j, 1] + w2 * canon[k, 1]
         lz = w0 * canon[i, 2] + w1 * canon[j, 2] + w2 * canon[k, 2]
-        slot = slot_of(body.cuts, lx, ly, lz)
+        slot = slot_of(cuts, lx, ly, lz)
     else:
-        slot = int(solids.material[who])
-    row, table, light = world.materials[slot], world.lattice, world.light
-    share = pattern(row, table, lx, ly, lz)
+        nx, ny, nz, lx, ly, lz = locate(solids, who, wx, wy, wz)
+        slot = int(solids[who, MATERIAL])
+    share = pattern(materials, slot, table, lx, ly, lz)
     footprint = t / camera[12]
-    if row[m.PATTERN] > 0:  # patterns finer than the pixel fade to their mean
-        share += (0.45 - share) * min(1.0, max(0.0, footprint * row[m.FREQUENCY] - 0.25) * 2.5)
-    r = row[m.FIRST] + (row[m.SECOND] - row[m.FIRST]) * share
-    g = row[m.FIRST + 1] + (row[m.SECOND + 1] - row[m.FIRST + 1]) * share
-    b = row[m.FIRST + 2] + (row[m.SECOND + 2] - row[m.FIRST + 2]) * share
-    f, seed = row[m.GRAIN_FREQUENCY], int(row[m.SEED])
+    if materials[slot, m.PATTERN] > 0:  # patterns finer than the pixel fade to their mean
+        share += (0.45 - share) * min(1.0, max(0.0, footprint * materials[slot, m.FREQUENCY] - 0.25) * 2.5)
+    r = materials[slot, m.FIRST] + (materials[slot, m.SECOND] - materials[slot, m.FIRST]) * share
+    g = materials[slot, m.FIRST + 1] + (materials[slot, m.SECOND + 1] - materials[slot, m.FIRST + 1]) * share
+    b = materials[slot, m.FIRST + 2] + (materials[slot, m.SECOND + 2] - materials[slot, m.FIRST + 2]) * share
+    f, seed = materials[slot, m.GRAIN_FREQUENCY], int(materials[slot, m.SEED])
     sharp = 1.0 - min(1.0, max(0.0, footprint * f - 0.25) * 2.5)
-    if row[m.GRAIN] > 0 and sharp > 0:
-        grain = 1.0 + sharp * row[m.GRAIN] * (2.0 * value(table, lx * f, ly * f, lz * f, seed + 11) - 1.0)
+    if sharp > 0 and (materials[slot, m.GRAIN] > 0.02 or materials[slot, m.BUMP] > 0.02):
+        mean, sx, sy, sz = slope(table, lx * f, ly * f * 0.6, lz * f, seed + 31)
+        grain = 1.0 + sharp * materials[slot, m.GRAIN] * (2.0 * mean - 1.0)
+        bump = 0.5 * sharp * materials[slot, m.BUMP]
         r, g, b = r * grain, g * grain, b * grain
-    if row[m.BUMP] > 0 and sharp > 0:
-        sx, sy, sz = slope(table, lx * f, ly * f * 0.6, lz * f, seed + 31)
-        bump = 0.5 * sharp * row[m.BUMP]
         nx, ny, nz = nx - bump * sx, ny - bump * sy, nz - bump * sz
     if who == PERSON and slot == c.SKIN:
-        r, g, b = face_paint(body.cuts, world.materials[c.HAIR], lx, ly, lz, r, g, b)
+        r, g, b = face_paint(cuts, materials, lx, ly, lz, r, g, b)
     scale = 1.0 / math.sqrt(nx * nx + ny * ny + nz * nz + 1e-12)
     nx, ny, nz = nx * scale, ny * scale, nz * scale
     facing = nx * light[0] + ny * light[1] + nz * light[2]
     gloss = 0.0
     if facing > 0:
-        wx, wy, wz = camera[9] + t * dx, camera[10] + t * dy, camera[11] + t * dz
-        through = lit(wx + 0.02 * nx, wy + 0.02 * ny, wz + 0.02 * nz, world.shadow, world.shadow_frame)
+        through = lit(wx + 0.02 * nx, wy + 0.02 * ny, wz + 0.02 * nz, shadow, shadow_frame)
         facing *= through
-        if row[m.GLOSS] > 0:
+        if materials[slot, m.GLOSS] > 0.01 and through > 0:
             scale = 1.0 / math.sqrt(dx * dx + dy * dy + dz * dz)
             hx, hy, hz = light[0] - dx * scale, light[1] - dy * scale, light[2] - dz * scale
-            scale = 1.0 / math.sqrt(hx * hx + hy * hy + hz * hz + 1e-12)
-            gloss = row[m.GLOSS] * max(0.0, (nx * hx + ny * hy + nz * hz) * scale) ** 24 * through
+            half = nx * hx + ny * hy + nz * hz
+            if half > 0:
+                squared = half * half / (hx * hx + hy * hy + hz * hz + 1e-12)
+                squared *= squared * squared  # to the power of 24 in all
+                squared *= squared
+                gloss = materials[slot, m.GLOSS] * squared * squared * through
     else:
         facing = 0.0
     up = 0.5 + 0.5 * ny
@@ -174,33 +207,38 @@ def radiance(
 
 @kernel(fast=True)
 def edges(
-    coarse: Raster, dense: Raster, who: NDArray[np.int32], depth: Single, body: Person, fine: Flags
-) -> None:
+    ids: Ints, person: Single, bary: Single, dense_ids: Ints, who: Ints, depth: Single, faces: Ints,
+    canon: Single, cuts: Floats, region: Ints, fine: Flags,
+) -> None:  # fmt: skip
     """Mark the pixels to sample four times: outlines, seams of clothes, and the face.
 
     Args:
-        coarse: z-buffer at pixel centres, (S, S).
-        dense: z-buffer of twice the size.
+        ids: z-buffer of the person at pixel centres, (S, S), likewise the next two.
+        person: its depth.
+        bary: its weights, (S, S, 2).
+        dense_ids: z-buffer of twice the size, (2S, 2S).
         who: what is seen at pixel centres, (S, S).
         depth: of what is seen, metres, (S, S).
-        body: the person.
+        faces: (F, 3).
+        canon: (V, 3).
+        cuts: of the clothes.
+        region: work space, (S, S).
         fine: receives the marks, (S, S).
     """
     size = who.shape[0]
-    region = np.empty((size, size), np.int32)
     for y in range(size):
         for x in range(size):
             if who[y, x] != PERSON:
                 region[y, x] = THINGS + who[y, x]
                 continue
-            f, w0, w1 = coarse.ids[y, x], coarse.bary[y, x, 0], coarse.bary[y, x, 1]
+            f, w0, w1 = ids[y, x], bary[y, x, 0], bary[y, x, 1]
             w2 = 1.0 - w0 - w1
-            i, j, k = body.faces[f, 0], body.faces[f, 1], body.faces[f, 2]
-            lx = w0 * body.canon[i, 0] + w1 * body.canon[j, 0] + w2 * body.canon[k, 0]
-            ly = w0 * body.canon[i, 1] + w1 * body.canon[j, 1] + w2 * body.canon[k, 1]
-            lz = w0 * body.canon[i, 2] + w1 * body.canon[j, 2] + w2 * body.canon[k, 2]
-            slot = slot_of(body.cuts, lx, ly, lz)
-            face = slot == c.SKIN and ly > body.cuts[c.EYE_Y] - 0.13 and lz > body.cuts[c.EYE_Z] - 0.1
+            i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
+            lx = w0 * canon[i, 0] + w1 * canon[j, 0] + w2 * canon[k, 0]
+            ly = w0 * canon[i, 1] + w1 * canon[j, 1] + w2 * canon[k, 1]
+            lz = w0 * canon[i, 2] + w1 * canon[j, 2] + w2 * canon[k, 2]
+            slot = slot_of(cuts, lx, ly, lz)
+            face = slot == c.SKIN and ly > cuts[c.EYE_Y] - 0.13 and lz > cuts[c.EYE_Z] - 0.1
             region[y, x] = FACE if face else slot
     for y in range(size):
         for x in range(size):
@@ -210,43 +248,67 @@ def edges(
                 j = min(size - 1, max(0, y + (k - 1) * (1 - (k & 1))))  # up, right, down, left
                 i = min(size - 1, max(0, x + (2 - k) * (k & 1)))
                 mark = mark or region[j, i] != here or (here < THINGS and abs(depth[j, i] - z) > LEAP)
-                mark = mark or (here >= THINGS and dense.ids[2 * y + (k >> 1), 2 * x + (k & 1)] >= 0)
+                mark = mark or (here >= THINGS and dense_ids[2 * y + (k >> 1), 2 * x + (k & 1)] >= 0)
             fine[y, x] = mark
 
 
 @kernel(fast=True)
 def paint(
-    coarse: Raster, dense: Raster, fine: Flags, camera: Floats, body: Person, solids: Solids, bounds: Floats,
-    world: World, out: Single,
+    ids: Ints, person: Single, bary: Single, dense_ids: Ints, dense_person: Single, dense_bary: Single,
+    fine: Flags, who: Ints, depth: Single, camera: Floats, faces: Ints, normals: Single, canon: Single,
+    cuts: Floats, solids: Floats, materials: Single, light: Floats, shadow: Single, shadow_frame: Floats,
+    backdrop: Single, turn: float, table: Single, out: Single,
 ) -> None:  # fmt: skip
-    """Colour the picture.
+    """Colour the picture. The arguments are the fields of `Raster` (twice), `Person` and `World` in order.
 
     Args:
-        coarse: z-buffer at pixel centres, (S, S).
-        dense: z-buffer of twice the size.
+        ids: z-buffer of the person at pixel centres, (S, S), likewise the next two.
+        person: its depth.
+        bary: its weights, (S, S, 2).
+        dense_ids: the same in twice the size, likewise the next two.
+        dense_person: depth.
+        dense_bary: weights.
         fine: pixels to sample four times, (S, S).
+        who: what is seen at pixel centres, (S, S).
+        depth: of what is seen, metres, (S, S).
         camera: packed camera, (15,).
-        body: the person.
-        solids: primitives.
-        bounds: pixels that they can touch, (P, 4).
-        world: materials and light.
+        faces: (F, 3).
+        normals: (V, 3).
+        canon: (V, 3).
+        cuts: of the clothes.
+        solids: table of primitives, (P, 21).
+        materials: (M, 18).
+        light: packed light, (18,).
+        shadow: depth from the light, (L, L).
+        shadow_frame: world to shadow map, (14,).
+        backdrop: (B, B, 3).
+        turn: of the backdrop.
+        table: noise lattice.
         out: receives linear colours, (S, S, 3).
     """
     size = fine.shape[0]
     for y in range(size):
         for x in range(size):
-            if not fine[y, x]:
-                r, g, b = radiance(
-                    x + 0.5, y + 0.5, coarse.ids[y, x], coarse.bary[y, x, 0], coarse.bary[y, x, 1],
-                    coarse.depth[y, x], camera, body, solids, bounds, world,
-                )  # fmt: skip
-            else:
-                r, g, b = 0.0, 0.0, 0.0
-                for k in range(4):
+            samples = 4 if fine[y, x] else 1
+            share = 1.0 / samples
+            red, green, blue = 0.0, 0.0, 0.0
+            for k in range(samples):
+                px, py, t, seen = x + 0.5, y + 0.5, float(depth[y, x]), who[y, x]
+                face, w0, w1 = ids[y, x], bary[y, x, 0], bary[y, x, 1]
+                if samples > 1:
                     j, i = 2 * y + (k >> 1), 2 * x + (k & 1)
-                    p, q, s = radiance(
-                        0.5 * i + 0.25, 0.5 * j + 0.25, dense.ids[j, i], dense.bary[j, i, 0],
-                        dense.bary[j, i, 1], dense.depth[j, i], camera, body, solids, bounds, world,
-                    )  # fmt: skip
-                    r, g, b = r + 0.25 * p, g + 0.25 * q, b + 0.25 * s
-            out[y, x, 0], out[y, x, 1], out[y, x, 2] = r, g, b
+                    px, py, t = 0.5 * i + 0.25, 0.5 * j + 0.25, float(dense_person[j, i])
+                    face, w0, w1 = dense_ids[j, i], dense_bary[j, i, 0], dense_bary[j, i, 1]
+                    seen = PERSON if face >= 0 else SKY
+                p, q = (px - camera[13]) / camera[12], (py - camera[14]) / camera[12]
+                dx = camera[0] * p + camera[3] * q + camera[6]
+                dy = camera[1] * p + camera[4] * q + camera[7]
+                dz = camera[2] * p + camera[5] * q + camera[8]
+                if samples > 1:
+                    t, seen = nearest(solids, px, py, camera, dx, dy, dz, t, seen)
+                r, g, b = radiance(
+                    t, seen, face, w0, w1, dx, dy, dz, camera, faces, normals, canon, cuts, solids, materials,
+                    light, shadow, shadow_frame, backdrop, turn, table,
+                )  # fmt: skip
+                red, green, blue = red + share * r, green + share * g, blue + share * b
+            out[y, x, 0], out[y, x, 1], out[y, x, 2] = red, green, blue

@@ -101,11 +101,11 @@ def light_world(identity: Identity, scene: Scene, posed: Posed) -> World:
     across = np.cross(up, towards)
     across /= np.linalg.norm(across)
     axes = np.stack([across, np.cross(towards, across), -towards])
-    seen = posed.dressed @ axes.T
-    low, high = seen[:, :2].min(0) - 0.05, seen[:, :2].max(0) + 0.05
+    seen = axes @ posed.dressed.T
+    low, high = seen[:2].min(1) - 0.05, seen[:2].max(1) + 0.05
     scale = SHADOW_SIZE / (high - low)
-    seen[:, :2] = (seen[:, :2] - low) * scale
-    seen[:, 2] += SHADOW_OFFSET
+    seen[:2] = (seen[:2] - low[:, None]) * scale[:, None]
+    seen[2] += SHADOW_OFFSET
     return World(
         materials=np.concatenate([identity.materials, scene.materials]),
         light=scene.light.packed(),
