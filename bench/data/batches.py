@@ -1,9 +1,9 @@
 """From raw rows to a batch of tensors, and the normalisation of 2D joints.
 
-Joints (`kp`, `kp_pix`) are positions (row, col) in the plane of the picture: pixel (r, c) covers [r, r + 1) x
-[c, c + 1), so the pixel under a joint is its floor, as for `grid_sample` with `align_corners=False`. Annotated
-`points` name pixels instead: whole numbers are pixel centres, and augmentation makes them fractional. Absent
-positions are -1.
+Joints (`kp`, `kp_pix`) are positions (row, col) in the plane of the picture: pixel (r, c) covers
+[r, r + 1) x [c, c + 1), so the pixel under a joint is its floor, as for `grid_sample` with
+`align_corners=False`. Annotated `points` name pixels instead: whole numbers are pixel centres, and
+augmentation makes them fractional. Absent positions are -1.
 """
 
 from __future__ import annotations

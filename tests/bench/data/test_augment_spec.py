@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bench.data.augment_spec import Spec, parse
+from bench.errors import ConfigError
+
+
+def test_plain_data_becomes_typed() -> None:
+    spec = parse({"scale": [0.75, 1.25], "rotation": 30, "flip": True, "jitter": [0, 0, 0.4]})
+    assert spec == Spec(scale=(0.75, 1.25), rotation=30.0, flip=True, jitter=(0.0, 0.0, 0.4))
+    assert parse({}) == Spec() and not Spec().warps and not Spec(flip=True).warps
+    for option in ({"shift": 0.1}, {"rotation": 5}, {"scale": [1, 1.1]}, {"crop_scale": [0.5, 1]}):
+        assert parse(option).warps
+    assert not parse({"rotation": 30.0, "rotation_p": 0.0}).warps
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"rotations": 3}, r'unknown key "rotations"\. Did you mean "rotation"'),
+        ({"scale": [1.2, 0.8]}, "not a range"),
+        ({"scale": [0, 1]}, "not a range"),
+        ({"scale": 1.2}, "no value like"),
+        ({"rotation": "wide"}, "no value like"),
+        ({"crop_scale": [0.5, 1.5]}, "exceeds"),
+        ({"jitter": [0.4]}, "three numbers"),
+        ({"shift": -0.1}, "negative"),
+        ({"flip": "false"}, "no value like False"),
+        ({"law": "gauss"}, 'unknown "gauss"'),
+    ],
+)
+def test_wrong_specs_are_refused(spec: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse(spec)
