@@ -62,9 +62,10 @@ def augment(
     if options.warps or options.flip:
         size = _size(batch)
         mirrored = (uniform[:, 0] < 0.5) & options.flip
-        forward = affine(options, mirrored, uniform, normal, size)
+        exact = affine(options, mirrored, uniform, normal, size)
+        forward, backward = (m.float().to(first.device) for m in (exact, torch.linalg.inv(exact)))
         flips = mirrored.to(first.device)
-        out |= _maps(batch, options, forward, flips, size)
+        out |= _maps(batch, options, backward, flips, size)
         out |= _points(batch, forward, flips, size)
         out |= _key_points(batch, forward, flips, size, joint_set)
     if "rgb" in batch and any(options.jitter):
@@ -140,12 +141,12 @@ def _matrix(zoom: Tensor, move: Tensor) -> Tensor:
     return matrix
 
 
-def _maps(batch: Batch, options: Spec, forward: Tensor, flips: Tensor, size: int) -> Batch:
+def _maps(batch: Batch, options: Spec, backward: Tensor, flips: Tensor, size: int) -> Batch:
     """Resample pictures and label maps, and swap the sides of labels."""
     out = {name: batch[name] for name in ("rgb", *NEAREST) if name in batch}
     device = flips.device
     if options.warps:
-        x, y = _sources(forward.to(device), size)
+        x, y = _sources(backward, size)
         if "rgb" in out:
             grid = torch.stack([x, y], -1).mul_(2 / size).sub_(1)
             out["rgb"] = F.grid_sample(out["rgb"], grid, align_corners=False)
@@ -171,12 +172,12 @@ def _look_up(table: Tensor, index: Tensor) -> Tensor:
     return table.index_select(0, index.flatten()).view(index.shape)
 
 
-def _sources(forward: Tensor, size: int) -> tuple[Tensor, Tensor]:
+def _sources(backward: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Where each new pixel centre comes from: x and y in pixels of the old picture, (N, H, W) each."""
-    backward = torch.linalg.inv(forward.double()).float()[:, :2, :, None, None]  # (N, 2, 3, 1, 1)
-    centres = torch.arange(size, device=forward.device) + 0.5
+    matrix = backward[:, :2, :, None, None]  # (N, 2, 3, 1, 1)
+    centres = torch.arange(size, device=backward.device) + 0.5
     along, down = centres[None, None, :], centres[None, :, None]
-    x, y = (backward[:, k, 0] * along + (backward[:, k, 1] * down + backward[:, k, 2]) for k in (0, 1))
+    x, y = (matrix[:, k, 0] * along + (matrix[:, k, 1] * down + matrix[:, k, 2]) for k in (0, 1))
     return x, y
 
 
@@ -224,8 +225,7 @@ def _key_points(batch: Batch, forward: Tensor, flips: Tensor, size: int, joint_s
 
 def _move(positions: Tensor, forward: Tensor) -> Tensor:
     """Map (row, col) positions (N, P, 2)."""
-    matrix = forward.to(positions.device, positions.dtype)
-    moved = positions.flip(-1) @ matrix[:, :2, :2].transpose(1, 2) + matrix[:, None, :2, 2]
+    moved = positions.flip(-1) @ forward[:, :2, :2].transpose(1, 2) + forward[:, None, :2, 2]
     return moved.flip(-1)
 
 
