@@ -1,6 +1,8 @@
 import pytest
 import torch
 
+from bench.train.seeding import seeded_initialisation
+
 PYRAMID = {
     "adapter": "bench.encoders.timm_pyramid:TimmPyramid",
     "version": 1,
@@ -13,6 +15,13 @@ VIT = {
     "config": {"image_size": 32, "patch": 8, "width": 32, "blocks": 3, "heads": 2, "hooks": [0, 2]},
     "graph": {"width": 16, "blocks": 1},
 }
+
+
+@pytest.fixture(autouse=True)
+def _fixed_numbers():
+    """Give every test the same random numbers, whatever ran before."""
+    with seeded_initialisation("test"):
+        yield
 
 
 @pytest.fixture(params=[PYRAMID, VIT], ids=["pyramid", "vit"])

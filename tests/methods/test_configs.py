@@ -1,0 +1,53 @@
+import dataclasses
+
+import pytest
+import yaml
+
+from bench.request import BUILT_IN
+from bench.train.adapters import build_config, load_adapter
+
+NAMES = ("scratch", "imagenet", "cmc", "hcmoco", "mae")
+TRAIN = {"optimizer", "lr", "base_batch", "momentum", "weight_decay", "betas", "schedule", "warmup", "clip"}
+AUGMENT = {"scale", "rotation", "rotation_p", "shift", "flip", "crop_scale"}
+
+
+def load(name):
+    return yaml.safe_load((BUILT_IN / "method" / f"{name}.yaml").read_text())
+
+
+def stages(name):
+    for stage in load(name)["stages"].values():
+        if "use" in stage:
+            other, _, used = stage["use"].partition(".")
+            yield load(other)["stages"][used]
+        else:
+            yield stage
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_yaml_lists_every_key_with_its_default(name):
+    shares = 0.0
+    for stage in stages(name):
+        schema = load_adapter(stage["adapter"]).Config
+        assert set(stage["config"]) == {f.name for f in dataclasses.fields(schema)}
+        assert build_config(schema, stage["config"], name) == schema()
+        shares += stage["share"]
+        if stage["share"]:
+            assert set(stage["train"]) == TRAIN
+            assert set(stage["augment"]) == AUGMENT
+    assert shares == (0 if name in ("scratch", "imagenet") else 1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_numbers_are_numbers(name):
+    for stage in stages(name):
+        for key in ("lr", "weight_decay", "warmup", "clip"):
+            assert isinstance(stage.get("train", {}).get(key, 0.0), float)
+
+
+def test_both_methods_share_their_first_stage_and_their_budget():
+    cmc, hcmoco = load("cmc")["stages"], load("hcmoco")["stages"]
+    assert cmc["contrast"] == cmc["contrast_2"]
+    assert hcmoco["contrast"] == {"use": "cmc.contrast"}
+    assert cmc["contrast_2"]["train"] == hcmoco["dense"]["train"]
+    assert cmc["contrast_2"]["share"] == hcmoco["dense"]["share"]
