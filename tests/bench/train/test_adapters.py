@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from bench.errors import ConfigError
+from bench.train.adapters import build_config, load_adapter, source_file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    dim: int
+    rate: float = 0.5
+    kind: Literal["soft", "hard"] = "soft"
+    sizes: tuple[int, ...] = (1, 2)
+    pair: tuple[float, float] = (0.0, 1.0)
+    tag: str | None = None
+    either: int | str = 0
+    flag: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+    free: Any = None
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "wanted"),
+    [
+        ("rate", 1, 1.0),
+        ("rate", 0.25, 0.25),
+        ("kind", "hard", "hard"),
+        ("sizes", [3, 4, 5], (3, 4, 5)),
+        ("sizes", [], ()),
+        ("pair", [1, 2], (1.0, 2.0)),
+        ("tag", None, None),
+        ("tag", "x", "x"),
+        ("either", "x", "x"),
+        ("flag", True, True),
+        ("options", {"a": [1]}, {"a": [1]}),
+        ("free", [object], [object]),
+    ],
+)
+def test_values_are_coerced_to_their_declared_types(key: str, value: object, wanted: object) -> None:
+    found = getattr(build_config(Config, {"dim": 8, key: value}, "here"), key)
+    assert found == wanted and type(found) is type(wanted)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"dim": 1.0}, r"here\.dim: 1\.0 is not of type int"),
+        ({"dim": True}, r"here\.dim: True is not of type int"),
+        ({"dim": "8"}, r"here\.dim: '8' is not of type int"),
+        ({"dim": 8, "rate": "1e-4"}, r"here\.rate: '1e-4' is not of type float"),
+        ({"dim": 8, "rate": True}, r"here\.rate: True"),
+        ({"dim": 8, "flag": 1}, r"here\.flag: 1 is not of type bool"),
+        ({"dim": 8, "kind": "sotf"}, r'here\.kind: "sotf" is none of soft, hard'),
+        ({"dim": 8, "kind": ["soft"]}, r"here\.kind"),
+        ({"dim": 8, "pair": [1, 2, 3]}, r"here\.pair"),
+        ({"dim": 8, "sizes": 3}, r"here\.sizes"),
+        ({"dim": 8, "sizes": [1, "2"]}, r"here\.sizes: '2' is not of type int"),
+        ({"dim": 8, "tag": 3}, r"here\.tag"),
+        ({"dim": 8, "options": [1]}, r"here\.options"),
+        ({}, r"here: missing dim"),
+        ({"dim": 8, "rat": 1}, r'here: unknown key "rat"\. Did you mean "rate"\?'),
+    ],
+)
+def test_wrong_values_are_named(values: Mapping[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build_config(Config, values, "here")
+
+
+def test_config_must_be_a_dataclass() -> None:
+    with pytest.raises(ConfigError, match="not a dataclass"):
+        build_config(dict, {}, "here")
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("bench.errors", "not of the form module:Class"),
+        ("bench.erors:BenchError", "no module bench.erors"),
+        ("no_such_package.deep:X", "no module no_such_package"),
+        ("bench.errors:ConfigErorr", r'has no ConfigErorr\. Did you mean "ConfigError"'),
+    ],
+)
+def test_wrong_addresses_are_named(address: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_adapter(address)
+
+
+def test_adapters_are_found_in_config_dirs_and_their_errors_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_adapter_a.py").write_text("class A:\n    pass\n")
+    (tmp_path / "own_adapter_b.py").write_text("import a_module_that_is_missing\n")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    assert load_adapter("own_adapter_a:A", [str(tmp_path)]).__name__ == "A"
+    assert source_file("own_adapter_a:A") == tmp_path / "own_adapter_a.py"
+    with pytest.raises(
+        ModuleNotFoundError, match="a_module_that_is_missing"
+    ):  # of the adapter, not of the user
+        load_adapter("own_adapter_b:B", [str(tmp_path)])
+    assert source_file("never_imported:B") is None
