@@ -1,4 +1,7 @@
-"""The table of actions. Their order is part of the data: `ids` store the position."""
+"""The table of actions. Their order is part of the data: `ids` store the position.
+
+Compact poses are drawn more often than upright ones, because they fill a square picture better.
+"""
 
 from __future__ import annotations
 
@@ -22,23 +25,23 @@ class Action:
 
 
 ACTIONS: dict[str, Action] = {
-    "stand": Action(fill=daily.stand),
-    "walk": Action(fill=daily.walk, rate=0.95),
+    "stand": Action(fill=daily.stand, share=0.7),
+    "walk": Action(fill=daily.walk, rate=0.95, share=0.8),
     "run": Action(fill=daily.run, rate=1.4),
-    "sit": Action(fill=daily.sit, share=1.5),
-    "floor": Action(fill=daily.floor, share=1.5),
-    "squat": Action(fill=daily.squat, rate=0.35, share=1.3),
-    "jump": Action(fill=sport.jump, rate=0.6),
-    "jumping_jack": Action(fill=sport.jumping_jack, rate=0.8),
-    "wave": Action(fill=daily.wave, rate=0.7),
-    "reach": Action(fill=daily.reach),
-    "pick_up": Action(fill=daily.pick_up, share=1.3),
+    "sit": Action(fill=daily.sit, share=1.6),
+    "floor": Action(fill=daily.floor, share=1.8),
+    "squat": Action(fill=daily.squat, rate=0.35, share=1.7),
+    "jump": Action(fill=sport.jump, rate=0.6, share=1.2),
+    "jumping_jack": Action(fill=sport.jumping_jack, rate=0.8, share=0.8),
+    "wave": Action(fill=daily.wave, rate=0.7, share=0.7),
+    "reach": Action(fill=daily.reach, share=0.8),
+    "pick_up": Action(fill=daily.pick_up, share=1.7),
     "kick": Action(fill=sport.kick, rate=0.55),
-    "box": Action(fill=sport.box, rate=0.9),
+    "box": Action(fill=sport.box, rate=0.9, share=0.9),
     "throw": Action(fill=sport.throw, rate=0.5),
-    "lunge": Action(fill=sport.lunge),
-    "stretch": Action(fill=sport.stretch),
-    "clap": Action(fill=sport.clap, rate=0.9),
+    "lunge": Action(fill=sport.lunge, share=1.2),
+    "stretch": Action(fill=sport.stretch, share=1.1),
+    "clap": Action(fill=sport.clap, rate=0.9, share=0.8),
     "dance": Action(fill=sport.dance, rate=0.35, share=1.5),
     "lie": Action(fill=daily.lie, share=0.4),  # the least natural poses
 }

@@ -20,9 +20,9 @@ JOINTS: dict[str, int] = {
     name: index
     for index, name in enumerate(
         (
-            "pelvis", "l_hip", "r_hip", "spine1", "l_knee", "r_knee", "spine2", "l_ankle", "r_ankle", "spine3",
-            "l_toe", "r_toe", "neck", "l_collar", "r_collar", "head", "l_shoulder", "r_shoulder", "l_elbow",
-            "r_elbow", "l_wrist", "r_wrist", "l_hand", "r_hand",
+            "pelvis", "l_hip", "r_hip", "spine1", "l_knee", "r_knee", "spine2", "l_ankle", "r_ankle",
+            "spine3", "l_toe", "r_toe", "neck", "l_collar", "r_collar", "head", "l_shoulder", "r_shoulder",
+            "l_elbow", "r_elbow", "l_wrist", "r_wrist", "l_hand", "r_hand",
         )
     )
 }  # fmt: skip

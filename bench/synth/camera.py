@@ -80,7 +80,7 @@ def place_camera(
     distance = float(np.exp(rng.uniform(np.log(near), np.log(far))))
     if azimuth_deg is None:
         azimuth, target = rng.uniform(0, 2 * np.pi), centre
-        elevation = np.radians(np.clip(8 + 11 * rng.normal(), -18, 60))
+        elevation = np.radians(np.clip(10 + 13 * rng.normal(), -18, 60))
     else:
         azimuth = np.radians(scene.rig_turn_deg + azimuth_deg)
         target, elevation = np.array([0.0, CENTRE_HEIGHT, 0.0]), 0.0
@@ -109,12 +109,12 @@ def crop(camera: Camera, seen: Floats, size: int, rng: Generator, domain: Domain
     u = rng.random(6)
     fill = domain.fill[0] + (domain.fill[1] - domain.fill[0]) * u[0]
     if u[1] < domain.truncation:  # keep a part of the longer side; mostly the legs get lost
-        share = 0.42 + 0.33 * u[2]
+        share = 0.4 + 0.35 * u[2]
         long = int(np.argmax(high - low))
         end = -1.0 if (long == 1 and u[3] < 0.75) or (long == 0 and u[3] < 0.5) else 1.0
         middle[long] += end * (1 - share) / 2 * (high - low)[long]
         extent *= share
-    middle = middle + (u[4:6] - 0.5) * (1 - fill) * extent / fill
+    middle = middle + (u[4:6] - 0.5) * max(0.02, 1 - fill) * extent
     focal = size * fill / extent
     return Camera(
         rotation=camera.rotation,

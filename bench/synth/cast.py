@@ -44,7 +44,8 @@ def _pixel_bounds(camera: Camera, solids: Solids, size: int) -> Floats:
     bounds = np.stack([x - reach, x + reach, y - reach, y + reach], 1)
     bounds[~ahead] = (0, size, 0, size)
     bounds[seen[2] < -radius] = (1, 0, 1, 0)  # behind the camera
-    return np.clip(bounds, -1.0, size + 1.0)
+    inside: Floats = np.clip(bounds, -1.0, size + 1.0)
+    return inside
 
 
 def resolve(
@@ -83,7 +84,8 @@ def pixel_rays(camera: Camera, size: int) -> Floats:
     place = np.arange(size) + 0.5
     across, down = (place - camera.cx) / camera.focal, (place - camera.cy) / camera.focal
     right, below, ahead = camera.rotation
-    return across[None, :, None] * right + down[:, None, None] * below + ahead
+    rays: Floats = across[None, :, None] * right + down[:, None, None] * below + ahead
+    return rays
 
 
 def strike(eye: Floats, direction: Floats, solids: Solids, p: int) -> Rays:

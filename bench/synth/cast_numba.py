@@ -13,7 +13,7 @@ Single = NDArray[np.float32]
 
 SKY, PERSON = -1, -2
 NEAR = 0.05
-NOTHING = 1e30
+NOTHING = np.inf
 # Columns of the table of primitives, see `cast.packed`.
 KIND, CENTRE, AXES, HALF, MATERIAL, BOUNDS = 0, 1, 4, 13, 16, 17
 
@@ -81,7 +81,7 @@ def strike(q: Floats, p: int, ox: float, oy: float, oz: float, dx: float, dy: fl
 def locate(
     q: Floats, p: int, wx: float, wy: float, wz: float
 ) -> tuple[float, float, float, float, float, float]:
-    """Normal, and position in the frame of its primitive, of a world point on the surface of primitive `p`."""
+    """Normal of a world point on the surface of primitive `p`, and its position in the frame of that."""
     kind = q[p, KIND]
     lx, ly, lz = wx - q[p, CENTRE], wy - q[p, CENTRE + 1], wz - q[p, CENTRE + 2]
     ax, ay, az = q[p, AXES], q[p, AXES + 1], q[p, AXES + 2]

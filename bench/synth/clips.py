@@ -138,7 +138,7 @@ def _draw_motion(
         rng,
         identity.joints,
         surrogate_body().parents,
-        times_s=settings.frame_step_s * np.arange(settings.frames),
+        times_s=settings.frame_step_s * np.arange(settings.frames, dtype=np.float64),
         heading_rad=float(np.radians(heading)),
     )
     return list(ACTIONS).index(name), motion

@@ -129,7 +129,7 @@ def draw_outfit(rng: Generator) -> Outfit:
 
 
 def _draw_hair(rng: Generator, cuts: Floats) -> str:
-    eye_x, eye_y, eye_z = landmarks().eye
+    _, eye_y, eye_z = landmarks().eye
     hair = str(rng.choice(["bald", "short", "medium", "long", "hat"], p=(0.08, 0.38, 0.2, 0.2, 0.14)))
     lowest = {
         "bald": NEVER, "short": eye_y + rng.uniform(-0.05, 0.02), "medium": eye_y - 0.09,

@@ -62,8 +62,10 @@ def segment_distance(a: Floats, b: Floats, c: Floats, d: Floats) -> Floats:
     s = np.where(t > 1, np.clip((uv - uw) / np.maximum(uu, 1e-12), 0, 1), s)
     t = np.clip(t, 0, 1)
     gap = w + u * s[..., None] - v * t[..., None]
-    return np.sqrt(_dot(gap, gap))
+    distance: Floats = np.sqrt(_dot(gap, gap))
+    return distance
 
 
 def _dot(a: Floats, b: Floats) -> Floats:
-    return np.einsum("...i,...i->...", a, b)
+    product: Floats = np.einsum("...i,...i->...", a, b)
+    return product

@@ -42,8 +42,8 @@ class Domain:
     camera_height_m: tuple[float, float] | None = None  # None = any, around the height of the person
     distance_m: tuple[float, float] = (2.2, 7.0)  # log-uniform
     facing_sd_deg: float | None = None  # heading about the middle of the rig; None = uniform
-    fill: tuple[float, float] = (0.88, 1.0)  # of the frame by the box of the silhouette
-    truncation: float = 0.2  # share of pictures that lose a part of the body at the border
+    fill: tuple[float, float] = (0.94, 1.03)  # of the frame by the box of the silhouette
+    truncation: float = 0.3  # share of pictures that lose a part of the body at the border
     occluders: float = 0.1  # share of pictures with something in front of the person
     sensor: Literal["structured", "tof", "per_scene"] = "per_scene"
     depth_masked: bool = False  # depth is kept on the person alone, by a rough mask
@@ -75,19 +75,19 @@ DOMAINS: dict[str, Domain] = {
         index=0, scene="lab", splits=("pretrain",), modalities=("rgb", "depth", "kp2d"),
         frames=4, frame_step_s=0.4, cameras=3, rig_deg=(-45.0, 0.0, 45.0),
         identities={"pretrain": 40}, scenes={"pretrain": 17}, camera_height_m=(1.3, 1.7),
-        distance_m=(2.4, 4.8), facing_sd_deg=70.0, truncation=0.2, occluders=0.06,
+        distance_m=(2.4, 4.8), facing_sd_deg=70.0, truncation=0.4, occluders=0.06,
         depth_masked=True, detected_joints=True,
     ),
     # stands for MPII and COCO: colour and joints of anybody anywhere
     "wild_rgb": Domain(
         index=1, scene="wild", splits=("pretrain",), modalities=("rgb", "kp2d"),
-        frames=2, frame_step_s=0.6, cameras=1, truncation=0.3, occluders=0.2, detected_joints=True,
+        frames=2, frame_step_s=0.6, cameras=1, truncation=0.5, occluders=0.2, detected_joints=True,
         colourfulness=1.15, exposure=(0.18, 0.34), white_balance=0.06,
     ),
     # stands for DensePose-COCO crops
     "d_dense": Domain(
         index=2, scene="wild", splits=_LABELLED, modalities=("rgb",),
-        frames=1, frame_step_s=0.0, cameras=2, truncation=0.25, occluders=0.15,
+        frames=1, frame_step_s=0.0, cameras=2, truncation=0.45, occluders=0.15,
         colourfulness=0.85, exposure=(0.14, 0.38), noise=(0.004, 0.02), white_balance=0.08,
     ),
     # stands for Human3.6M: one room per split, four fixed cameras, few people
@@ -95,7 +95,7 @@ DOMAINS: dict[str, Domain] = {
         index=3, scene="lab", splits=_LABELLED, modalities=("rgb",),
         frames=2, frame_step_s=0.9, cameras=2, rig_deg=(-135.0, -45.0, 45.0, 135.0),
         identities={"train": 5, "val": 2, "test": 6}, scenes={"train": 1, "val": 1, "test": 1},
-        camera_height_m=(1.4, 1.9), distance_m=(3.5, 5.5), truncation=0.1, occluders=0.0,
+        camera_height_m=(1.4, 1.9), distance_m=(3.5, 5.5), truncation=0.35, occluders=0.0,
         actions=tuple(name for name in SEEN_ACTIONS if name != "lie"), exposure=(0.18, 0.3),
     ),
     # stands for NTURGBD-Parsing-4K: as lab_rgbd with other rooms and people
@@ -103,7 +103,7 @@ DOMAINS: dict[str, Domain] = {
         index=4, scene="lab", splits=_LABELLED, modalities=("rgb", "depth"),
         frames=2, frame_step_s=0.9, cameras=1, rig_deg=(-45.0, 0.0, 45.0),
         identities={"train": 36, "val": 8, "test": 16}, scenes={"train": 7, "val": 3, "test": 5},
-        camera_height_m=(1.2, 1.8), distance_m=(2.4, 5.2), facing_sd_deg=70.0, truncation=0.15,
+        camera_height_m=(1.2, 1.8), distance_m=(2.4, 5.2), facing_sd_deg=70.0, truncation=0.4,
         occluders=0.06, depth_masked=True, exposure=(0.16, 0.34),
     ),
 }  # fmt: skip

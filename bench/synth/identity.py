@@ -47,16 +47,19 @@ def draw_identity(
     betas = np.clip(rng.normal(size=10) * beta_limit / 2.1, -beta_limit, beta_limit).astype(np.float32)
     vertices, joints = surrogate_body().shape(betas)
     outfit = draw_outfit(rng)
+    skin = materials.skin_colour(rng)
     palette = [materials.cloth_colour(rng, colourfulness) for _ in range(3)]
     rows = np.zeros((clothes.SLOTS, materials.WIDTH), np.float32)
     for slot in (clothes.TOP, clothes.BOTTOM, clothes.SHOES, clothes.ACCESSORY, clothes.JACKET):
-        rows[slot] = materials.cloth(rng, patterns, colourfulness, palette)
+        for _ in range(8):  # cloth in the colour of the skin would look like none
+            rows[slot] = materials.cloth(rng, patterns, colourfulness, palette)
+            if not materials.resembles(rows[slot], skin):
+                break
     if rng.random() < 0.1:  # overall
         rows[clothes.BOTTOM] = rows[clothes.TOP]
     rows[clothes.SKIN] = materials.solid(
-        materials.skin_colour(rng), gloss=rng.uniform(0.02, 0.1), bump=0.03, grain=0.05, size=0.045,
-        seed=int(rng.integers(SEEDS)),
-    )  # fmt: skip
+        skin, gloss=rng.uniform(0.02, 0.1), bump=0.03, grain=0.05, size=0.045, seed=int(rng.integers(SEEDS))
+    )
     hair = materials.hair_colour(rng)
     rows[clothes.HAIR] = materials.solid(
         hair, gloss=0.06, bump=0.3, grain=0.3, size=0.022, seed=int(rng.integers(SEEDS))

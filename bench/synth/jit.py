@@ -7,6 +7,7 @@ functions of other modules, and numba alone would not notice when those change.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
 import os
 import tempfile
@@ -50,10 +51,9 @@ def kernel(*, fast: bool = False) -> Callable[[F], F]:
     """
 
     def compile_(function: F) -> F:
-        import numba
-
+        numba: Any = importlib.import_module("numba")
         folder = _cache_folder()
-        options = {"nogil": True, "fastmath": fast, "error_model": "numpy", "_nrt": False}
+        options: dict[str, Any] = {"nogil": True, "fastmath": fast, "error_model": "numpy", "_nrt": False}
         if folder is None:
             return cast(F, numba.njit(**options)(function))
         before = numba.config.CACHE_DIR
@@ -67,7 +67,7 @@ def kernel(*, fast: bool = False) -> Callable[[F], F]:
 
 
 def _cache_folder() -> Path | None:
-    """First writable of `NUMBA_CACHE_DIR`, the user's cache, the temporary folder; None compiles in memory."""
+    """First writable of `NUMBA_CACHE_DIR`, the user's cache and the temporary folder, or None."""
     digest = hashlib.sha256()
     for source in sorted(Path(__file__).parent.glob("*_numba.py")):
         digest.update(source.read_bytes())

@@ -41,7 +41,7 @@ def mask(fid: Faces) -> NDArray[np.bool_]:
 
 
 def surface_uv(fid: Faces, bary: NDArray[np.float32]) -> Bytes:
-    """Chart coordinates in 1/255 of triangle numbers (H, W) and weights of two corners (H, W, 2); (H, W, 2)."""
+    """Chart coordinates in 1/255, (H, W, 2), of triangle numbers (H, W) and weights (H, W, 2)."""
     flat, weights = fid.reshape(-1), bary.reshape(-1, 2)
     uv = np.zeros((fid.size, 2), np.uint8)
     seen = np.flatnonzero(flat >= 0)
@@ -53,7 +53,7 @@ def surface_uv(fid: Faces, bary: NDArray[np.float32]) -> Bytes:
 
 @cache
 def _corners() -> tuple[Single, Single, Single]:
-    """UV of the third corner of every face in 1/255, plus one half, and the steps to the first two; (F, 2)."""
+    """UV in 1/255 of the third corner of every face, plus one half, and the steps to the others; (F, 2)."""
     uv = np.float32(255) * np.clip(surrogate_labels().uv, 0.0, 1.0)
     return uv[:, 2] + np.float32(0.5), uv[:, 0] - uv[:, 2], uv[:, 1] - uv[:, 2]
 

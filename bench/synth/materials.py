@@ -44,43 +44,50 @@ _HAIR_SHARES = (0.38, 0.25, 0.14, 0.10, 0.09, 0.04)
 
 def linear(srgb: Floats) -> Floats:
     """Display colours in [0, 1] as light (gamma 2.2)."""
-    return np.clip(srgb, 0.0, 1.0) ** 2.2
+    light: Floats = np.clip(srgb, 0.0, 1.0) ** 2.2
+    return light
 
 
 def skin_colour(rng: Generator) -> Floats:
     """A skin tone between light and dark, uniform along the ramp; sRGB, (3,)."""
     place = 2 * rng.random()
     tone = _SKIN[0] + (_SKIN[1] - _SKIN[0]) * min(place, 1) + (_SKIN[2] - _SKIN[1]) * max(place - 1, 0)
-    return np.clip(tone * (1 + 0.04 * rng.normal(size=3)), 0.05, 1)
+    return _clipped(tone * (1 + 0.04 * rng.normal(size=3)))
 
 
 def hair_colour(rng: Generator) -> Floats:
     """A hair colour, sRGB, (3,)."""
-    return _HAIR[rng.choice(len(_HAIR), p=_HAIR_SHARES)] * rng.uniform(0.85, 1.15)
+    return _clipped(_HAIR[rng.choice(len(_HAIR), p=_HAIR_SHARES)] * rng.uniform(0.85, 1.15))
 
 
 def cloth_colour(rng: Generator, colourfulness: float, palette: Sequence[Floats] = ()) -> Floats:
     """A colour of a garment, often from the palette of the person; sRGB, (3,)."""
     if palette and rng.random() < 0.6:
-        return np.clip(palette[rng.integers(len(palette))] + 0.03 * rng.normal(size=3), 0.03, 1)
+        return _clipped(palette[int(rng.integers(len(palette)))] + 0.03 * rng.normal(size=3))
     if rng.random() < 0.4:
-        return np.clip(_NEUTRALS[rng.integers(len(_NEUTRALS))] * (1 + 0.06 * rng.normal(size=3)), 0.03, 1)
+        return _clipped(_NEUTRALS[rng.integers(len(_NEUTRALS))] * (1 + 0.06 * rng.normal(size=3)))
     return _hsv(rng.random(), rng.beta(2.2, 2) * colourfulness, rng.beta(3, 1.5))
 
 
 def scene_colour(rng: Generator, colourfulness: float) -> Floats:
     """A colour of a wall, floor or thing: mostly muted; sRGB, (3,)."""
-    return scene_colours(rng, 1, colourfulness)[0]
+    colour: Floats = scene_colours(rng, 1, colourfulness)[0]
+    return colour
 
 
 def scene_colours(rng: Generator, count: int, colourfulness: float) -> Floats:
     """Many colours of the scene at once; sRGB, (N, 3)."""
     neutral = _NEUTRALS[rng.integers(len(_NEUTRALS), size=count)] * (1 + 0.06 * rng.normal(size=(count, 3)))
-    hue, saturation = rng.random(count), np.minimum(rng.beta(1.6, 3.2, count) * colourfulness, 1)
+    hue, saturation = rng.random(count), np.minimum(rng.beta(1.5, 3.8, count) * colourfulness, 1)
     value = rng.beta(3.2, 1.6, count)
     wheel = np.abs((hue[:, None] + np.array([0, 2 / 3, 1 / 3])) % 1 * 6 - 3) - 1
     vivid = value[:, None] * (1 - saturation[:, None] * (1 - np.clip(wheel, 0, 1)))
-    return np.clip(np.where(rng.random((count, 1)) < 0.4, neutral, vivid), 0.03, 1)
+    return _clipped(np.where(rng.random((count, 1)) < 0.4, neutral, vivid))
+
+
+def _clipped(colour: Floats) -> Floats:
+    inside: Floats = np.clip(colour, 0.03, 1)
+    return inside
 
 
 def _hsv(hue: float, saturation: float, value: float) -> Floats:
@@ -110,6 +117,13 @@ def cloth(
     return row
 
 
+def resembles(row: Row, colour: Floats) -> bool:
+    """Whether the first colour of a material has the hue and saturation of `colour` (sRGB, (3,))."""
+    found = row[FIRST : FIRST + 3].astype(np.float64) ** (1 / 2.2)
+    distance = np.abs(found / found.sum() - colour / colour.sum()).max()
+    return bool(distance < 0.05 and np.abs(found - colour).max() < 0.35)
+
+
 def surface(rng: Generator, colourfulness: float) -> Row:
     """A random material of the scene."""
     first, second = scene_colour(rng, colourfulness), scene_colour(rng, colourfulness)
@@ -122,8 +136,8 @@ def surface(rng: Generator, colourfulness: float) -> Row:
 
 
 def _shares(shares: Sequence[float], allowed: Sequence[str]) -> Floats:
-    kept = np.array([s if name in allowed else 0.0 for s, name in zip(shares, PATTERNS, strict=True)])
-    return kept / kept.sum()
+    kept = [s if name in allowed else 0.0 for s, name in zip(shares, PATTERNS, strict=True)]
+    return np.array(kept) / sum(kept)
 
 
 def _pattern(
@@ -156,18 +170,18 @@ def patterned(row: Row, points: NDArray[np.floating]) -> Floats:
     """
     kind, frequency = int(row[PATTERN]), float(row[FREQUENCY])
     along = points @ row[DIRECTION : DIRECTION + 3].astype(np.float64) * frequency + row[PHASE]
-    scaled = points * frequency
+    scaled, shift = points * frequency, np.array([row[PHASE], 0.0, 0.0])
+    share: Floats = np.full(len(points), 0.5 if kind in (NOISE, CAMOUFLAGE) else 0.0)
     if kind == STRIPES:
-        return (along % 1 < row[DUTY]).astype(np.float64)
-    if kind == CHECKS:
-        return np.floor(scaled + [row[PHASE], 0, 0]).sum(1) % 2
-    if kind == DOTS:
-        offset = (scaled + [row[PHASE], 0, 0]) % 1 - 0.5
-        return ((offset**2).sum(1) < 0.3 * row[DUTY]).astype(np.float64)
-    if kind == PLAID:
-        return ((scaled[:, :2] + [row[PHASE], 0]) % 1 < row[DUTY]).mean(1)
-    if kind == BRICKS:
-        return np.where(along % 1 < 0.06, 1.0, 0.15)
-    if kind == GRADIENT:
-        return np.clip(0.5 + along, 0, 1)
-    return np.full(len(points), 0.5 if kind in (NOISE, CAMOUFLAGE) else 0.0)
+        share[along % 1 < row[DUTY]] = 1.0
+    elif kind == CHECKS:
+        share = np.floor(scaled + shift).sum(1) % 2
+    elif kind == DOTS:
+        share[(((scaled + shift) % 1 - 0.5) ** 2).sum(1) < 0.3 * row[DUTY]] = 1.0
+    elif kind == PLAID:
+        share = ((scaled + shift)[:, :2] % 1 < row[DUTY]).mean(1)
+    elif kind == BRICKS:
+        share = np.where(along % 1 < 0.06, 1.0, 0.15)
+    elif kind == GRADIENT:
+        share = np.clip(0.5 + along, 0, 1)
+    return share

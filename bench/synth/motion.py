@@ -107,7 +107,8 @@ def smooth_noise(rng: Generator, times_s: Floats, channels: int) -> Floats:
         (w * value[np.minimum(index + k, knots - 1)] for k, w in enumerate(weights)),
         np.zeros((len(times_s), channels)),
     )
-    return spline / 6
+    spline /= 6
+    return spline
 
 
 def reach(local: Floats, turned: Floats, joints: Floats, aim: Reach) -> None:
@@ -149,7 +150,8 @@ def reach(local: Floats, turned: Floats, joints: Floats, aim: Reach) -> None:
 
 
 def _along(vector: Floats, unit: Floats) -> Floats:
-    return (vector * unit).sum(-1, keepdims=True) * unit
+    part: Floats = (vector * unit).sum(-1, keepdims=True) * unit
+    return part
 
 
 def _unit(vector: Floats) -> Floats:

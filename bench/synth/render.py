@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -116,7 +117,8 @@ def _shade(
     fine = np.empty((size, size), np.bool_)
     edges(*coarse, dense.ids, who, z, person.faces, person.canon, person.cuts, np.empty_like(who), fine)
     out = np.empty((size, size, 3), np.float32)
-    paint(*coarse, *dense, fine, who, z, view.packed(), *person, table, *world, out)
+    arguments: tuple[Any, ...] = (*coarse, *dense, fine, who, z, view.packed(), *person, table, *world, out)
+    paint(*arguments)
     return out
 
 

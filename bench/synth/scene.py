@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -42,7 +43,9 @@ class Solids(NamedTuple):
 
     def take(self, rows: NDArray[np.bool_]) -> Solids:
         """Some of the primitives."""
-        return Solids(*(column[rows] for column in self))
+        return Solids(
+            self.kind[rows], self.centre[rows], self.axes[rows], self.half[rows], self.material[rows]
+        )
 
     def sphere_around(self) -> tuple[Floats, Floats]:
         """Bounding spheres: centres (P, 3) and radii (P,), infinite for planes."""
@@ -171,7 +174,7 @@ def _around(rng: Generator, nearest: float, farthest: float, height: float) -> F
     return np.array([distance * np.cos(angle), height, distance * np.sin(angle)])
 
 
-def _furnish(rng, solids, material) -> None:  # type: ignore[no-untyped-def]
+def _furnish(rng: Generator, solids: list[Solid], material: Callable[[], int]) -> None:
     """Four walls that can be seen from inside alone, with panels on them, and furniture."""
     for axis, sign in ((2, 1.0), (0, 1.0), (0, -1.0), (2, -1.0)):
         normal = np.zeros(3)
@@ -190,7 +193,7 @@ def _furnish(rng, solids, material) -> None:  # type: ignore[no-untyped-def]
         solids.append(box(_around(rng, 1.2, 2.8, half[1]), half, rng.uniform(0, np.pi), material()))
 
 
-def _scatter(rng, solids, material) -> None:  # type: ignore[no-untyped-def]
+def _scatter(rng: Generator, solids: list[Solid], material: Callable[[], int]) -> None:
     """Boxes, posts and balls around the person."""
     for _ in range(rng.integers(1, 6)):
         kind = rng.integers(3)

@@ -47,7 +47,7 @@ def develop(
     noise: tuple[float, float],
     white_balance: float,
 ) -> NDArray[np.uint8]:
-    """Expose, tone and digitise a picture; metering looks half at the person, half at everything.
+    """Expose, tone and digitise a picture; metering looks mostly at the person.
 
     Args:
         light: linear colours, (S, S, 3).
@@ -62,7 +62,7 @@ def develop(
     """
     u = rng.random(5)
     grey = light.sum(2) / 3
-    level = 0.5 * float(grey.mean()) + 0.5 * float(grey[person].mean() if person.any() else grey.mean())
+    level = 0.4 * float(grey.mean()) + 0.6 * float(grey[person].mean() if person.any() else grey.mean())
     wanted = exposure[0] + (exposure[1] - exposure[0]) * u[0]
     gain = np.clip(wanted / max(level, 1e-3), 0.3, 4.0) * (1 + white_balance * rng.normal(size=3))
     gamma = 2.0 + 0.4 * u[1]
@@ -74,7 +74,8 @@ def develop(
     sd = np.float32(255 * (noise[0] + (noise[1] - noise[0]) * u[4]))
     for channel in range(3):
         toned[..., channel] += sd * _cut(len(light), rng)
-    return np.clip(toned, 0, 255, out=toned).astype(np.uint8)
+    display: NDArray[np.uint8] = np.clip(toned, 0, 255, out=toned).astype(np.uint8)
+    return display
 
 
 def _blur(picture: Single, share: np.float32) -> Single:
@@ -170,4 +171,5 @@ def rough_mask(person: Flags, rng: Generator) -> Flags:
 def _interpolation(size: int, knots: int) -> NDArray[np.float64]:
     """Linear interpolation from evenly spaced knots to pixels, (S, K)."""
     place = np.linspace(0, knots - 1, size)
-    return np.maximum(0, 1 - np.abs(place[:, None] - np.arange(knots)[None]))
+    weights: NDArray[np.float64] = np.maximum(0, 1 - np.abs(place[:, None] - np.arange(knots)[None]))
+    return weights

@@ -62,7 +62,8 @@ def _lit(world: World, slots: NDArray[np.integer], local: Floats, normal: Floats
     up = (0.5 + 0.5 * normal[:, 1])[:, None]
     facing = np.maximum(0, normal @ light[0:3])[:, None]
     fill = np.maximum(0, normal @ light[12:15])[:, None]
-    return colour * (light[6:9] * up + light[9:12] * (1 - up) + light[3:6] * facing + light[15:18] * fill)
+    colour *= light[6:9] * up + light[9:12] * (1 - up) + light[3:6] * facing + light[15:18] * fill
+    return colour
 
 
 def _backdrop(rays: Floats, world: World) -> Floats:
@@ -72,4 +73,5 @@ def _backdrop(rays: Floats, world: World) -> Floats:
     v = (0.5 - np.arctan2(rays[:, 1], np.hypot(rays[:, 0], rays[:, 2])) * 0.3183) * 3.5
     x = ((u % 1) * side).astype(np.intp) % side
     y = np.minimum(side - 1, np.abs(v - 2 * np.floor(v / 2 + 0.5)) * side).astype(np.intp)
-    return world.backdrop[y, x].astype(np.float64)
+    colour: Floats = world.backdrop[y, x].astype(np.float64)
+    return colour

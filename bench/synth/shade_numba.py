@@ -66,7 +66,7 @@ def pattern(rows: Single, slot: int, table: Single, x: float, y: float, z: float
         v = across * f * 0.33 + 0.5 * (int(course) & 1)
         joint = u - course < 0.06 or v - math.floor(v) < 0.02
         return 1.0 if joint else 0.3 * value(table, math.floor(v), course, 0.0, seed)
-    return min(1.0, max(0.0, 0.5 + u))
+    return float(min(1.0, max(0.0, 0.5 + u)))
 
 
 @kernel(fast=True)
@@ -82,20 +82,12 @@ def sky_colour(dx: float, dy: float, dz: float, backdrop: Single, turn: float) -
     x0, x1 = x % side, (x + 1) % side
     y1 = min(side - 1, y + 1)
     w00, w01, w10, w11 = (1 - fu) * (1 - fv), fu * (1 - fv), (1 - fu) * fv, fu * fv
-    return (
-        backdrop[y, x0, 0] * w00
-        + backdrop[y, x1, 0] * w01
-        + backdrop[y1, x0, 0] * w10
-        + backdrop[y1, x1, 0] * w11,
-        backdrop[y, x0, 1] * w00
-        + backdrop[y, x1, 1] * w01
-        + backdrop[y1, x0, 1] * w10
-        + backdrop[y1, x1, 1] * w11,
-        backdrop[y, x0, 2] * w00
-        + backdrop[y, x1, 2] * w01
-        + backdrop[y1, x0, 2] * w10
-        + backdrop[y1, x1, 2] * w11,
-    )
+    r = backdrop[y, x0, 0] * w00 + backdrop[y, x1, 0] * w01
+    g = backdrop[y, x0, 1] * w00 + backdrop[y, x1, 1] * w01
+    b = backdrop[y, x0, 2] * w00 + backdrop[y, x1, 2] * w01
+    r += backdrop[y1, x0, 0] * w10 + backdrop[y1, x1, 0] * w11
+    g += backdrop[y1, x0, 1] * w10 + backdrop[y1, x1, 1] * w11
+    return r, g, b + backdrop[y1, x0, 2] * w10 + backdrop[y1, x1, 2] * w11
 
 
 @kernel(fast=True)
@@ -111,14 +103,14 @@ def lit(x: float, y: float, z: float, shadow: Single, frame: Floats) -> float:
     fu, fv = u - i, v - j
     a = (0.0 if shadow[j, i] < far else 1 - fu) + (0.0 if shadow[j, i + 1] < far else fu)
     b = (0.0 if shadow[j + 1, i] < far else 1 - fu) + (0.0 if shadow[j + 1, i + 1] < far else fu)
-    return a * (1 - fv) + b * fv
+    return float(a * (1 - fv) + b * fv)
 
 
 @kernel(fast=True)
 def radiance(
     t: float, who: int, face: int, w0: float, w1: float, dx: float, dy: float, dz: float, camera: Floats,
-    faces: Ints, normals: Single, canon: Single, cuts: Floats, solids: Floats, materials: Single, light: Floats,
-    shadow: Single, shadow_frame: Floats, backdrop: Single, turn: float, table: Single,
+    faces: Ints, normals: Single, canon: Single, cuts: Floats, solids: Floats, materials: Single,
+    light: Floats, shadow: Single, shadow_frame: Floats, backdrop: Single, turn: float, table: Single,
 ) -> Colour:  # fmt: skip
     """Linear colour of what a ray meets at depth t: the sky, a primitive, or a face of the person.
 

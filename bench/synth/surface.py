@@ -101,7 +101,7 @@ def light_world(identity: Identity, scene: Scene, posed: Posed) -> World:
     across = np.cross(up, towards)
     across /= np.linalg.norm(across)
     axes = np.stack([across, np.cross(towards, across), -towards])
-    seen = axes @ posed.dressed.T
+    seen: Floats = axes @ posed.dressed.T.astype(np.float64)
     low, high = seen[:2].min(1) - 0.05, seen[:2].max(1) + 0.05
     scale = SHADOW_SIZE / (high - low)
     seen[:2] = (seen[:2] - low[:, None]) * scale[:, None]
