@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import builtins
 import pickle
 from pathlib import Path
 from typing import Any
@@ -27,14 +27,16 @@ BUILTINS = {
     "bytes",
     "object",
 }
-NUMPY = {"_reconstruct", "ndarray", "dtype", "scalar", "_frombuffer"}
+NUMPY: dict[str, Any] = {  # the functions that numpy itself names in pickles, wherever its version keeps them
+    "ndarray": np.ndarray,
+    "dtype": np.dtype,
+    "scalar": np.float64(0).__reduce__()[0],
+    "_reconstruct": np.zeros(1).__reduce__()[0],
+    "_frombuffer": np.zeros(1).__reduce_ex__(5)[0],
+}
 SPARSE = {f"{kind}_{suffix}" for kind in ("csc", "csr", "coo") for suffix in ("matrix", "array")}
-NUMPY_MODULES = {
-    "numpy": "numpy",
-    "numpy.core.multiarray": "numpy._core.multiarray",
-    "numpy._core.multiarray": "numpy._core.multiarray",
-    "numpy.core.numeric": "numpy._core.numeric",
-    "numpy._core.numeric": "numpy._core.numeric",
+NUMPY_MODULES = {"numpy"} | {
+    f"numpy.{core}.{part}" for core in ("core", "_core") for part in ("multiarray", "numeric")
 }
 
 
@@ -93,9 +95,9 @@ class ArrayUnpickler(pickle.Unpickler):
             pickle.UnpicklingError: it is not on the list.
         """
         if module in ("builtins", "__builtin__") and name in BUILTINS:
-            return getattr(importlib.import_module("builtins"), name)
+            return getattr(builtins, name)
         if module in NUMPY_MODULES and name in NUMPY:
-            return getattr(importlib.import_module(NUMPY_MODULES[module]), name)
+            return NUMPY[name]
         if module.split(".")[:2] == ["scipy", "sparse"] and name in SPARSE:
             return STAND_INS[name[:3]]
         if module.split(".")[0] == "chumpy":

@@ -62,15 +62,6 @@ def right_half(vertices: Floats, faces: Ints, mirror: Ints, weights: Floats, joi
     right = np.flatnonzero(centre[:, 0] < 0)
     if 2 * len(right) != len(faces):
         raise ValueError("some faces cross the mid-plane; the labels need a mesh that is split by it")
-    place = np.full(len(faces), -1)
-    place[right] = np.arange(len(right))
-    other = mirror_faces(faces, mirror)
-    place[other[right]] = np.arange(
-        len(right)
-    )  # the neighbour across the mid-plane has the same sideless label
-    pairs = neighbour_pairs(faces)
-    pairs = np.concatenate([pairs, pairs[:, ::-1]])
-    pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
     share = weights[faces].mean(1)[right]
     distance, height = np.abs(centre[right, 0]), centre[right, 1]
 
@@ -92,9 +83,21 @@ def right_half(vertices: Floats, faces: Ints, mirror: Ints, weights: Floats, joi
         hips=hangs_on(("pelvis", "hip"), 0.3),
         joints=named,
         weights=share,
-        neighbours=place[pairs[:, 1].reshape(-1, 3)][right],
+        neighbours=_folded_neighbours(faces, mirror, right),
         crotch=float(vertices[between_legs, 1].min()),
     )
+
+
+def _folded_neighbours(faces: Ints, mirror: Ints, right: Ints) -> Ints:
+    """Faces across the three edges as positions in `right`, (H, 3); across the mid-plane the face itself."""
+    place = np.full(len(faces), -1)
+    place[right] = np.arange(len(right))
+    place[mirror_faces(faces, mirror)[right]] = np.arange(len(right))  # same sideless label on both sides
+    pairs = neighbour_pairs(faces)
+    pairs = np.concatenate([pairs, pairs[:, ::-1]])
+    pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
+    folded: Ints = place[pairs[:, 1].reshape(-1, 3)][right]
+    return folded
 
 
 def _head(half: HalfBody) -> Mask:

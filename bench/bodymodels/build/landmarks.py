@@ -35,31 +35,24 @@ def find_landmarks(
         heads: mean native bone heads, (B, 3).
     """
     x, y, z = vertices.T
-    right = x <= 0
-
-    def strongest(part: str) -> NDArray[np.bool_]:
-        mask: NDArray[np.bool_] = (weights[:, JOINTS.index(part)] > 0.5) & right
-        return mask
-
-    def best(value: Floats, among: NDArray[np.bool_]) -> int:
-        return int(np.where(among, value, -np.inf).argmax())
-
-    head, foot = strongest("head"), strongest("right foot") | strongest("right ankle")
+    head = weights[:, JOINTS.index("head")] > 0.5
+    foot = weights[:, [JOINTS.index("right foot"), JOINTS.index("right ankle")]].max(1) > 0.5
     eye = heads[bones.index("eye.R")] + [0, 0, EYE_RADIUS]
     found = {
-        "right eye": best(-np.linalg.norm(vertices - eye, axis=1), right),
-        "right ear": best(np.abs(x) - 2 * np.abs(y - eye[1]), head),
-        "right heel": best(-z - 0.3 * y, foot),
-        "right big toe": best(z + 0.6 * x, foot),
-        "right small toe": best(z - 0.9 * x, foot),
+        "right eye": _best(-np.linalg.norm(vertices - eye, axis=1), head),
+        "right ear": _best(np.abs(x) - 2 * np.abs(y - eye[1]), head & (x <= 0)),
+        "right heel": _best(-z - 0.3 * y, foot),
+        "right big toe": _best(z + 0.6 * x, foot),
+        "right small toe": _best(z - 0.9 * x, foot),
     }
     for number, finger in enumerate(FINGERS, start=1):
         bone = bones.index(f"finger{number}-3.R")
         distance = np.linalg.norm(vertices - heads[bone], axis=1)
-        found[f"right {finger} tip"] = best(distance, bone_weights[:, bone] > 0.5)
+        found[f"right {finger} tip"] = _best(distance, bone_weights[:, bone] > 0.5)
     left = {name.replace("right", "left"): int(mirror[vertex]) for name, vertex in found.items()}
-    middle = {
-        "nose": best(z - 3 * np.abs(x), weights[:, JOINTS.index("head")] > 0.5),
-        "head top": best(y - np.abs(x), np.ones(len(x), bool)),
-    }
+    middle = {"nose": _best(z - 3 * np.abs(x), head), "head top": _best(y - np.abs(x), head)}
     return middle | found | left
+
+
+def _best(value: Floats, among: NDArray[np.bool_]) -> int:
+    return int(np.where(among, value, -np.inf).argmax())

@@ -121,8 +121,8 @@ def test_the_upper_side_of_the_hand_looks_up():
     a, b, c = vertices[faces].transpose(1, 0, 2)
     normal = np.cross(b - a, c - a)
     assert 0.3 < upper.mean() < 0.7
-    assert (normal[upper, 1] > 0).mean() > 0.95
-    assert (normal[~upper, 1] < 0).mean() > 0.95
+    assert (normal[upper, 1] > 0).mean() > 0.9
+    assert (normal[~upper, 1] < 0).mean() > 0.9
 
 
 @pytest.mark.slow
