@@ -25,18 +25,13 @@ LOOK_UPS = {"parts": part25, "chart": chart24, "mask": mask}  # by triangle numb
 DERIVED = (*LOOK_UPS, "cluster")  # made when read
 
 
-def renderer() -> Renderer:
-    """The built-in source of samples."""
-    return Synthetic()
-
-
 def part_ids(spec: Mapping[str, Any], part: int) -> list[str]:
     """Ids of one part of a data spec; nothing needs to be rendered for it.
 
     Raises:
         ConfigError: the spec is wrong.
     """
-    source, wanted = renderer(), parse(spec)
+    source, wanted = Synthetic(), parse(spec)
     check(wanted, source)
     place, samples = wanted.parts[part].place, wanted.parts[part].samples
     return sample_ids(source, place.domain, place.split, samples)
@@ -63,7 +58,7 @@ class People:
             ConfigError: the spec is wrong.
             DataError: samples are missing, or a shard is damaged; names it.
         """
-        source = source or renderer()
+        source = source or Synthetic()
         wanted = parse(spec)
         check(wanted, source)
         self.info = DataInfo(n_samples=wanted.samples, image_size=wanted.size, joint_set=JOINT_SET)
