@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import claims
+from bench.claims import Claim, is_live
+from bench.errors import DataError
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from bench.claims import Claim
+with Claim(Path(sys.argv[1])) as claim:
+    print(claim.held, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_second_holder_is_refused_until_the_first_is_done(tmp_path: Path) -> None:
+    path = tmp_path / "step" / "claim.json"
+    with Claim(path) as first:
+        with Claim(path) as second:
+            assert first.held and not second.held and is_live(path)
+        assert path.is_file()  # the refused one leaves it alone
+    assert not path.exists() and not is_live(path)
+    with Claim(path) as third:
+        assert third.held
+
+
+def test_a_claim_is_given_back_after_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), Claim(tmp_path / "c"):
+        raise RuntimeError
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_killed_process_loses_its_claim_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "claim.json"
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout is not None and holder.stdout.readline() == "True\n"
+        with Claim(path) as claim:
+            assert not claim.held
+    finally:
+        holder.send_signal(signal.SIGKILL)
+        holder.communicate()
+    assert path.is_file() and not is_live(path)
+    with Claim(path) as claim:
+        assert claim.held
+
+
+@pytest.mark.parametrize(
+    ("change", "live"),
+    [
+        ({}, True),
+        ({"started": "1"}, False),  # the number was given to another process since
+        ({"pid": 2**22 + 1, "started": "1"}, False),
+        ({"host": "another", "pid": 2**22 + 1}, True),  # cannot be looked into from here
+        ({"boot": "before", "pid": 2**22 + 1}, True),
+        ({"pid": "many"}, False),
+    ],
+)
+def test_liveness_follows_the_owner(change: dict[str, Any], live: bool, tmp_path: Path) -> None:
+    path = tmp_path / "c"
+    with Claim(path):
+        path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+        assert is_live(path) is live
+        os.utime(path, (0, time.time() - claims.STALE_S - 1))
+        assert not is_live(path)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"host"', "3", "{}"])
+def test_a_damaged_claim_is_taken_over(content: str, tmp_path: Path) -> None:
+    (tmp_path / "c").write_text(content)
+    assert not is_live(tmp_path / "c")
+    with Claim(tmp_path / "c") as claim:
+        assert claim.held
+
+
+def test_the_heartbeat_keeps_a_claim_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "HEARTBEAT_S", 0.02)
+    path = tmp_path / "c"
+    with Claim(path):
+        os.utime(path, (0, 0))
+        deadline = time.monotonic() + 10
+        while not is_live(path) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert is_live(path)
+
+
+def test_a_sleeper_does_not_give_back_the_claim_of_its_successor(tmp_path: Path) -> None:
+    path = tmp_path / "c"
+    with Claim(path):
+        os.utime(path, (0, 0))  # e.g. a laptop that was closed for an hour
+        successor = Claim(path)
+        assert successor.__enter__().held
+    assert is_live(path)
+    successor.__exit__(None, None, None)
+    assert not path.exists()
+
+
+def test_of_racing_threads_exactly_one_wins(tmp_path: Path) -> None:
+    for round_ in range(5):
+        path = tmp_path / str(round_) / "claim.json"
+        barrier, done = threading.Barrier(4), threading.Barrier(4)
+        held: list[bool] = []
+
+        def race(
+            path: Path = path, barrier: threading.Barrier = barrier, done: threading.Barrier = done
+        ) -> None:
+            barrier.wait()
+            with Claim(path) as claim:
+                held.append(claim.held)  # noqa: B023
+                done.wait()
+
+        threads = [threading.Thread(target=race) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(held) == [False, False, False, True]
+
+
+def test_an_unwritable_folder_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(DataError, match=r"cannot write .*a file is in the way"),
+        Claim(tmp_path / "file" / "c"),
+    ):
+        pass

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.errors import DataError
+from bench.record import SCHEMA, read_record, seal, validate, write_record
+
+METRIC = {"name": "auc30", "value": 0.5, "unit": "", "higher_is_better": True}
+BODY: dict[str, Any] = {
+    "kind": "score", "key": "0123456789abcdef", "labels": {"method": "cmc", "seed": 0}, "inputs": ["f" * 16],
+    "files": {"scores.npz": "0" * 64}, "cost": {"wall_s": 1.25}, "provenance": {"commit": "abc"},
+    "spec": {"version": 1, "nested": {"lr": 1e-4, "words": ["ü", None, True]}}, "metrics": [METRIC],
+    "interval": {"unit": "person", "replicates": [0.1, 0.25, 1 / 3]}, "curve": [{"value": 3}],
+    "selection": {"rule": "last"}, "manifests": {}, "exposure": "none",
+}  # fmt: skip
+TEXT = json.dumps(seal(BODY), indent=1, sort_keys=True)
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    path = tmp_path / "step" / "record.json"
+    record = write_record(path, BODY)
+    assert read_record(path) == record == {**BODY, "schema": SCHEMA, "digest": record["digest"]}
+
+
+def test_what_json_changes_is_changed_before_sealing(tmp_path: Path) -> None:
+    odd = {**BODY, "spec": {"pair": (1, 2), "by_number": {10: "a", 9: "b"}}}
+    write_record(tmp_path / "r.json", odd)
+    assert read_record(tmp_path / "r.json")["spec"] == {"pair": [1, 2], "by_number": {"10": "a", "9": "b"}}
+
+
+@settings(max_examples=300)
+@given(
+    st.integers(0, len(TEXT) - 1),
+    st.characters(codec="utf-8"),
+    st.sampled_from(["replace", "insert", "delete"]),
+)
+def test_any_single_character_change_is_caught_or_harmless(
+    tmp_path_factory: pytest.TempPathFactory, at: int, character: str, how: str
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "changed.json"
+    path.write_text(TEXT[:at] + character * (how != "delete") + TEXT[at + (how != "insert") :])
+    try:
+        assert read_record(path) == json.loads(TEXT)  # e.g. a blank between entries
+    except DataError as error:
+        assert str(path) in str(error) and "\n" not in str(error)
+
+
+@pytest.mark.parametrize("length", [0, 1, len(TEXT) // 2, len(TEXT) - 1])
+def test_truncation_is_named(length: int, tmp_path: Path) -> None:
+    (tmp_path / "r.json").write_text(TEXT[:length])
+    with pytest.raises(DataError, match=r"record .*r\.json is unreadable"):
+        read_record(tmp_path / "r.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema": 99}, "schema 99, this version reads 1"),
+        ({"kind": "guess"}, 'unknown kind "guess"'),
+        ({"labels": []}, '"labels" has the wrong type'),
+        ({"cost": None}, '"cost" has the wrong type'),
+        ({"exposure": None}, '"exposure" has the wrong type'),
+        ({"metrics": []}, "holds no metric"),
+        ({"metrics": [3]}, "a metric is not a JSON object"),
+        ({"metrics": [{**METRIC, "value": "0.5"}]}, '"value" has the wrong type'),
+        ({"metrics": [{**METRIC, "value": True}]}, '"value" has the wrong type'),
+        ({"metrics": [{**METRIC, "value": math.nan}]}, "NaN"),
+        ({"curve": [{"value": math.inf}]}, "infinity"),
+        ({"spec": {"x": object()}}, "holds what no record may"),
+    ],
+)
+def test_wrong_content_cannot_be_sealed(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        seal({**BODY, **change})
+
+
+@pytest.mark.parametrize("entry", ["key", "provenance", "interval", "manifests", "metrics"])
+def test_missing_entries_are_named(entry: str) -> None:
+    with pytest.raises(DataError, match=f'"{entry}" is missing'):
+        seal({name: value for name, value in BODY.items() if name != entry})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"value": 0.5', '"value": 0.6', "digest does not match"),
+        ('"value": 0.5', '"value": NaN', "holds NaN"),
+        ('"digest"', '"digestion"', '"digest" is missing'),
+        (TEXT, "[]", "not a JSON object"),
+        (TEXT, "[" * 100_000, "unreadable"),
+    ],
+)
+def test_edits_are_named(old: str, new: str, message: str, tmp_path: Path) -> None:
+    assert old in TEXT
+    (tmp_path / "r.json").write_text(TEXT.replace(old, new))
+    with pytest.raises(DataError, match=message):
+        read_record(tmp_path / "r.json")
+
+
+def test_each_kind_has_its_own_entries() -> None:
+    common = {k: BODY[k] for k in ("key", "labels", "inputs", "files", "cost", "provenance", "spec")}
+    for kind, own in {
+        "pretrain": {"curve": [], "facts": {}, "manifests": {}},
+        "finetune": {"curve": [], "selection": {}, "manifests": {}},
+        "predict": {"manifests": {}},
+    }.items():
+        validate(seal({**common, "kind": kind, **own}), "here")
+        with pytest.raises(DataError, match="is missing"):
+            seal({**common, "kind": kind})
