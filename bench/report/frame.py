@@ -157,7 +157,10 @@ def _untouched(raw: bytes, record: Any) -> bool:
         return False
     if not all(isinstance(record.get(name), kind) for name, kind in _SHAPE.items()):
         return False
-    text = b"".join(line.lstrip(b" ") for line in raw.split(b"\n")).replace(b'": ', b'":')
+    text = raw
+    while b"\n " in text:  # once per level of indentation
+        text = text.replace(b"\n ", b"\n")
+    text = text.replace(b"\n", b"").replace(b'": ', b'":')
     found = _DIGEST.search(text)
     if not found or record.get("digest") != found[1].decode():
         return False

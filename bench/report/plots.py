@@ -102,7 +102,7 @@ def efficiency(table: Table, style: Style, fractions: bool) -> Plot | None:
     cells = [cell for cell in table.cells if cell.budget in budgets]
     if not cells:
         return None
-    covered = " or ".join(sorted({cell.summary.kind for cell in cells} - {"none"}))
+    covered = ", for one seed over ".join(sorted({cell.summary.kind for cell in cells} - {"none"}))
     bands = f"bands and bars: 95 % interval over {covered}" if covered else "no intervals recorded"
     title = f"{table.key.task}: data efficiency"
     counts = [cell.summary.n for cell in cells]

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 from bench.errors import ConfigError, nearest
 from bench.report.budget import Budget, parse
@@ -102,7 +101,8 @@ def build_tables(loaded: Loaded, references: Sequence[str] = ()) -> tuple[tuple[
     for name in references:
         if name not in known:
             raise ConfigError(f'--reference: no record of method "{name}".{nearest(name, known)}')
-    rows: list[dict[str, Any]] = loaded.frame.to_dict("records")  # type: ignore[assignment]  # str keys
+    columns = {str(name): loaded.frame[name].tolist() for name in loaded.frame.columns}
+    rows: list[Record] = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     grouped, problems = _unique([row for row in rows if row["primary"]])
     others: dict[str, list[Record]] = defaultdict(list)
     for row in rows:

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from PIL import Image
+
+from bench.errors import DataError
+from bench.report import text
+from bench.report.exports import cell_rows, csv_text
+from bench.report.frame import load
+from bench.report.markdown import NOT_COMPARABLE, document
+from bench.report.tables import build_tables
+from bench.report.terminal import WIDTH, terminal
+from bench.report.write import report
+
+Make = Callable[..., Any]
+Store = Callable[..., Path]
+
+SCORES = np.linspace(10, 60, 80)
+
+
+def test_everything_is_written_and_written_the_same_again(
+    make_world: Make, store: Store, tmp_path: Path
+) -> None:
+    root = store(make_world({"scratch": 25.0, "cmc": 30.0}, labels={"published": "human parsing (RGB)"}))
+    first = report(root, tmp_path / "a")
+    second = report(root, tmp_path / "b")
+    names = [path.relative_to(tmp_path / "a").as_posix() for path in first.paths]
+    plots = [
+        "efficiency_parts_people_tiny_controlled_strict_1",
+        "convergence_parts_people_resnet10_tiny_controlled_strict_1",
+    ]
+    assert names == [
+        "leaderboard.md", "leaderboard.csv", "differences.csv", "leaderboard.json",
+        *(f"plots/{plot}.{kind}" for plot in plots for kind in ("png", "svg")),
+    ]  # fmt: skip
+    assert {p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*.*")} == set(map(Path, names))
+    for a, b in zip(first.paths, second.paths, strict=True):
+        assert a.read_bytes() == b.read_bytes(), a.name
+    assert first.problems == ()
+    assert first.markdown == (tmp_path / "a" / "leaderboard.md").read_text()
+    head, _, tail = first.markdown.partition(f"## {NOT_COMPARABLE}")
+    assert "| scratch |" in head and "HCMoCo" not in head
+    assert "58.28" in tail  # HCMoCo at 10 % of the labels, as printed
+    picture = Image.open(first.paths[4])
+    assert picture.width == pytest.approx(3.4 * 200, abs=2)
+    assert picture.getextrema() != ((255, 255),) * 4
+
+
+def test_csv_and_json_hold_the_same_numbers(make_world: Make, store: Store, tmp_path: Path) -> None:
+    result = report(store(make_world({"scratch": 25.0, "cmc": 30.0}, seeds=5, curve=[])), tmp_path / "out")
+    rows = list(csv.DictReader(io.StringIO(result.paths[1].read_text())))
+    body = json.loads(result.paths[3].read_text())
+    cells = body["tables"][0]["cells"]
+    assert len(rows) == len(cells) == 8  # two methods, two fractions, two metrics
+    for row, cell in zip(rows, cells, strict=True):
+        assert float(row["mean"]) == pytest.approx(cell["mean"], rel=1e-5)
+        assert row["keys"].split(";") == cell["keys"]
+        assert [float(v) for v in row["values"].split(";")] == pytest.approx(cell["values"], rel=1e-5)
+        assert row["seeds"] == "0;1;2;3;4"
+        assert (row["commits"], row["devices"], row["interval"]) == (
+            "0123456789ab",
+            "cpu",
+            body["tables"][0]["interval"],
+        )
+        assert float(row["t_low"]) < float(row["mean"]) < float(row["t_high"])
+    scratch = next(row for row in rows if row["method"] == "cmc" and row["primary"] == "true")
+    assert float(scratch["low"]) < float(scratch["mean"]) < float(scratch["high"])
+    assert float(scratch["pretrain_samples_per_s"]) == pytest.approx(20000 / 90, rel=1e-5)
+    differences = list(csv.DictReader(io.StringIO(result.paths[2].read_text())))
+    assert [d["beyond"] for d in differences] == ["true", "true"]
+    assert body["tables"][0]["provenance"]["seeds"] == ["0", "1", "2", "3", "4"]
+
+
+def test_only_selected_records_are_used(make_world: Make, store: Store, tmp_path: Path) -> None:
+    records = make_world({"scratch": 25.0, "cmc": 30.0}, curve=[])
+    root = store(records)
+    chosen = {r["key"] for r in records if r["labels"]["fraction"] == "1"}
+    result = report(root, tmp_path / "out", select=chosen)
+    assert "| encoder | method | 100 % labels |" in result.markdown
+    assert "10 %" not in result.markdown
+    with pytest.raises(DataError, match="holds no usable score record"):
+        report(root, tmp_path / "out", select=set())
+
+
+def test_damaged_records_are_named_in_the_report(make_world: Make, store: Store, tmp_path: Path) -> None:
+    records = make_world({"scratch": 25.0, "cmc": 30.0}, curve=[])
+    root = store(records)
+    path = root / "score" / f"cell-{records[1]['key']}" / "record.json"
+    path.write_text(path.read_text()[:-40])
+    result = report(root, tmp_path / "out")
+    assert len(result.problems) == 1
+    assert records[1]["key"] in result.problems[0]
+    assert records[1]["key"] in result.markdown.partition("## Problems")[2]
+    assert "Incomplete, not ranked" in result.markdown
+    for path in root.glob("score/*/record.json"):
+        path.write_text("{")
+    with pytest.raises(DataError, match=r"12 problems: record score/cell-"):
+        report(root, tmp_path / "out")
+
+
+def test_an_empty_store_and_an_unwritable_folder_are_clear(
+    make_record: Make, store: Store, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=r"nothing-here holds no score records"):
+        report(tmp_path / "nothing-here", tmp_path / "out")
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DataError, match="cannot write"):
+        report(store([make_record(SCORES)]), tmp_path / "file")
+
+
+NAMES = st.text(st.sampled_from("ab1|`*_<>&[]()\\~$#-\n \u202eé漢"), min_size=1, max_size=10)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(method=NAMES, encoder=NAMES, task=NAMES)
+def test_markup_in_names_cannot_break_a_table(
+    method: str, encoder: str, task: str, make_record: Make, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    labels = {"encoder": encoder, "task": task}
+    root = tmp_path_factory.mktemp("store")
+    for record in (make_record(SCORES, labels=labels), make_record(SCORES + 9, method=method, labels=labels)):
+        folder = root / "score" / record["key"]
+        folder.mkdir(parents=True)
+        (folder / "record.json").write_text(json.dumps(record))
+    tables, _ = build_tables(load(root))
+    markdown = document(tables, [], [], {}, [])
+    tokens = MarkdownIt("commonmark").enable("table").parse(markdown)
+    inline = [t for t in tokens if t.type == "inline"]
+    shown = {"".join(c.content for c in t.children or [] if c.type == "text") for t in inline}
+    assert {text.plain(method), text.plain(encoder), f"{text.plain(task)} on people"} <= {
+        s.strip() for s in shown
+    } | {""}
+    assert not [
+        t
+        for t in tokens
+        if t.type == "html_block" and "record key" not in t.content and "</details>" not in t.content
+    ]
+    assert {len(t.children or []) for t in inline if t.content == ""} <= {0}
+    assert all(len(line) <= WIDTH for line in terminal(tables).splitlines())
+    rows = list(csv.DictReader(io.StringIO(csv_text(cell_rows(tables)))))
+    assert {row["method"] for row in rows} == {"scratch", method}
+
+
+def test_plots_take_odd_names_literally(make_record: Make, store: Store, tmp_path: Path) -> None:
+    names = ["a$b$c", "_hidden", "漢字", "x" * 120, "a\nb", "$\\frac{"]
+    labels = {"encoder": "$x_$", "task": "_t/.."}
+    result = report(
+        store([make_record(SCORES, method=name, labels=labels) for name in names]), tmp_path / "out"
+    )
+    assert len(result.paths) == 8
+    assert {path.parent for path in result.paths[4:]} == {tmp_path / "out" / "plots"}
+
+
+def test_reporting_never_imports_torch() -> None:
+    code = "import sys, bench.report.write; sys.exit(bool({'torch', 'matplotlib.pyplot'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
