@@ -102,7 +102,7 @@ def _read(feature_map: Tensor, points: Tensor) -> Tensor:
 
 
 def _corners(points: Tensor, h: int, w: int) -> tuple[Tensor, Tensor]:
-    """Return the four cells around each point (N, S, 2), numbered row by row, and their weights, (N, S, 4)."""
+    """Return the four cells around points (N, S, 2), numbered row by row, and their weights: (N, S, 4)."""
     limit = torch.tensor([h - 1, w - 1], device=points.device)
     place = points * (limit + 1) - 0.5
     place = torch.minimum(place.clamp(min=0), limit.to(place.dtype))

@@ -60,7 +60,9 @@ def structure_contrast(
     self_similarity = (a * a).sum(1)
     n_positives = counts[own] - 1  # a valid anchor is among its own label's rows
     positive = ((a * sums[own]).sum(1) - self_similarity) / n_positives.clamp(min=1) / temperature
-    ignored = torch.where(counted, 0.0, EXCLUDED)  # added inside the product: one pass less over (A, R)
+    ignored = torch.where(counted, 0.0, EXCLUDED).to(
+        a.dtype
+    )  # added inside the product: one pass less over (A, R)
     logits = torch.addmm(ignored, a / temperature, rows.mT)
     if exclude_self:
         index = torch.arange(len(rows), device=rows.device)

@@ -88,6 +88,16 @@ def test_tokens_are_encoded_too(make, encoders, batch, check_gradients, vit_spec
     check_gradients(make(HCMoCo, config(), encoders(*ALL, spec=vit_spec)), batch)
 
 
+@pytest.mark.parametrize("spec", ["pyramid", "vit"])
+def test_losses_are_float32_under_autocast(make, encoders, batch, check_gradients, vit_spec, spec):
+    chosen = encoders(*ALL, spec=vit_spec) if spec == "vit" else encoders(*ALL)
+    method = make(HCMoCo, config(), chosen)
+    exact = {k: v.item() for k, v in check_gradients(method, batch).terms.items()}
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = {k: v.item() for k, v in check_gradients(method, batch).terms.items()}
+    assert rounded == pytest.approx(exact, rel=0.1)
+
+
 def test_dense_loss_equals_that_of_full_maps(build, batch, context):
     method = build(sample=False, joint=False, structure=False).eval()
     loss = method.training_step(batch, context()).terms["dense"]

@@ -48,6 +48,13 @@ def test_loss_is_that_of_hidden_patches(mae, batch, context, check_gradients):
     assert 0.9 < out.terms["pixels"] < 3
 
 
+def test_loss_is_float32_under_autocast(mae, batch, check_gradients):
+    exact = check_gradients(mae, batch).terms["pixels"].item()
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = check_gradients(mae, batch).terms["pixels"].item()
+    assert rounded == pytest.approx(exact, rel=0.05)
+
+
 def test_decoder_sees_visible_patches_at_their_places(mae):
     decoder = mae.decoder
     assert torch.equal(decoder.positions, sincos_positions(4, 4, 24))
