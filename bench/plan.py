@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from itertools import product
 from typing import Any, Literal
 
@@ -96,23 +96,16 @@ def expand(request: Request) -> Plan:
     cells = []
     for method, encoder in _pairs(request):
         unfit = _not_applicable(request, method, encoder)
-        chains = {} if unfit else _chains(request, method, encoder, once)
+        chain = cache(partial(_pretraining, request, method, encoder, once=once))
         for task in request.tasks:
             row = None if unfit else _Row(request, method, encoder, task, once)
             for budget, seed in product(request.budgets, request.seeds):
                 reason = unfit or _no_classes(request, task, budget)
-                step = row.cell(budget, seed, chains[seed]) if row and not reason else None
-                cells.append(
-                    Cell(
-                        method=method,
-                        encoder=encoder,
-                        task=task,
-                        budget=budget,
-                        seed=seed,
-                        step=step,
-                        reason=reason,
-                    )
-                )
+                step = None
+                if row and not reason:
+                    step = row.cell(budget, seed, chain(_pretrain_seed(request, method, seed)))
+                names = {"method": method, "encoder": encoder, "task": task}
+                cells.append(Cell(**names, budget=budget, seed=seed, step=step, reason=reason))
     return Plan(cells=tuple(cells), steps=tuple(found.values()))
 
 
@@ -196,18 +189,13 @@ def _data(request: Request, parts: list[dict[str, Any]]) -> dict[str, Any]:
     return {**request.dataset["spec"], "size": request.preset["size"], "parts": parts}
 
 
-def _chains(request: Request, method: str, encoder: str, once: Once) -> dict[int, Step]:
-    """Return the last pretraining stage that each seed's cells start from.
+def _pretrain_seed(request: Request, method: str, seed: int) -> int:
+    """Return the pretraining seed of a cell: its own, or 0 where one checkpoint serves all seeds.
 
-    Where one checkpoint serves all seeds, it is that of seed 0. Methods without training always follow the
-    seed of the cell, so that intervals cover their initialisation.
+    Methods without training always follow the seed of the cell, so that intervals cover their initialisation.
     """
     one = request.preset["pretrain"]["seeds"] == "one" and not _zero_steps(request.methods[method])
-    wanted = {seed: 0 if one else seed for seed in request.seeds}
-    made = {
-        seed: _pretraining(request, method, encoder, seed, once) for seed in dict.fromkeys(wanted.values())
-    }
-    return {seed: made[source] for seed, source in wanted.items()}
+    return 0 if one else seed
 
 
 def _pretraining(request: Request, method: str, encoder: str, seed: int, once: Once) -> Step:
