@@ -103,8 +103,12 @@ def foreground_loss(logits: Tensor, mask: Tensor) -> Tensor:
     Returns:
         Mean over all pixels, nats.
     """
-    odds = logits[:, 1:].logsumexp(1) - logits[:, 0]  # log(p_body / p_background)
-    return F.binary_cross_entropy_with_logits(odds, mask.float())
+    return F.binary_cross_entropy_with_logits(body_odds(logits), mask.float())
+
+
+def body_odds(logits: Tensor) -> Tensor:
+    """Log odds of body against background, (N, 25, H, W) -> (N, H, W)."""
+    return logits[:, 1:].logsumexp(1) - logits[:, 0]
 
 
 def uv_loss(uv: Tensor, chart: Tensor, target: Tensor) -> Tensor:
@@ -126,6 +130,9 @@ def uv_loss(uv: Tensor, chart: Tensor, target: Tensor) -> Tensor:
 def to_iuv(charts: Tensor, uv: Tensor) -> Tensor:
     """Choose a chart at every pixel; read its U and V, rounded down to 8 bits as by DensePose's evaluator.
 
+    A pixel is body where the charts together are likelier than the background, as in `foreground_loss`; then
+    the likeliest chart counts (design choice; DensePose decides by a mask of its own first, too).
+
     Args:
         charts: logits, (N, 25, H, W).
         uv: U and V of each chart in turn, (N, 48, h, w).
@@ -133,9 +140,38 @@ def to_iuv(charts: Tensor, uv: Tensor) -> Tensor:
     Returns:
         Chart 0..24, U and V in 0..255, both 0 on the background, (N, 3, H, W) uint8.
     """
-    label = charts.argmax(1, keepdim=True)  # (N, 1, H, W)
-    n, _, height, width = label.shape
-    pairs = upsample(uv, (height, width)).view(n, CHARTS, 2, height, width)
-    own = (label - 1).clamp(min=0)[:, :, None].expand(-1, -1, 2, -1, -1)
-    steps = pairs.gather(1, own)[:, 0].clamp(0, 1) * 255 + 1e-3  # 37 / 255 * 255 is not quite 37 in float32
-    return torch.cat([label, steps.floor() * (label > 0)], 1).to(torch.uint8)
+    chart = charts[:, 1:].max(1).indices  # (N, H, W), 0..23; `argmax` takes five times longer on a CPU
+    steps = read_chart(uv.float(), chart).clamp(0, 1) * 255 + 1e-3  # 37 / 255 * 255 is below 37 in float32
+    body = (body_odds(charts) > 0)[:, None]
+    return (torch.cat([chart[:, None] + 1, steps.floor()], 1) * body).to(torch.uint8)
+
+
+def read_chart(uv: Tensor, chart: Tensor) -> Tensor:
+    """U and V of one chart per pixel, the others left alone; equals `upsample` followed by the choice.
+
+    Args:
+        uv: U and V of each chart in turn, (N, 48, h, w).
+        chart: 0..23, (N, H, W).
+
+    Returns:
+        (N, 2, H, W).
+    """
+    n, _, h, w = uv.shape
+    top, bottom, down = _neighbours(h, chart.shape[1], uv.device)
+    left, right, aside = _neighbours(w, chart.shape[2], uv.device)
+    channel = 2 * chart[:, None] + torch.arange(2, device=uv.device).view(2, 1, 1)  # (N, 2, H, W)
+    start, cells = channel * (h * w), uv.reshape(n, -1)
+
+    def corner(row: Tensor, column: Tensor) -> Tensor:
+        return cells.gather(1, (start + (row[:, None] * w + column)).view(n, -1)).view(start.shape)
+
+    above = torch.lerp(corner(top, left), corner(top, right), aside)
+    below = torch.lerp(corner(bottom, left), corner(bottom, right), aside)
+    return torch.lerp(above, below, down[:, None])
+
+
+def _neighbours(cells: int, pixels: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Cells on both sides of each pixel centre of an axis, and how far it is from the first to the second."""
+    place = ((torch.arange(pixels, device=device) + 0.5) * (cells / pixels) - 0.5).clamp(0, cells - 1)
+    first = place.long()
+    return first, (first + 1).clamp(max=cells - 1), place - first

@@ -54,7 +54,8 @@ class Parsing(Task):
         return {"ce": pixel_cross_entropy(out["maps"], batch["parts"], scale)}
 
     def predict(self, out: Outputs, batch: Batch) -> Stats:
-        return {"parts": out["maps"].argmax(1).to(torch.uint8).cpu().numpy()}  # (N, H, W)
+        best = out["maps"].max(1).indices  # (N, H, W); `argmax` takes five times longer on a CPU
+        return {"parts": best.to(torch.uint8).cpu().numpy()}
 
     def score_samples(self, predicted: Stats, truth: Stats) -> Stats:
         return {"confusion": confusion(predicted["parts"], truth["parts"], CLASSES, IGNORE)}

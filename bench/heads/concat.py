@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from bench.api import FeatureInfo, Features
 from bench.heads.pixel import PixelHead, upsample
 
-WIDEST = 512  # cap of the default width; HRNet-W32 has 480 channels in all, ResNet-50 3,840
+WIDEST = 128  # cap of the default width, that of the head of arXiv:1901.02446
 
 
 class ConcatHead(PixelHead):
@@ -25,7 +25,8 @@ class ConcatHead(PixelHead):
         Args:
             info: of a pyramid encoder, levels from fine to coarse.
             out_channels: K, maps wanted.
-            width: channels between the two layers; None takes the sum of all levels, at most 512.
+            width: channels between the two layers; None takes the sum of all levels, at most 128. HRNet's own
+                head always takes the sum, 270 for W18 and 480 for W32.
         """
         super().__init__()
         self.channels = list(info.channels)
@@ -41,6 +42,6 @@ class ConcatHead(PixelHead):
         mixed = F.conv2d(finest, kernels[0])
         size = (finest.shape[2], finest.shape[3])
         for level, kernel in zip(features.maps[1:], kernels[1:], strict=True):
-            mixed = mixed + upsample(F.conv2d(level, kernel), size)
-        out: Tensor = self.out(torch.relu(self.norm(mixed)))
+            mixed += upsample(F.conv2d(level, kernel), size)
+        out: Tensor = self.out(torch.relu_(self.norm(mixed)))
         return out

@@ -20,6 +20,7 @@ from tasks.densepose import (
     chart_loss,
     foreground_loss,
     inside,
+    read_chart,
     to_iuv,
     uv_loss,
 )
@@ -169,7 +170,7 @@ def test_to_iuv_reads_the_chosen_chart_and_quantises() -> None:
     steps = torch.arange(256).float() / 255
     charts = torch.zeros(1, 25, 16, 16)
     charts[0, 7, :8] = 1.0
-    charts[0, 0, 8:] = 1.0
+    charts[0, 0, 8:] = 9.0
     uv = torch.full((1, 48, 16, 16), 0.123)
     uv[0, 12], uv[0, 13] = steps.view(16, 16), 2 * steps.view(16, 16) - 0.5
     iuv = to_iuv(charts, uv)[0]
@@ -179,6 +180,13 @@ def test_to_iuv_reads_the_chosen_chart_and_quantises() -> None:
     assert iuv[2, 0, 0] == 0
     assert iuv[2, 7, 15] == int(2 * 127 - 127.5)
     assert not iuv[:, 8:].any()
+
+
+def test_body_is_where_the_charts_together_beat_the_background() -> None:
+    charts = torch.zeros(1, 25, 1, 2)
+    charts[0, 0, 0] = torch.tensor([np.log(23.0), np.log(26.0)])
+    charts[0, 5] += 0.1
+    assert to_iuv(charts, torch.zeros(1, 48, 1, 2))[0, 0, 0].tolist() == [5, 0]
 
 
 def test_losses_by_hand() -> None:
@@ -249,8 +257,11 @@ def test_minimising_the_loss_reaches_the_truth() -> None:
     assert metrics(predicted, truth)["auc30"] > 0.95
 
 
-def test_native_and_full_resolution_coordinates_agree() -> None:
+@pytest.mark.parametrize(("cells", "size"), [((8, 8), (32, 32)), ((5, 1), (9, 7)), ((6, 4), (6, 4))])
+def test_reading_one_chart_equals_upsampling_all(cells: tuple[int, int], size: tuple[int, int]) -> None:
     generator = torch.Generator().manual_seed(0)
-    charts, uv = torch.randn(2, 25, 32, 32, generator=generator), torch.rand(2, 48, 8, 8, generator=generator)
-    full = F.interpolate(uv, size=(32, 32), mode="bilinear", align_corners=False)
-    assert (to_iuv(charts, uv).int() - to_iuv(charts, full).int()).abs().max() <= 1
+    uv = torch.rand(2, 48, *cells, generator=generator)
+    chart = torch.randint(0, 24, (2, *size), generator=generator)
+    full = F.interpolate(uv, size=size, mode="bilinear", align_corners=False).view(2, 24, 2, *size)
+    expected = full.gather(1, chart[:, None, None].expand(-1, 1, 2, -1, -1))[:, 0]
+    torch.testing.assert_close(read_chart(uv, chart), expected)

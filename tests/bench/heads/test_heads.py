@@ -70,7 +70,7 @@ def test_concat_head_equals_the_concatenation() -> None:
 
 
 def test_concat_head_width_is_capped() -> None:
-    wide = FeatureInfo(kind="pyramid", channels=(256, 512), strides=(4, 8), pooled=512)
+    wide = FeatureInfo(kind="pyramid", channels=(64, 128), strides=(4, 8), pooled=128)
     assert ConcatHead(PYRAMID, 5).norm.num_features == sum(PYRAMID.channels)
     assert ConcatHead(wide, 5).norm.num_features == WIDEST
     assert ConcatHead(wide, 5, width=7).norm.num_features == 7
