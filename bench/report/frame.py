@@ -38,7 +38,7 @@ from numpy.typing import NDArray
 from bench.errors import DataError
 from bench.record import SCHEMA, validate
 from bench.report import budget
-from bench.report.text import count, listed
+from bench.report.text import count, listed, plain
 
 REQUIRED = ("preset", "track", "mode", "protocol", "task", "dataset", "method", "encoder")
 OPTIONAL = (
@@ -172,7 +172,7 @@ def _shared(record: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Return what all metrics of a record share."""
     labels, interval = record["labels"], record["interval"]
     for name in (*REQUIRED, "seed", "subset"):
-        if labels.get(name) in (None, ""):
+        if not plain(str(labels.get(name, ""))) or labels[name] is None:
             raise DataError(f'{where}: label "{name}" is missing')
     whole = {name: labels.get(name, -1) for name in ("seed", "subset", "pretrain_seed")}
     for name, value in whole.items():

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from bench.report.cells import SCRATCH
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0072B2", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "d", "*", "8")
 _LINES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (6, 1.5, 1.2, 1.5)))
 _SALT = 347293  # chosen so that the seven pretraining methods shipped first get seven different colours

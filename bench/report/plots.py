@@ -130,7 +130,7 @@ def _draw_row(axis: Axes, row: Row, budgets: Sequence[Budget], look: Look, shift
     ends = [(cell.summary.low, cell.summary.high) for cell in cells]
     low = np.array([np.nan if end[0] is None else end[0] for end in ends])
     high = np.array([np.nan if end[1] is None else end[1] for end in ends])
-    axis.fill_between(x, low, high, color=look.colour, alpha=0.09, linewidth=0)
+    axis.fill_between(x, low, high, color=look.colour, alpha=0.12, linewidth=0)
     axis.vlines(x, low, high, color=look.colour, linewidth=0.9)
     axis.plot(x, mean, **_line(look))
 

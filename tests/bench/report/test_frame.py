@@ -83,6 +83,8 @@ def test_a_damaged_record_is_named_and_left_out(
     ("labels", "changes", "message"),
     [
         ({"task": ""}, {}, 'label "task" is missing'),
+        ({"method": " \n"}, {}, 'label "method" is missing'),
+        ({"encoder": None}, {}, 'label "encoder" is missing'),
         ({"seed": "one"}, {}, 'label "seed" is not a whole number'),
         ({"fraction": "a lot"}, {}, "neither a fraction"),
         ({}, {"curve": [{"step": 3}]}, "curve"),

@@ -121,7 +121,9 @@ def test_an_empty_store_and_an_unwritable_folder_are_clear(
         report(store([make_record(SCORES)]), tmp_path / "file")
 
 
-NAMES = st.text(st.sampled_from("ab1|`*_<>&[]()\\~$#-\n \u202eé漢"), min_size=1, max_size=10)
+NAMES = st.text(st.sampled_from("ab1|`*_<>&[]()\\~$#-\n \u202eé漢"), min_size=1, max_size=10).filter(
+    text.plain
+)
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
