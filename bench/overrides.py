@@ -79,6 +79,8 @@ def _parse(word: str) -> Override:
         override = OverridesParser.create().parse_override(word)
     except HydraException as error:
         raise ConfigError(f'"{word}" is not an override; write key=value, e.g. preset.size=32') from error
+    if not override.key_or_group:
+        raise ConfigError(f'"{word}" is not an override; write key=value, e.g. preset.size=32')
     if override.is_sweep_override():
         raise ConfigError(f'"{word}": one value per key; for a list write {override.key_or_group}=[...]')
     return override

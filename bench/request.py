@@ -161,14 +161,15 @@ def _resolve(words: Words, dirs: list[Path]) -> Request:
         "encoder": {e: load(path, "encoder") for e, path in known["encoder"].items()},
         "dataset": {d: load(path, "dataset") for d, path in known["dataset"].items()},
         "preset": load(known["preset"][words.preset], "preset"),
-        "resources": {},
     }
+    _tune_methods(config, known["method"])
     _check_all(
         config, {group: {n: str(p) for n, p in found.items()} for group, found in known.items()}, words
     )
     changes = overrides.apply(config, words.overrides)
     if changes:
         _check_all(config, {group: {n: f"{group} {n}" for n in known[group]} for group in GROUPS}, words)
+    resources = config["preset"].pop("resources", {})
     specs = {m: {**config["method"][m], "stages": resolve_stages(m, config["method"])} for m in methods}
     preset = {**config["preset"], "name": words.preset}
     defaults = {m: _defaults(specs[m], preset) for m in methods}
@@ -188,9 +189,19 @@ def _resolve(words: Words, dirs: list[Path]) -> Request:
         track=words.track,
         mode=words.mode,
         config_dirs=tuple(str(d) for d in dirs[1:]),
-        resources=config["resources"],
-        changes=changes,
+        resources=resources,
+        changes={key: value for key, value in changes.items() if not key.startswith("preset.resources.")},
     )
+
+
+def _tune_methods(config: Mapping[str, Any], known: Mapping[str, Path]) -> None:
+    """Put the values that the preset has for methods, by method, in the place of theirs."""
+    preset = config["preset"]
+    for name, changed in preset.pop("methods", {}).items():
+        if name not in known:
+            raise ConfigError(f'preset {preset["name"]}: unknown method "{name}".{nearest(name, known)}')
+        if name in config["method"]:
+            config["method"][name] = overrides.fit(config["method"][name], changed, f"preset.methods.{name}")
 
 
 def _check_choices(words: Words, known: Mapping[str, Mapping[str, Path]]) -> None:

@@ -1,0 +1,317 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bench import overrides
+from bench.errors import ConfigError
+from bench.files import canonical
+from bench.plan import expand
+from bench.request import Request, Words, from_json, parse_budgets, parse_seeds, resolve, to_json
+
+ONE = Words(methods="cmc", tasks="densepose")
+
+
+def edit(path: Path, change: Callable[[Any], object]) -> None:
+    body = yaml.safe_load(path.read_text())
+    change(body)
+    path.write_text(yaml.safe_dump(body, sort_keys=False))
+
+
+@pytest.mark.parametrize(
+    ("fractions", "shots", "wanted"),
+    [
+        ("", "", ("fraction=1",)),
+        ("0.1, 1.0,1", "", ("fraction=1/10", "fraction=1")),
+        ("1/3,1e-2,0.10,.1", "", ("fraction=1/3", "fraction=1/100", "fraction=1/10")),
+        ("", "16,032", ("shots=16", "shots=32")),
+        ("1", "4", ("fraction=1", "shots=4")),
+    ],
+)
+def test_budgets_have_one_spelling(fractions: str, shots: str, wanted: tuple[str, ...]) -> None:
+    assert parse_budgets(fractions, shots) == wanted
+
+
+@pytest.mark.parametrize(
+    ("fractions", "shots", "message"),
+    [
+        ("0", "", r"0 is outside \(0, 1\]"),
+        ("1.5", "", "1.5 is outside"),
+        ("-0.1", "", "outside"),
+        ("abc", "", '"abc" is not a number'),
+        ("nan", "", '"nan" is not a number'),
+        ("inf", "", '"inf" is not a number'),
+        ("1/0", "", '"1/0" is not a number'),
+        ("", "0", "whole number of at least 1"),
+        ("", "1.5", "whole number"),
+        ("", "²", "whole number"),
+    ],
+)
+def test_budgets_out_of_range(fractions: str, shots: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse_budgets(fractions, shots)
+
+
+def test_seeds() -> None:
+    assert parse_seeds("3x") == (0, 1, 2) and parse_seeds(" 2, 0,2") == (2, 0)
+    for bad in ("0x", "", "x", "1-3", "-1", "1,", "1.0"):
+        with pytest.raises(ConfigError, match="--seeds"):
+            parse_seeds(bad)
+
+
+def test_a_request_holds_what_was_asked_for_in_that_order(configs: Path) -> None:
+    found = resolve(
+        Words(methods="scratch,hcmoco", tasks="parsing*,densepose", fractions="1,0.1", seeds="2x")
+    )
+    assert list(found.methods) == ["scratch", "hcmoco"]  # not cmc, though a stage of it is used
+    assert list(found.tasks) == ["parsing_depth", "parsing_rgb", "densepose"]
+    assert found.budgets == ("fraction=1", "fraction=1/10") and found.seeds == (0, 1)
+    stages = found.methods["hcmoco"]["stages"]
+    assert [(n, s["name"]) for n, s in stages.items()] == [
+        ("first", "cmc.contrast"),
+        ("dense", "hcmoco.dense"),
+    ]
+    assert stages["first"]["modalities"] == ["rgb", "depth"] and stages["first"]["train"]["lr"] == 0.03
+    assert found.default_encoders == {"scratch": ("cnn",), "hcmoco": ("cnn",)}
+    assert found.dataset["spec"]["shading"] == "full" and found.preset["name"] == "tiny"
+    cells = expand(found).cells
+    assert {(c.method, c.encoder) for c in cells} == {("scratch", "cnn"), ("hcmoco", "cnn")}
+
+
+def test_reused_stages_are_trained_once(configs: Path) -> None:
+    plan = expand(resolve(Words(methods="hcmoco,cmc", tasks="densepose")))
+    assert [s.spec["name"] for s in plan.steps if s.kind == "pretrain"] == [
+        "cmc.contrast", "hcmoco.dense", "cmc.again",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"methods": "hcmco"}, r'unknown method "hcmco"\. Did you mean "hcmoco"\?'),
+        ({"tasks": "denspose"}, r'unknown task "denspose"\. Did you mean "densepose"\?'),
+        ({"encoders": "resnet"}, r'unknown encoder "resnet"\. Known: cnn, vit'),
+        ({"preset": "tinny"}, r'--preset: unknown "tinny"\. Did you mean "tiny"\?'),
+        ({"track": "publish"}, r'--track: unknown "publish"\. Did you mean "published"\?'),
+        ({"mode": "strct"}, r'--mode: unknown "strct"\. Did you mean "strict"\?'),
+        ({"track": "published"}, "use --track controlled"),
+        ({"mode": "parity"}, "none of the tasks"),
+        ({"config_dirs": ("/nowhere",)}, "--config-dir /nowhere: no such folder"),
+        ({"overrides": ("preset.sizee=3",)}, r'Did you mean "preset\.size"\?'),
+        (
+            {"overrides": ("method.scratch.stages.weights.config.x=3",)},
+            "method scratch is not part of this grid",
+        ),
+        (
+            {"overrides": ("preset.finetune.batch=0",)},
+            "preset tiny: finetune.batch: 0 is not a whole number of",
+        ),
+        ({"overrides": ("preset.pretrain.seeds=two",)}, r'pretrain\.seeds: unknown "two"\. Known: each, one'),
+        (
+            {"overrides": ("preset.finetune.schedule=poli",)},
+            r'schedule: unknown "poli"\. Did you mean "poly"',
+        ),
+        ({"overrides": ("preset.encoders.pyramid=cnm",)}, r'unknown encoder "cnm"\. Did you mean "cnn"'),
+        ({"overrides": ("preset.dataset=peple",)}, r'unknown dataset "peple"\. Did you mean "people"'),
+        ({"overrides": ("preset.pretrain.samples.lab=7",)}, "7 do not fill a batch of 8"),
+        ({"overrides": ("preset.pretrain.samples.lab=-7",)}, "whole numbers of at least 0"),
+        ({"overrides": ("~preset.finetune.lr.pyramid",)}, "finetune.lr has no rate for pyramid encoders"),
+        ({"overrides": ("preset.finetune.lr.pyramid=0",)}, "numbers above 0"),
+        ({"overrides": ("method.cmc.stages.contrast.train.optimizer=adam",)}, r'Did you mean "adamw"'),
+    ],
+)
+def test_mistakes_are_one_line_with_the_nearest_name(
+    words: dict[str, Any], message: str, configs: Path
+) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        resolve(dataclasses.replace(ONE, **words))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("method/cmc", lambda b: b.pop("encoder_kinds"), r'cmc\.yaml: "encoder_kinds" is missing'),
+        ("method/cmc", lambda b: b.update(encoder_kinds=["cnn"]), 'unknown "cnn"'),
+        ("method/cmc", lambda b: b.update(modalities=[]), "modalities: unknown"),
+        ("method/cmc", lambda b: b.update(stages={}), "at least one is needed"),
+        ("method/cmc", lambda b: b["stages"].update(again=3), r"stages\.again: is not a section"),
+        ("method/cmc", lambda b: b["stages"]["again"].pop("train"), r'stages\.\w+: "train" is missing'),
+        (
+            "method/cmc",
+            lambda b: b["stages"]["again"]["train"].pop("clip"),
+            r'\.train: "clip" is missing',
+        ),
+        ("method/cmc", lambda b: b["stages"]["again"].update(version="1"), "version: '1' is not a whole"),
+        ("method/cmc", lambda b: b["stages"].update(again={"use": "mea.x"}), r'unknown method "mea"'),
+        (
+            "method/cmc",
+            lambda b: b["stages"].update(again={"use": "hcmoco.dence"}),
+            r'no stage "dence".*"dense"',
+        ),
+        ("method/cmc", lambda b: b["stages"].update(again={"use": "cmc.again"}), "reuses itself"),
+        ("method/cmc", lambda b: b["stages"].update(contrast={"use": "hcmoco.first"}), "reuses itself"),
+        (
+            "method/cmc",
+            lambda b: b["stages"].update(again={"use": "cmc.contrast", "share": 1}),
+            "no other keys",
+        ),
+        (
+            "task/densepose",
+            lambda b: b["primary"].pop("unit"),
+            r'densepose\.yaml: "primary\.unit" is missing',
+        ),
+        ("task/densepose", lambda b: b.update(modality="audio"), 'modality: unknown "audio"'),
+        ("encoder/cnn", lambda b: b.update(kind="cnn"), r'cnn\.yaml: kind: unknown "cnn"'),
+        ("dataset/people", lambda b: b["spec"].pop("version"), r'people\.yaml: "spec\.version" is missing'),
+        ("preset/tiny", lambda b: b["preset"].pop("finetune"), r'"finetune\.samples\.train" is missing'),
+        ("preset/tiny", lambda b: b["preset"].update(precision="16"), r'precision: unknown "16"'),
+    ],
+)
+def test_wrong_yamls_are_named(
+    name: str, change: Callable[[Any], object], message: str, configs: Path
+) -> None:
+    edit(configs / f"{name}.yaml", change)
+    with pytest.raises(ConfigError, match=message) as caught:
+        resolve(Words(methods="cmc,hcmoco", tasks="densepose"))
+    assert "\n" not in str(caught.value)
+
+
+def test_reuse_goes_through_other_reuse(configs: Path) -> None:
+    edit(configs / "method/cmc.yaml", lambda b: b["stages"].update(again={"use": "hcmoco.first"}))
+    stages = resolve(ONE).methods["cmc"]["stages"]
+    assert stages["again"] == stages["contrast"] and stages["again"]["name"] == "cmc.contrast"
+
+
+def test_own_adapters_join_the_grid(configs: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    (own / "method").mkdir(parents=True)
+    body = yaml.safe_load((configs / "method/hcmoco.yaml").read_text())
+    (own / "method" / "mine.yaml").write_text(yaml.safe_dump(body, sort_keys=False))
+    found = resolve(Words(methods="mine", tasks="densepose", config_dirs=(str(own),)))
+    assert found.config_dirs == (str(own),)
+    assert [s["name"] for s in found.methods["mine"]["stages"].values()] == ["cmc.contrast", "mine.dense"]
+
+
+def keys(*words: str) -> list[str]:
+    return [c.step.key for c in expand(resolve(dataclasses.replace(ONE, overrides=words))).cells if c.step]
+
+
+def test_overrides_reach_the_request_and_change_keys(configs: Path) -> None:
+    base = keys()
+    found = resolve(
+        dataclasses.replace(ONE, overrides=("preset.size=32", "method.cmc.stages.contrast.config.dim=4"))
+    )
+    assert found.preset["size"] == 32
+    stages = found.methods["cmc"]["stages"]
+    assert (
+        stages["contrast"]["config"]["dim"] == 4 and stages["again"]["config"]["dim"] == 8
+    )  # one YAML anchor
+    assert found.changes == {"preset.size": 32, "method.cmc.stages.contrast.config.dim": 4}
+    words = (
+        "preset.size=32", "method.cmc.stages.again.config.temperature=0.1", "task.densepose.config.width=3",
+        "encoder.cnn.config.width=4", "dataset.people.spec.seed=1", "+encoder.cnn.config.act=gelu",
+    )  # fmt: skip
+    assert len({tuple(keys(word)) for word in words} | {tuple(base)}) == len(words) + 1
+
+
+def test_presets_tune_methods_and_hold_resources(configs: Path) -> None:
+    before = keys()
+
+    def tune(methods: dict[str, Any]) -> None:
+        extra = {"methods": methods, "resources": {"data_workers": 2}}
+        edit(configs / "preset/tiny.yaml", lambda b: b["preset"].update(extra))
+
+    tune({"hcmoco": {"stages": {"dense": {"config": {"dim": 2}}}}})
+    assert keys() == before  # concerns another method; resources are in no key
+    assert keys("preset.resources.data_workers=3") == before
+    assert resolve(dataclasses.replace(ONE, overrides=("preset.resources.data_workers=3",))).resources == {
+        "data_workers": 3
+    }
+    tune({"cmc": {"stages": {"contrast": {"config": {"dim": 2}}}}})
+    assert keys() != before
+    assert resolve(Words(methods="hcmoco")).methods["hcmoco"]["stages"]["first"]["config"]["dim"] == 2
+    tune({"cmd": {}})
+    with pytest.raises(ConfigError, match=r'preset tiny: unknown method "cmd"\. Did you mean "cmc"'):
+        resolve(ONE)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("preset.size=64", "preset.size=64.0"),
+        ("preset.finetune.weight_decay=1", "preset.finetune.weight_decay=1.0"),
+        ("preset.finetune.lr.pyramid=1e-3", "preset.finetune.lr.pyramid=0.001"),
+        ("task.densepose.config.weight=10", "task.densepose.config.weight=10.0"),
+    ],
+)
+def test_one_and_one_point_zero_are_one_key(one: str, other: str, configs: Path) -> None:
+    assert keys(one) == keys(other)
+
+
+def test_whole_numbers_in_yamls_count_as_the_floats_they_are(configs: Path) -> None:
+    before = keys()
+
+    def whole(body: Any) -> None:
+        body["stages"]["contrast"]["train"]["warmup"] = 0
+
+    edit(configs / "method/cmc.yaml", whole)
+    assert keys() == before
+
+
+def test_json_round_trip_keeps_equality_and_order(configs: Path) -> None:
+    found = resolve(Words(methods="scratch,hcmoco", overrides=("preset.size=32",)))
+    again = from_json(json.loads(to_json(found)))
+    assert again == found and list(again.methods) == list(found.methods)
+    assert list(again.methods["hcmoco"]["stages"]) == ["first", "dense"]
+
+
+def test_the_cache_answers_until_a_yaml_changes(
+    configs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = Words(methods="scratch,hcmoco", overrides=("preset.size=32",))
+    store = tmp_path / "store"
+    fresh = resolve(words, cache=store / "cache")
+    assert not store.exists()  # a plan makes no store
+    store.mkdir()
+    assert resolve(words, cache=store / "cache") == fresh
+    calls = []
+
+    def counted(*arguments: Any) -> dict[str, Any]:
+        calls.append(1)
+        return original(*arguments)
+
+    original = overrides.apply
+    monkeypatch.setattr(overrides, "apply", counted)
+    cached = resolve(words, cache=store / "cache")
+    assert cached == fresh and list(cached.methods) == list(fresh.methods) and not calls
+    assert canonical(dataclasses.asdict(cached)) == canonical(dataclasses.asdict(fresh))
+    edit(configs / "preset/tiny.yaml", lambda b: b["preset"].update(cpu_threads=2))
+    assert resolve(words, cache=store / "cache").preset["cpu_threads"] == 2 and calls
+    for path in (store / "cache" / "resolved").iterdir():
+        path.write_text('{"budgets": 3}')
+    assert resolve(words, cache=store / "cache").preset["cpu_threads"] == 2
+
+
+def test_a_read_only_store_does_without_a_cache(
+    configs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(handle: int) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("os.fsync", refuse)
+    assert isinstance(resolve(ONE, cache=tmp_path / "cache"), Request)
+
+
+def test_every_preset_of_the_project_resolves() -> None:
+    for preset in sorted(p.stem for p in (Path(__file__).parents[2] / "configs" / "preset").glob("*.yaml")):
+        found = resolve(Words(preset=preset, fractions="0.1,1", overrides=("preset.size=32",)))
+        plan = expand(found)
+        assert len(plan.cells) >= len(found.methods) * len(found.tasks) * 2
+        assert {s.kind for s in plan.steps} == {"pretrain", "finetune", "predict", "score"}
