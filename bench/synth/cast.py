@@ -133,6 +133,6 @@ def _strike_rod(origin: Floats, direction: Floats, link: Floats, radius: float) 
     disc = od * od - dd * ((start * start).sum(-1) - radius**2)
     ball = np.where(disc >= 0, (-od - np.sqrt(np.maximum(disc, 0))) / dd, -1.0)
     t = np.where(cap, ball, t)
-    local = start + t[..., None] * direction
-    normal = (local - np.where(cap, 0.0, share)[..., None] * link) / radius
+    local = origin + t[..., None] * direction
+    normal = (local - np.clip(share, 0, 1)[..., None] * link) / radius
     return t, t > NEAR, normal, local

@@ -57,10 +57,8 @@ def segment_distance(a: Floats, b: Floats, c: Floats, d: Floats) -> Floats:
     uw, vw = _dot(u, w), _dot(v, w)
     cross = uu * vv - uv * uv
     s = np.clip((uv * vw - uw * vv) / np.maximum(cross, 1e-12), 0, 1)
-    t = (uv * s + vw) / np.maximum(vv, 1e-12)
-    s = np.where(t < 0, np.clip(-uw / np.maximum(uu, 1e-12), 0, 1), s)
-    s = np.where(t > 1, np.clip((uv - uw) / np.maximum(uu, 1e-12), 0, 1), s)
-    t = np.clip(t, 0, 1)
+    t = np.clip((uv * s + vw) / np.maximum(vv, 1e-12), 0, 1)
+    s = np.clip((uv * t - uw) / np.maximum(uu, 1e-12), 0, 1)
     gap = w + u * s[..., None] - v * t[..., None]
     distance: Floats = np.sqrt(_dot(gap, gap))
     return distance

@@ -64,7 +64,7 @@ def develop(
     grey = light.sum(2) / 3
     level = 0.4 * float(grey.mean()) + 0.6 * float(grey[person].mean() if person.any() else grey.mean())
     wanted = exposure[0] + (exposure[1] - exposure[0]) * u[0]
-    gain = np.clip(wanted / max(level, 1e-3), 0.3, 4.0) * (1 + white_balance * rng.normal(size=3))
+    gain = np.clip(wanted / max(level, 1e-3), 0.05, 8.0) * (1 + white_balance * rng.normal(size=3))
     gamma = 2.0 + 0.4 * u[1]
     curve = (255 * (np.arange(TONE_STEPS) / (TONE_STEPS - 1)) ** (1 / gamma) + 0.5).astype(np.float32)
     steps = light * (gain * (TONE_STEPS - 1)).astype(np.float32)
