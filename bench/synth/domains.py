@@ -81,7 +81,7 @@ DOMAINS: dict[str, Domain] = {
     # stands for MPII and COCO: colour and joints of anybody anywhere
     "wild_rgb": Domain(
         index=1, scene="wild", splits=("pretrain",), modalities=("rgb", "kp2d"),
-        frames=2, frame_step_s=0.6, cameras=1, truncation=0.5, occluders=0.2, detected_joints=True,
+        frames=2, frame_step_s=0.6, cameras=2, truncation=0.5, occluders=0.2, detected_joints=True,
         colourfulness=1.15, exposure=(0.18, 0.34), white_balance=0.06,
     ),
     # stands for DensePose-COCO crops
@@ -101,7 +101,7 @@ DOMAINS: dict[str, Domain] = {
     # stands for NTURGBD-Parsing-4K: as lab_rgbd with other rooms and people
     "d_parse_depth": Domain(
         index=4, scene="lab", splits=_LABELLED, modalities=("rgb", "depth"),
-        frames=2, frame_step_s=0.9, cameras=1, rig_deg=(-45.0, 0.0, 45.0),
+        frames=2, frame_step_s=0.9, cameras=2, rig_deg=(-45.0, 0.0, 45.0),
         identities={"train": 36, "val": 8, "test": 16}, scenes={"train": 7, "val": 3, "test": 5},
         camera_height_m=(1.2, 1.8), distance_m=(2.4, 5.2), facing_sd_deg=70.0, truncation=0.4,
         occluders=0.06, depth_masked=True, exposure=(0.16, 0.34),

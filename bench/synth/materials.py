@@ -71,12 +71,13 @@ def cloth_colour(rng: Generator, colourfulness: float, palette: Sequence[Floats]
 
 def scene_colour(rng: Generator, colourfulness: float) -> Floats:
     """A colour of a wall, floor or thing: mostly muted; sRGB, (3,)."""
-    colour: Floats = scene_colours(rng, 1, colourfulness)[0]
-    return colour
+    if rng.random() < 0.4:
+        return _clipped(_NEUTRALS[rng.integers(len(_NEUTRALS))] * (1 + 0.06 * rng.normal(size=3)))
+    return _hsv(rng.random(), rng.beta(1.5, 3.8) * colourfulness, rng.beta(3.2, 1.6))
 
 
 def scene_colours(rng: Generator, count: int, colourfulness: float) -> Floats:
-    """Many colours of the scene at once; sRGB, (N, 3)."""
+    """Many such colours at once; sRGB, (N, 3)."""
     neutral = _NEUTRALS[rng.integers(len(_NEUTRALS), size=count)] * (1 + 0.06 * rng.normal(size=(count, 3)))
     hue, saturation = rng.random(count), np.minimum(rng.beta(1.5, 3.8, count) * colourfulness, 1)
     value = rng.beta(3.2, 1.6, count)
@@ -86,7 +87,7 @@ def scene_colours(rng: Generator, count: int, colourfulness: float) -> Floats:
 
 
 def _clipped(colour: Floats) -> Floats:
-    inside: Floats = np.clip(colour, 0.03, 1)
+    inside: Floats = np.minimum(np.maximum(colour, 0.03), 1)
     return inside
 
 

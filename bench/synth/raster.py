@@ -23,9 +23,12 @@ class Raster(NamedTuple):
     ids: Ints  # (H, W), face number; -1 = nothing
     depth: Single  # (H, W), metres along the axis; infinite = nothing
     bary: Single  # (H, W, 2), weights of the first two corners, perspective-correct
+    front: Ints  # (M,), numbers of the faces that look this way and touch the frame
 
 
-def rasterize(pixels: Floats, faces: Ints, size: int, factor: float = 1.0) -> Raster:
+def rasterize(
+    pixels: Floats, faces: Ints, size: int, factor: float = 1.0, among: Ints | None = None
+) -> Raster:
     """Draw the front faces of a mesh; of equal depths the lower face number wins.
 
     Args:
@@ -33,6 +36,7 @@ def rasterize(pixels: Floats, faces: Ints, size: int, factor: float = 1.0) -> Ra
         faces: corners, counter-clockwise from outside, (F, 3).
         size: height and width of the picture.
         factor: multiplies x and y.
+        among: draw these faces alone, numbers ascending, (M,).
     """
     depth = np.full((size, size), np.inf, np.float32)
     ids = np.full((size, size), -1, np.int32)
@@ -40,13 +44,15 @@ def rasterize(pixels: Floats, faces: Ints, size: int, factor: float = 1.0) -> Ra
     if shading() == "full":
         from bench.synth.raster_numba import fill
 
-        fill(pixels, faces, factor, depth, ids, bary)
+        drawn = np.arange(len(faces), dtype=np.int32) if among is None else among
+        front = np.empty(len(drawn), np.int32)
+        front = front[: fill(pixels, faces, drawn, factor, depth, ids, bary, front)]
     else:
-        _fill_numpy(pixels.T * np.array([factor, factor, 1.0]), faces, depth, ids, bary)
-    return Raster(ids=ids, depth=depth, bary=bary)
+        front = _fill_numpy(pixels.T * np.array([factor, factor, 1.0]), faces, depth, ids, bary)
+    return Raster(ids=ids, depth=depth, bary=bary, front=front)
 
 
-def _fill_numpy(pixels: Floats, faces: Ints, depth: Single, ids: Ints, bary: Single) -> None:
+def _fill_numpy(pixels: Floats, faces: Ints, depth: Single, ids: Ints, bary: Single) -> Ints:
     """The kernel `raster_numba.fill` on arrays: test all pixels of all bounding boxes at once."""
     height, width = ids.shape
     a, b, c = (pixels[faces[:, k]] for k in range(3))  # (F, 3)
@@ -76,6 +82,7 @@ def _fill_numpy(pixels: Floats, faces: Ints, depth: Single, ids: Ints, bary: Sin
     depth.reshape(-1)[place[first]] = z[first]
     ids.reshape(-1)[place[first]] = face[first]
     bary.reshape(-1, 2)[place[first]] = np.stack([q0[first] * z[first], q1[first] * z[first]], 1)
+    return keep.astype(np.int32)
 
 
 def vertex_normals(vertices: Single, faces: Ints) -> Single:

@@ -16,30 +16,51 @@ SLACK = -1e-6
 
 
 @kernel()
-def fill(pixels: Floats, faces: Ints, factor: float, depth: Single, ids: Ints, bary: Single) -> None:
+def fill(
+    pixels: Floats,
+    faces: Ints,
+    among: Ints,
+    factor: float,
+    depth: Single,
+    ids: Ints,
+    bary: Single,
+    front: Ints,
+) -> int:
     """Draw front faces into a z-buffer.
 
     Args:
         pixels: vertices as rows of pixel x, pixel y, depth > 0; (3, V).
         faces: (F, 3).
+        among: numbers of the faces to draw, ascending, (M,).
         factor: multiplies x and y, to draw larger than `pixels` says.
         depth: (H, W), starts at infinity; receives the depth of the nearest face.
         ids: (H, W), starts at -1; receives its number.
         bary: (H, W, 2), receives the perspective-correct weights of its first two corners.
+        front: receives the numbers of the faces that look this way and touch the frame, (M,).
+
+    Returns:
+        How many there are.
     """
     height, width = ids.shape
-    for f in range(faces.shape[0]):
+    count = 0
+    for n in range(among.shape[0]):
+        f = among[n]
         a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
-        ax, ay, az = pixels[0, a] * factor, pixels[1, a] * factor, pixels[2, a]
-        bx, by, bz = pixels[0, b] * factor, pixels[1, b] * factor, pixels[2, b]
-        cx, cy, cz = pixels[0, c] * factor, pixels[1, c] * factor, pixels[2, c]
+        ax, ay = pixels[0, a] * factor, pixels[1, a] * factor
+        bx, by = pixels[0, b] * factor, pixels[1, b] * factor
+        cx, cy = pixels[0, c] * factor, pixels[1, c] * factor
         area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
-        if area >= 0.0 or az < NEAR or bz < NEAR or cz < NEAR:
+        if area >= 0.0:
             continue
         left, right = min(ax, min(bx, cx)), max(ax, max(bx, cx))
         top, bottom = min(ay, min(by, cy)), max(ay, max(by, cy))
         if right < 0.0 or bottom < 0.0 or left > width or top > height:
             continue
+        az, bz, cz = pixels[2, a], pixels[2, b], pixels[2, c]
+        if az < NEAR or bz < NEAR or cz < NEAR:
+            continue
+        front[count] = f
+        count += 1
         x0, x1 = max(0, int(np.ceil(left - 0.5))), min(width - 1, int(np.floor(right - 0.5)))
         y0, y1 = max(0, int(np.ceil(top - 0.5))), min(height - 1, int(np.floor(bottom - 0.5)))
         if x0 > x1 or y0 > y1:
@@ -61,6 +82,7 @@ def fill(pixels: Floats, faces: Ints, factor: float, depth: Single, ids: Ints, b
                     ids[y, x] = f
                     bary[y, x, 0] = q0 * z
                     bary[y, x, 1] = q1 * z
+    return count
 
 
 @kernel()

@@ -113,11 +113,22 @@ def _shade(
     from bench.synth.shade_numba import edges, paint
 
     size = len(who)
-    dense = rasterize(pixels, person.faces, 2 * size, 2.0)
+    dense = rasterize(pixels, person.faces, 2 * size, 2.0, coarse.front)
     fine = np.empty((size, size), np.bool_)
-    edges(*coarse, dense.ids, who, z, person.faces, person.canon, person.cuts, np.empty_like(who), fine)
+    edges(*coarse[:3], dense.ids, who, z, person.faces, person.canon, person.cuts, np.empty_like(who), fine)
     out = np.empty((size, size, 3), np.float32)
-    arguments: tuple[Any, ...] = (*coarse, *dense, fine, who, z, view.packed(), *person, table, *world, out)
+    arguments: tuple[Any, ...] = (
+        *coarse[:3],
+        *dense[:3],
+        fine,
+        who,
+        z,
+        view.packed(),
+        *person,
+        table,
+        *world,
+        out,
+    )
     paint(*arguments)
     return out
 

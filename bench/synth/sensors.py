@@ -28,13 +28,13 @@ TONE_STEPS = 4096
 def _tiles(side: int) -> tuple[Single, Single]:
     """Large fields of normal and uniform numbers that all pictures cut their noise from."""
     rng = np.random.Generator(np.random.Philox(3141592))
-    return rng.standard_normal((side, side), np.float32), rng.random((side, side), np.float32)
+    return rng.standard_normal((side, side, 3), np.float32), rng.random((side, side, 3), np.float32)
 
 
 def _cut(size: int, rng: Generator, *, uniform: bool = False) -> Single:
-    """A random window (S, S) of the noise fields."""
-    side = max(1024, 2 * size)
-    y, x = rng.integers(0, side - size, 2)
+    """A random window (S, S, 3) of the noise fields."""
+    side = max(640, 2 * size)
+    y, x = rng.integers(0, side - size, 2).tolist()
     return _tiles(side)[int(uniform)][y : y + size, x : x + size]
 
 
@@ -72,8 +72,7 @@ def develop(
     if u[2] < 0.35:
         toned = _blur(toned, np.float32(0.3 + 0.4 * u[3]))
     sd = np.float32(255 * (noise[0] + (noise[1] - noise[0]) * u[4]))
-    for channel in range(3):
-        toned[..., channel] += sd * _cut(len(light), rng)
+    toned += sd * _cut(len(light), rng)
     display: NDArray[np.uint8] = np.clip(toned, 0, 255, out=toned).astype(np.uint8)
     return display
 
@@ -110,8 +109,8 @@ def measure(
         Millimetres, 0 = no measurement, (S, S).
     """
     size = len(z)
-    normal = [_cut(size, rng)[where] for _ in range(3)]  # (N,) each, as all that follows
-    chance, share, flying = (_cut(size, rng, uniform=True)[where] for _ in range(3))
+    normal = _cut(size, rng)[where].T  # (3, N), as all that follows
+    chance, share, flying = _cut(size, rng, uniform=True)[where].T
     finite = np.pad(np.minimum(z, np.float32(20.0)), 1, mode="edge")
     rows, columns = (index + 1 for index in np.nonzero(where))  # in the padded picture
     centre = 2 * finite[rows, columns]
@@ -119,8 +118,8 @@ def measure(
     down = np.abs(finite[rows + 1, columns] + finite[rows - 1, columns] - centre)
     across = np.abs(finite[rows, columns + 1] + finite[rows, columns - 1] - centre)
     edge = np.maximum(down, across) > EDGE_M
-    moved = [np.rint(np.clip(0.6 * n, -1, 1)).astype(np.intp) for n in normal[:2]]
-    d = finite[rows + moved[0], columns + moved[1]]
+    shift = np.rint(np.clip(0.6 * normal[:2], -1, 1)).astype(np.intp)
+    d = finite[rows + shift[0], columns + shift[1]]
     if structured:
         disparity = np.rint(8 * (SENSOR_FOCAL * BASELINE_M / d + 0.06 * normal[2])) / 8
         measured = SENSOR_FOCAL * BASELINE_M / np.maximum(disparity, 0.125)
@@ -164,7 +163,7 @@ def rough_mask(person: Flags, rng: Generator) -> Flags:
     place = np.arange(size)
     rows = np.clip(np.rint(place[:, None] + shift[0]), 0, size - 1).astype(np.intp)
     columns = np.clip(np.rint(place[None] + shift[1]), 0, size - 1).astype(np.intp)
-    return person[rows, columns] & (_cut(size, rng, uniform=True) > 0.02)
+    return person[rows, columns] & (_cut(size, rng, uniform=True)[..., 0] > 0.02)
 
 
 @cache

@@ -58,14 +58,12 @@ def overview(*, size: int = 128, seed: int = 0, columns: int = 12, first: int = 
     """
     rows: list[tuple[str, list[Tile]]] = []
     mixed: list[Sample] = []
-    for name, domain in DOMAINS.items():
-        split = domain.splits[0]
-        picked = []
-        for k in range(columns):
-            clip = render_clip(name, split, first + k, size=size, seed=seed)
-            picked.append(_one(clip, k % len(clip["rgb"])))
-        rows.append((f"{name} / {split}", [s["rgb"] for s in picked]))
-        mixed.extend(picked[: -(-columns // len(DOMAINS))])
+    share = -(-columns // len(DOMAINS))
+    for name, domain in sorted(DOMAINS.items(), key=lambda item: "depth" not in item[1].modalities):
+        clips = (render_clip(name, domain.splits[0], first + k, size=size, seed=seed) for k in range(columns))
+        picked = [_one(clip, k % len(clip["rgb"])) for k, clip in enumerate(clips)]
+        rows.append((f"{name} / {domain.splits[0]}", [s["rgb"] for s in picked]))
+        mixed.extend(picked[:share])
     body = contact_sheet(mixed, columns=columns)
     lab = [render_clip("lab_rgbd", SPLITS[0], first + k, size=size, seed=seed)["rgb"] for k in range(columns)]
     views, frames = DOMAINS["lab_rgbd"].cameras, DOMAINS["lab_rgbd"].frames

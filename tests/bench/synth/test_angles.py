@@ -70,7 +70,9 @@ def test_arms_hang_and_positive_angles_bend_the_human_way():
     for side, sign in SIDES:
         assert moved[JOINTS[f"{side}_knee"], 2] > joints[JOINTS[f"{side}_knee"], 2] + 0.2  # thigh forward
         assert moved[JOINTS[f"{side}_ankle"], 2] < moved[JOINTS[f"{side}_knee"], 2] - 0.2  # shin back
-        assert moved[JOINTS[f"{side}_wrist"], 2] > joints[JOINTS[f"{side}_wrist"], 2] + 0.15  # forearm forward
+        assert (
+            moved[JOINTS[f"{side}_wrist"], 2] > joints[JOINTS[f"{side}_wrist"], 2] + 0.15
+        )  # forearm forward
         assert sign * moved[JOINTS[f"{side}_wrist"], 0] > 0
 
 

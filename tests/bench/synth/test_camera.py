@@ -28,7 +28,9 @@ def test_projection_by_hand():
     # the camera looks along -z, so the left of a body that faces it (+x) is on the right of the picture
     assert np.allclose(found, [[32, 20, 4], [57, 7.5, 4], [32, 70, 2]])
     record = camera.record()
-    assert record.shape == (16,) and np.allclose(record[12:15], eye) and np.allclose(record[:3], [100, 32, 20])
+    assert (
+        record.shape == (16,) and np.allclose(record[12:15], eye) and np.allclose(record[:3], [100, 32, 20])
+    )
 
 
 @settings(max_examples=40)
@@ -56,6 +58,7 @@ def test_the_crop_does_not_depend_on_the_size():
     camera = Camera(rotation=look_at(eye, np.array([0.0, 0.9, 0.0]), 0.0), eye=eye)
     points = np.random.default_rng(0).uniform([-0.4, 0, -0.4], [0.4, 1.8, 0.4], (50, 3))
     small, large = (
-        crop(camera, camera.seen(points), size, np.random.default_rng(3), DOMAINS["lab_rgbd"]) for size in (64, 192)
+        crop(camera, camera.seen(points), size, np.random.default_rng(3), DOMAINS["lab_rgbd"])
+        for size in (64, 192)
     )
     assert np.allclose(3 * small.project(points)[:, :2], large.project(points)[:, :2])

@@ -64,9 +64,7 @@ def test_hits_lie_on_the_surfaces():
         assert ((normal[rows] * rays[rows]).sum(1) < 1e-9).all()  # they face the camera
         for row, point in zip(rows, points, strict=True):
             assert cast_numba.strike(table, p, *EYE, *rays[row]) == pytest.approx(t[row])
-            assert np.allclose(
-                cast_numba.locate(table, p, *point), [*normal[row], *local[row]], atol=1e-7
-            )
+            assert np.allclose(cast_numba.locate(table, p, *point), [*normal[row], *local[row]], atol=1e-7)
 
 
 def test_the_person_hides_what_is_behind_it_and_walls_have_one_side():

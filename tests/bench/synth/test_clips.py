@@ -1,4 +1,4 @@
-"""Are the labels of rendered pictures true? Every test here would fail for a shifted, swapped or stale label."""
+"""Are the labels of rendered pictures true? These tests fail for shifted, swapped or stale labels."""
 
 from __future__ import annotations
 
@@ -194,9 +194,13 @@ def test_a_mirrored_body_gives_the_mirrored_picture(pictures):
         sample = one(pictures, row)
         posed, camera = labels.vertices(sample).astype(np.float64), sample["cam"]
         view = Camera(rotation=np.eye(3), eye=np.zeros(3), focal=camera[0], cx=camera[1], cy=camera[2])
-        mirror = Camera(rotation=np.eye(3), eye=np.zeros(3), focal=camera[0], cx=SIZE - camera[1], cy=camera[2])
+        mirror = Camera(
+            rotation=np.eye(3), eye=np.zeros(3), focal=camera[0], cx=SIZE - camera[1], cy=camera[2]
+        )
         plain = rasterize(view.pixels(posed.T.copy()), model.faces, SIZE).ids
-        other = rasterize(mirror.pixels((posed @ flip)[model.mirror].T.copy()), model.faces, SIZE).ids[:, ::-1]
+        other = rasterize(mirror.pixels((posed @ flip)[model.mirror].T.copy()), model.faces, SIZE).ids[
+            :, ::-1
+        ]
         both = (plain >= 0) & (other >= 0)
         assert both.sum() > 0.99 * (plain >= 0).sum()
         assert (labels.chart24(other[both]) == DP24_FLIP[labels.chart24(plain[both])]).mean() > 0.99
@@ -219,7 +223,10 @@ def test_clips_do_not_depend_on_order_or_process():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert first == again == out.stdout.split()[::-1]
-    assert len({digest(render_clip("d_dense", "train", k, size=32, seed=s)) for k in (0, 1) for s in (0, 1)}) == 4
+    assert (
+        len({digest(render_clip("d_dense", "train", k, size=32, seed=s)) for k in (0, 1) for s in (0, 1)})
+        == 4
+    )
 
 
 def test_people_and_rooms_are_what_ids_say():
@@ -267,7 +274,8 @@ def test_kernels_are_compiled_once():
 def test_colour_alone_does_not_give_the_parts_away():
     """A look-up from colour to the most frequent part stays weak, so the task needs shape."""
     train, test = (
-        [render_clip("d_parse", "train", k, size=48, seed=0) for k in numbers] for numbers in (range(24), range(24, 40))
+        [render_clip("d_parse", "train", k, size=48, seed=0) for k in numbers]
+        for numbers in (range(24), range(24, 40))
     )
 
     def flat(clips):

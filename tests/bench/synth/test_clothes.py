@@ -7,10 +7,10 @@ from bench.bodymodels.model import surrogate_body
 from bench.synth import clothes
 from bench.synth.clothes import draw_outfit, landmarks, slots_of, stand_off
 from bench.synth.clothes_numba import slot_of
+from bench.synth.domains import PATTERNS, SEEN_PATTERNS
 from bench.synth.identity import draw_identity
 from bench.synth.jit import lite_shading
 from bench.synth.materials import FIRST, PATTERN
-from bench.synth.domains import PATTERNS, SEEN_PATTERNS
 
 POINTS = surrogate_body().v_template
 

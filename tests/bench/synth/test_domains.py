@@ -53,7 +53,10 @@ def test_people_and_rooms_take_turns():
 @pytest.mark.parametrize(("name", "split"), PAIRS)
 def test_hold_outs_appear_in_test_splits_alone(name, split):
     domain = DOMAINS[name]
-    held = set(HELD_OUT) & set(domain.actions_in(split)), set(HELD_OUT_PATTERNS) & set(domain.patterns_in(split))
+    held = (
+        set(HELD_OUT) & set(domain.actions_in(split)),
+        set(HELD_OUT_PATTERNS) & set(domain.patterns_in(split)),
+    )
     assert held == ((set(HELD_OUT), set(HELD_OUT_PATTERNS)) if split == "test" else (set(), set()))
     assert domain.beta_limit_in(split) == pytest.approx(2.6 if split == "test" else 2.0)
 

@@ -26,7 +26,9 @@ def test_visibility_by_hand():
 def detections():
     rng = np.random.default_rng(0)
     joints = np.concatenate([rng.uniform(8, 56, (24, 2)), np.full((24, 1), 3.0), np.full((24, 1), 2.0)], 1)
-    return joints.astype(np.float32), np.stack([detect(joints.astype(np.float32), 64, rng) for _ in range(2000)])
+    return joints.astype(np.float32), np.stack(
+        [detect(joints.astype(np.float32), 64, rng) for _ in range(2000)]
+    )
 
 
 def test_detector_errors_have_the_stated_size(detections):

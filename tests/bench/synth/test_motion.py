@@ -95,7 +95,12 @@ def test_a_reach_within_range_arrives(side):
     weight = np.array([0.0, 0.5, 1.0])
     sign = 1.0 if side == "l" else -1.0
     aim = Reach(
-        side=side, azimuth=sign * 20, elevation=15, length=0.8, weight=weight, elbow=np.array([sign, -1, -0.5])
+        side=side,
+        azimuth=sign * 20,
+        elevation=15,
+        length=0.8,
+        weight=weight,
+        elbow=np.array([sign, -1, -0.5]),
     )
     before = joints[:, JOINTS[f"{side}_wrist"]].copy()
     reach(local, turned, joints, aim)

@@ -26,7 +26,8 @@ def brute_force(ids, same, differs):
     return {
         (i, j)
         for i, j in itertools.combinations(range(len(ids)), 2)
-        if all(ids[i, column[k]] == ids[j, column[k]] for k in same) and ids[i, column[differs]] != ids[j, column[differs]]
+        if all(ids[i, column[k]] == ids[j, column[k]] for k in same)
+        and ids[i, column[differs]] != ids[j, column[differs]]
     }
 
 
