@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import DataError
-from bench.record import SCHEMA, read_record, seal, validate, write_record
+from bench.record import SCHEMA, read_record, seal, untouched, validate, write_record
 
 METRIC = {"name": "auc30", "value": 0.5, "unit": "", "higher_is_better": True}
 BODY: dict[str, Any] = {
@@ -27,6 +27,19 @@ def test_round_trip(tmp_path: Path) -> None:
     path = tmp_path / "step" / "record.json"
     record = write_record(path, BODY)
     assert read_record(path) == record == {**BODY, "schema": SCHEMA, "digest": record["digest"]}
+
+
+@pytest.mark.parametrize("word", ["", "a: b", "ü", '": ', "back\\slash", "new\nline", "\u2028", "  two  "])
+def test_the_fast_check_knows_what_was_written_from_what_was_not(word: str, tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    record = write_record(path, {**BODY, "labels": {"word": word, "digest": "0" * 64}})
+    raw = path.read_bytes()
+    escapes = b"\\" in raw
+    assert untouched(raw, record) is not escapes
+    assert read_record(path) == record
+    edited = raw.replace(b"0.25", b"0.26")
+    assert edited != raw and not untouched(edited, json.loads(edited))
+    assert not untouched(raw, []) and not untouched(raw, {**record, "schema": 0})
 
 
 def test_what_json_changes_is_changed_before_sealing(tmp_path: Path) -> None:
