@@ -59,10 +59,13 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._folders: dict[str, Path] = {}
 
     def folder(self, step: Step) -> Path:
         """Return the folder of a step; it may not exist yet."""
-        return self.root / step.kind / f"{step.slug}-{step.key}"
+        if step.key not in self._folders:
+            self._folders[step.key] = self.root / step.kind / f"{step.slug}-{step.key}"
+        return self._folders[step.key]
 
     @property
     def data(self) -> Path:
@@ -101,11 +104,14 @@ class Store:
     def state(self, step: Step) -> State:
         """Derive the state of a step from its files."""
         folder = self.folder(step)
-        if (folder / "record.json").is_file():
+        names: list[str] = []
+        with suppress(OSError):
+            names = os.listdir(folder)  # noqa: PTH208  thousands of folders are looked at
+        if "record.json" in names:
             return "done"
-        if (folder / "claim.json").is_file():
+        if "claim.json" in names:
             return "running" if is_live(folder / "claim.json") else "lost"
-        if (folder / "failure.json").is_file():
+        if "failure.json" in names:
             return "failed"
         if any(self.state(i) in ("failed", "blocked") for i in step.inputs):
             return "blocked"

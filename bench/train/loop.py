@@ -31,6 +31,7 @@ from bench.train.seeding import seeded_layers
 PROGRESS_S = 1.0
 
 stop = threading.Event()  # set by a signal: save a checkpoint after the current step and leave
+active = threading.Event()  # a loop runs in this process and will look at `stop`
 
 
 class Trainee(nn.Module):
@@ -152,6 +153,14 @@ def fit(trainee: Trainee, run: Run, fabric: Fabric) -> Outcome:
         StepError: a loss is not finite; names the step and the last losses.
         KeyboardInterrupt: `stop` was set; a checkpoint was written.
     """
+    active.set()
+    try:
+        return _train(trainee, run, fabric)
+    finally:
+        active.clear()
+
+
+def _train(trainee: Trainee, run: Run, fabric: Fabric) -> Outcome:
     steps = int(run.train["steps"])
     trainer = _Trainer(trainee, run, fabric)
     meter = _Meter()

@@ -40,6 +40,7 @@ class Toy(Trainee):
         return StepOutput(terms={"fit": (out - batch["y"]).square().mean(), "size": 0.01 * out.abs().mean()})
 
     def before_step(self, ctx: Context) -> None:
+        assert loop.active.is_set()
         self.hook(ctx.step)
 
     def after_step(self, ctx: Context) -> None:
@@ -99,6 +100,7 @@ def test_interrupted_at_any_step_and_resumed_equals_uninterrupted(
     steps: int, tmp_path: Path, whole: tuple[dict[str, Tensor], Outcome]
 ) -> None:
     interrupted_after(steps, tmp_path / "run")
+    assert not loop.active.is_set()
     torch.rand(steps)  # the global generator stands elsewhere in the next process
     again = Toy()
     outcome = train(again, tmp_path / "run")
