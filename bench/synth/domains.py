@@ -15,7 +15,7 @@ from typing import Literal
 from bench.errors import ConfigError, nearest
 from bench.synth.actions import ACTIONS, HELD_OUT
 
-GENERATOR_VERSION = 1  # raise whenever a draw changes
+GENERATOR_VERSION = 2  # raise whenever a draw changes
 SPLITS = ("pretrain", "train", "val", "test")
 BLOCK = 2**23  # ids per (domain, split)
 

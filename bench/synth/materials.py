@@ -24,6 +24,7 @@ WIDTH = 18
 PLAIN, STRIPES, CHECKS, DOTS, NOISE, CAMOUFLAGE, PLAID, BRICKS, GRADIENT = range(len(PATTERNS))
 _CLOTH_SHARES = (0.34, 0.14, 0.08, 0.08, 0.12, 0.07, 0.08, 0.03, 0.06)
 _SCENE_SHARES = (0.26, 0.08, 0.08, 0.02, 0.26, 0.03, 0.04, 0.17, 0.06)
+_COARSER = {NOISE: 0.35, CAMOUFLAGE: 0.35, GRADIENT: 0.1}  # factors of the frequency
 _CLOTH_DIRECTIONS = ((0, 1, 0), (1, 0, 0), (0.7, 0.7, 0), (0, 0.3, 1))
 _SCENE_DIRECTIONS = ((0, 1, 0), (1, 0, 0), (1, 0, 1))
 _SKIN = np.array([[0.94, 0.79, 0.70], [0.76, 0.56, 0.43], [0.34, 0.22, 0.17]])  # sRGB, light to dark
@@ -112,7 +113,7 @@ def cloth(
     second = cloth_colour(rng, colourfulness, palette)
     row = _pattern(rng, first, second, _shares(_CLOTH_SHARES, patterns), _CLOTH_DIRECTIONS)
     u = rng.random(6)
-    row[FREQUENCY] = (6 + 30 * u[0]) * (0.35 if row[PATTERN] in (NOISE, CAMOUFLAGE) else 1.0)
+    row[FREQUENCY] = (6 + 30 * u[0]) * _COARSER.get(int(row[PATTERN]), 1.0)
     row[GLOSS] = 0.12 * u[2] if u[1] < 0.4 else 0.0
     row[BUMP], row[GRAIN_FREQUENCY], row[GRAIN] = 0.08 + 0.22 * u[3], 9 + 17 * u[4], 0.18 * u[5]
     return row
@@ -130,7 +131,7 @@ def surface(rng: Generator, colourfulness: float) -> Row:
     first, second = scene_colour(rng, colourfulness), scene_colour(rng, colourfulness)
     row = _pattern(rng, first, second, _shares(_SCENE_SHARES, PATTERNS), _SCENE_DIRECTIONS)
     u = rng.random(6)
-    row[FREQUENCY] = (1 + 6 * u[0]) * (0.35 if row[PATTERN] in (NOISE, CAMOUFLAGE) else 1.0)
+    row[FREQUENCY] = (1 + 6 * u[0]) * _COARSER.get(int(row[PATTERN]), 1.0)
     row[GLOSS] = 0.12 * u[2] if u[1] < 0.3 else 0.0
     row[BUMP], row[GRAIN_FREQUENCY], row[GRAIN] = 0.06 * u[3], 2 + 7 * u[4], 0.2 * u[5]
     return row
@@ -156,6 +157,8 @@ def _pattern(
         second = np.clip(first * (0.55 + 2 * u[2]), 0.03, 1)
     row[FIRST : FIRST + 3], row[SECOND : SECOND + 3] = linear(first), linear(second)
     row[PHASE], row[DUTY], row[SEED] = u[3], 0.2 + 0.6 * u[4], rng.integers(SEEDS)
+    if row[PATTERN] == GRADIENT:  # downwards: across the body it would tell left from right
+        row[DIRECTION : DIRECTION + 3] = (0, 1, 0)
     return row
 
 
@@ -171,7 +174,7 @@ def patterned(row: Row, points: NDArray[np.floating]) -> Floats:
     """
     kind, frequency = int(row[PATTERN]), float(row[FREQUENCY])
     along = points @ row[DIRECTION : DIRECTION + 3].astype(np.float64) * frequency + row[PHASE]
-    scaled, shift = points * frequency, np.array([row[PHASE], 0.0, 0.0])
+    scaled, shift = points * frequency, np.float64(row[PHASE])
     share: Floats = np.full(len(points), 0.5 if kind in (NOISE, CAMOUFLAGE) else 0.0)
     if kind == STRIPES:
         share[along % 1 < row[DUTY]] = 1.0

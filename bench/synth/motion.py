@@ -18,6 +18,7 @@ WOBBLE_DEG = 2.5  # amplitude of the slow noise on every angle, 40 % of it on th
 WOBBLE_S = 0.6
 YAW_WOBBLE = 0.05  # radians
 ATTEMPTS = 8
+STROLL_M = 0.6  # farthest way from the origin: rooms are small
 DEEPEST_M = 0.045  # overlap of body parts that is accepted
 
 
@@ -90,7 +91,8 @@ def _attempt(
     if pose.reaches:
         turned, joints = forward_kinematics(local, rest, parents)
     step = times_s - times_s.mean()
-    path = pose.speed * step[:, None] * np.array([np.sin(heading_rad), np.cos(heading_rad)])
+    path = np.clip(pose.speed * step, -STROLL_M, STROLL_M)[:, None]
+    path = path * np.array([np.sin(heading_rad), np.cos(heading_rad)])
     overlap = float(penetration(joints, turned).max())
     return Motion(rotations=local, turned=turned, joints=joints, path=path, hop=pose.hop, overlap=overlap)
 

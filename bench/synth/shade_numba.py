@@ -12,7 +12,8 @@ from bench.synth import materials as m
 from bench.synth.cast_numba import MATERIAL, PERSON, SKY, locate, nearest
 from bench.synth.clothes_numba import face_paint, slot_of
 from bench.synth.jit import kernel
-from bench.synth.noise_numba import slope, value
+from bench.synth.materials_numba import pattern
+from bench.synth.noise_numba import slope
 
 Floats = NDArray[np.float64]
 Single = NDArray[np.float32]
@@ -24,49 +25,6 @@ FACE = 16  # region of the face, which is always sampled finely
 THINGS = 64  # first region that is not the person
 LEAP = 0.06  # metres; a larger step of depth between neighbours is an outline
 SHADOW_BIAS = 0.03  # metres
-
-
-@kernel(fast=True)
-def pattern(rows: Single, slot: int, table: Single, x: float, y: float, z: float) -> float:
-    """Share of the second colour of a material at a point, 0..1."""
-    kind, f, seed = int(rows[slot, m.PATTERN]), rows[slot, m.FREQUENCY], int(rows[slot, m.SEED])
-    if kind == m.PLAIN:
-        return 0.0
-    u = (
-        rows[slot, m.DIRECTION] * x + rows[slot, m.DIRECTION + 1] * y + rows[slot, m.DIRECTION + 2] * z
-    ) * f + rows[slot, m.PHASE]
-    if kind == m.STRIPES:
-        return 1.0 if u - math.floor(u) < rows[slot, m.DUTY] else 0.0
-    if kind == m.CHECKS:
-        cells = math.floor(x * f + rows[slot, m.PHASE]) + math.floor(y * f) + math.floor(z * f)
-        return float(cells & 1)
-    if kind == m.DOTS:
-        a, b, c = x * f + rows[slot, m.PHASE], y * f, z * f
-        a, b, c = a - math.floor(a) - 0.5, b - math.floor(b) - 0.5, c - math.floor(c) - 0.5
-        return 1.0 if a * a + b * b + c * c < 0.3 * rows[slot, m.DUTY] else 0.0
-    if kind == m.NOISE or kind == m.CAMOUFLAGE:
-        w = 2.5 * f
-        mixed = 0.62 * value(table, x * f, y * f, z * f, seed) + 0.38 * value(
-            table, x * w, y * w, z * w, seed + 7
-        )
-        if kind == m.NOISE:
-            return mixed
-        return 1.0 if mixed > 0.5 else 0.0
-    if kind == m.PLAID:
-        a, b = x * f + rows[slot, m.PHASE], y * f
-        share = 0.5 if a - math.floor(a) < rows[slot, m.DUTY] else 0.0
-        return share + (0.5 if b - math.floor(b) < rows[slot, m.DUTY] else 0.0)
-    if kind == m.BRICKS:
-        course = math.floor(u)
-        across = (
-            rows[slot, m.DIRECTION + 2] * x
-            + rows[slot, m.DIRECTION] * z
-            + rows[slot, m.DIRECTION + 1] * (x + z)
-        )
-        v = across * f * 0.33 + 0.5 * (int(course) & 1)
-        joint = u - course < 0.06 or v - math.floor(v) < 0.02
-        return 1.0 if joint else 0.3 * value(table, math.floor(v), course, 0.0, seed)
-    return float(min(1.0, max(0.0, 0.5 + u)))
 
 
 @kernel(fast=True)
@@ -115,15 +73,15 @@ def radiance(
     """Linear colour of what a ray meets at depth t: the sky, a primitive, or a face of the person.
 
     Args:
-        t: depth, metres; the ray is the direction (dx, dy, dz) from the eye, with unit depth.
+        t: depth, metres.
         who: SKY, PERSON or the number of a primitive.
-        face: of the person, with the weights w0, w1 of its first two corners.
-        w0: weight.
-        w1: weight.
-        dx: direction, likewise dy and dz.
+        face: of the person.
+        w0: weight of its first corner.
+        w1: weight of its second corner.
+        dx: direction of the ray with unit depth, likewise dy and dz.
         dy: y.
         dz: z.
-        camera: packed camera; the rest as for `paint`.
+        camera: packed; this and the rest as for `paint`.
         faces: (F, 3).
         normals: (V, 3).
         canon: (V, 3).
