@@ -155,20 +155,9 @@ def _resolve(words: Words, dirs: list[Path]) -> Request:
     tasks = pick(words.tasks, "task", known["task"])
     chosen = pick(words.encoders, "encoder", known["encoder"]) if words.encoders else []
     _check_choices(words, known)
-    config: dict[str, Any] = {
-        "method": load_methods(methods, known["method"]),
-        "task": {t: load(known["task"][t], "task") for t in tasks},
-        "encoder": {e: load(path, "encoder") for e, path in known["encoder"].items()},
-        "dataset": {d: load(path, "dataset") for d, path in known["dataset"].items()},
-        "preset": load(known["preset"][words.preset], "preset"),
-    }
-    _tune_methods(config, known["method"])
-    _check_all(
-        config, {group: {n: str(p) for n, p in found.items()} for group, found in known.items()}, words
-    )
+    config = _load(methods, tasks, words.preset, known)
     changes = overrides.apply(config, words.overrides)
-    if changes:
-        _check_all(config, {group: {n: f"{group} {n}" for n in known[group]} for group in GROUPS}, words)
+    _check_all(config, {group: {n: f"{group} {n}" for n in known[group]} for group in GROUPS}, words.preset)
     resources = config["preset"].pop("resources", {})
     specs = {m: {**config["method"][m], "stages": resolve_stages(m, config["method"])} for m in methods}
     preset = {**config["preset"], "name": words.preset}
@@ -192,6 +181,22 @@ def _resolve(words: Words, dirs: list[Path]) -> Request:
         resources=resources,
         changes={key: value for key, value in changes.items() if not key.startswith("preset.resources.")},
     )
+
+
+def _load(
+    methods: list[str], tasks: list[str], preset: str, known: Mapping[str, Mapping[str, Path]]
+) -> dict[str, Any]:
+    """Load and check the YAMLs of a grid, by group and name; all encoders and data sets, for presets to choose."""
+    config: dict[str, Any] = {
+        "method": load_methods(methods, known["method"]),
+        "task": {t: load(known["task"][t], "task") for t in tasks},
+        "encoder": {e: load(path, "encoder") for e, path in known["encoder"].items()},
+        "dataset": {d: load(path, "dataset") for d, path in known["dataset"].items()},
+        "preset": load(known["preset"][preset], "preset"),
+    }
+    _tune_methods(config, known["method"])
+    _check_all(config, known, preset)
+    return config
 
 
 def _tune_methods(config: Mapping[str, Any], known: Mapping[str, Path]) -> None:
@@ -223,12 +228,12 @@ def _check_choices(words: Words, known: Mapping[str, Mapping[str, Path]]) -> Non
         raise ConfigError("--mode parity: none of the tasks has a published code base to be compared with")
 
 
-def _check_all(config: Mapping[str, Any], places: Mapping[str, Mapping[str, str]], words: Words) -> None:
+def _check_all(config: Mapping[str, Any], places: Mapping[str, Mapping[str, object]], preset: str) -> None:
     """Check all sections against the schema; `places` says how messages name them."""
     for group in ("method", "task", "encoder", "dataset"):
         for name, body in config[group].items():
-            check(group, body, places[group][name])
-    check("preset", config["preset"], places["preset"][words.preset])
+            check(group, body, str(places[group][name]))
+    check("preset", config["preset"], str(places["preset"][preset]))
 
 
 def _check_references(

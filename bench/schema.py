@@ -117,6 +117,8 @@ def _check_method(body: Mapping[str, Any], where: str) -> None:
 
 
 def _checked(value: Any, rule: Rule, where: str) -> Any:
+    if isinstance(value, str) and "${" in value:
+        return value  # an interpolation; checked again when it is resolved
     if isinstance(rule, tuple):
         if value not in rule:
             raise ConfigError(f'{where}: unknown "{value}".{nearest(str(value), rule)}')

@@ -221,6 +221,17 @@ def test_overrides_reach_the_request_and_change_keys(configs: Path) -> None:
     assert len({tuple(keys(word)) for word in words} | {tuple(base)}) == len(words) + 1
 
 
+def test_interpolations_are_resolved_and_checked(configs: Path) -> None:
+    before = keys()
+    path = configs / "preset/tiny.yaml"
+    edit(path, lambda b: b["preset"]["finetune"].update(batch="${preset.finetune.evaluations}"))
+    found = resolve(ONE)
+    assert found.preset["finetune"]["batch"] == 2 and found.changes == {} and keys() != before
+    edit(path, lambda b: b["preset"]["finetune"].update(batch="${preset.name}"))
+    with pytest.raises(ConfigError, match=r"preset tiny: finetune\.batch: 'tiny' is not a whole number"):
+        resolve(ONE)
+
+
 def test_presets_tune_methods_and_hold_resources(configs: Path) -> None:
     before = keys()
 
