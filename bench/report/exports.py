@@ -35,44 +35,17 @@ def cell_rows(tables: Sequence[Table]) -> list[dict[str, Any]]:
 
 
 def _cell_lines(table: Table, group: Group, row: Row, cell: Cell) -> list[dict[str, Any]]:
-    budget, identity, records = cell.budget, row.identity, cell.records
-    place = {
-        **{name: getattr(table.key, name) for name in _SETTING},
-        "encoder": group.encoder,
-        "encoder_kind": row.encoder_kind,
-        "encoder_modality": identity.encoder_modality,
-        "modality": records[0]["modality"],
-        **{
-            name: getattr(identity, name)
-            for name in ("method", "init", "pretrain_data", "backbone", "config")
-        },
-        "name": row.name,
-        "fraction": budget.label,
-    }
-    rank = {
-        "complete": row.complete,
-        "best": group.best.get(budget) is row,
-        "tie": identity in group.ties.get(budget, ()),
-    }
-    made = provenance(records)
-    end = {
-        "exposure": row.exposure,
-        **{name: mean(records, name) for name in COSTS},
-        "seeds": [seed for seed, _ in cell.runs],
-        "subsets": [subset for _, subset in cell.runs],
-        "interval": table.interval,
-        "commits": made["commits"],
-        "devices": made["devices"],
-        "keys": cell.keys,
-    }
-    key = table.key
+    key, budget = table.key, cell.budget
+    place = _place(table, group, row, cell)
+    best = {"best": group.best.get(budget) is row, "tie": row.identity in group.ties.get(budget, ())}
+    end = _end(table, row, cell)
     first = {
         **_metric(key.metric, key.unit, key.higher_is_better, True),
         **_summary(cell.summary),
         "stride_mean": cell.stride_mean,
         "values": cell.values.tolist(),
     }
-    lines = [{**place, **first, **rank, **end}]
+    lines = [{**place, **first, "complete": row.complete, **best, **end}]
     for other in cell.secondary:
         numbers = {
             **_metric(other.metric, other.unit, other.higher_is_better, False),
@@ -80,8 +53,38 @@ def _cell_lines(table: Table, group: Group, row: Row, cell: Cell) -> list[dict[s
             "stride_mean": None,
             "values": other.values,
         }
-        lines.append({**place, **numbers, **rank, "best": None, "tie": None, **end})
+        lines.append({**place, **numbers, "complete": row.complete, "best": None, "tie": None, **end})
     return lines
+
+
+def _place(table: Table, group: Group, row: Row, cell: Cell) -> dict[str, Any]:
+    """Return what says where in the tables a cell stands."""
+    words = ("method", "init", "pretrain_data", "backbone", "config")
+    return {
+        **{name: getattr(table.key, name) for name in _SETTING},
+        "encoder": group.encoder,
+        "encoder_kind": row.encoder_kind,
+        "encoder_modality": row.identity.encoder_modality,
+        "modality": cell.records[0]["modality"],
+        **{name: getattr(row.identity, name) for name in words},
+        "name": row.name,
+        "fraction": cell.budget.label,
+    }
+
+
+def _end(table: Table, row: Row, cell: Cell) -> dict[str, Any]:
+    """Return what a cell cost and rests on."""
+    made = provenance(cell.records)
+    return {
+        "exposure": row.exposure,
+        **{name: mean(cell.records, name) for name in COSTS},
+        "seeds": [seed for seed, _ in cell.runs],
+        "subsets": [subset for _, subset in cell.runs],
+        "interval": table.interval,
+        "commits": made["commits"],
+        "devices": made["devices"],
+        "keys": cell.keys,
+    }
 
 
 def _metric(name: str, unit: str, higher_is_better: bool, primary: bool) -> dict[str, Any]:

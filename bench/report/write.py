@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from bench.errors import DataError
 from bench.files import write_atomic
-from bench.report import canvas, plots, text
+from bench.report import text
 from bench.report.costs import cost_rows
+from bench.report.drawing import KINDS, draw_all, plan
 from bench.report.exports import cell_rows, csv_text, difference_rows, json_text
 from bench.report.frame import Loaded, load
 from bench.report.markdown import Picture, document
-from bench.report.palette import Look, looks
+from bench.report.palette import looks
 from bench.report.published import published_tables
 from bench.report.stats import Floats
 from bench.report.tables import Table, TableKey, build_tables
@@ -94,21 +94,11 @@ def _draw(
         for key, part in loaded.curves.sort_values(["key", "progress"]).groupby("key")
     }
     style = looks(row.name for table in tables for row in table.rows)
+    folder = out_dir / "plots"
     paths: list[Path] = []
     pictures: dict[TableKey, list[Picture]] = {}
-    with canvas.settings():
-        for table in tables:
-            for plot in _plots(table, curves, style):
-                for kind in ("png", "svg"):
-                    path = out_dir / "plots" / f"{plot.name}.{kind}"
-                    write_atomic(path, partial(canvas.save, plot.figure, kind=kind))
-                    paths.append(path)
-                picture = Picture(path=f"plots/{plot.name}.png", title=plot.title, caption=plot.caption)
-                pictures.setdefault(table.key, []).append(picture)
+    for drawn in draw_all(list(plan(tables, curves, style)), folder):
+        paths += [folder / f"{drawn.name}.{kind}" for kind in KINDS]
+        picture = Picture(path=f"plots/{drawn.name}.png", title=drawn.title, caption=drawn.caption)
+        pictures.setdefault(drawn.key, []).append(picture)
     return paths, pictures
-
-
-def _plots(table: Table, curves: Mapping[str, Floats], style: Mapping[str, Look]) -> Iterator[plots.Plot]:
-    made = [plots.efficiency(table, style, fractions) for fractions in (True, False)]
-    made += [plots.convergence(table, group, curves, style) for group in table.groups]
-    yield from (plot for plot in made if plot is not None)
