@@ -186,7 +186,7 @@ def _resolve(words: Words, dirs: list[Path]) -> Request:
 def _load(
     methods: list[str], tasks: list[str], preset: str, known: Mapping[str, Mapping[str, Path]]
 ) -> dict[str, Any]:
-    """Load and check the YAMLs of a grid, by group and name; all encoders and data sets, for presets to choose."""
+    """Load and check the YAMLs of a grid by group and name; all encoders and data sets, to choose from."""
     config: dict[str, Any] = {
         "method": load_methods(methods, known["method"]),
         "task": {t: load(known["task"][t], "task") for t in tasks},
