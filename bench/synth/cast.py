@@ -35,8 +35,7 @@ def packed(camera: Camera, solids: Solids, size: int) -> Floats:
 
 
 def _pixel_bounds(camera: Camera, solids: Solids, size: int) -> Floats:
-    centre, radius = solids.sphere_around()
-    seen = camera.seen(centre)
+    radius, seen = solids.ball_radius, camera.seen(solids.ball_centre)
     ahead = seen[2] > radius + 0.1
     x, y, _ = camera.pixels(np.where(ahead, seen, 1.0))
     near = np.where(ahead, seen[2] - radius, 1.0)

@@ -160,8 +160,8 @@ def _depth(
 
 def _clear_view(solids: Solids, view: Camera, joints: Floats) -> Solids:
     """Drop things that happen to stand between the camera and the person."""
-    centre, radius = solids.sphere_around()
-    x, y, z = view.seen(centre)
+    radius = solids.ball_radius
+    x, y, z = view.seen(solids.ball_centre)
     distance = view.seen(joints[:1])[2, 0]
     aside = np.hypot(x, y)
     between = (z < distance - 0.3) & (z > -radius) & (aside < radius + 0.6 + 0.5 * z)

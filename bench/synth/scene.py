@@ -20,6 +20,7 @@ from bench.synth.rng import Stream, generator
 Floats = NDArray[np.float64]
 
 PLANE, BOX, CAPSULE, SPHERE = range(4)
+_INDOORS: NDArray[np.float32] = np.full((2, 2, 3), 0.5, np.float32)  # never seen: walls are endless
 
 
 class Solid(NamedTuple):
@@ -40,19 +41,12 @@ class Solids(NamedTuple):
     axes: Floats  # (P, 3, 3)
     half: Floats  # (P, 3)
     material: NDArray[np.int64]  # (P,)
+    ball_centre: Floats  # of a sphere around each, (P, 3)
+    ball_radius: Floats  # (P,), infinite for planes
 
     def take(self, rows: NDArray[np.bool_]) -> Solids:
         """Some of the primitives."""
-        return Solids(
-            self.kind[rows], self.centre[rows], self.axes[rows], self.half[rows], self.material[rows]
-        )
-
-    def sphere_around(self) -> tuple[Floats, Floats]:
-        """Bounding spheres: centres (P, 3) and radii (P,), infinite for planes."""
-        link = np.where((self.kind == CAPSULE)[:, None], self.axes[:, 0] / 2, 0.0)
-        radius = np.where(self.kind == BOX, np.linalg.norm(self.half, axis=1), self.half[:, 0])
-        radius = radius + np.linalg.norm(link, axis=1)
-        return self.centre + link, np.where(self.kind == PLANE, np.inf, radius)
+        return Solids._make(column[rows] for column in self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -80,7 +74,7 @@ class Scene:
     solids: Solids
     materials: NDArray[np.float32]  # (M, 18)
     light: Light
-    backdrop: NDArray[np.float32]  # (160, 160, 3)
+    backdrop: NDArray[np.float32]  # linear colours, (B, B, 3)
     turn: float  # of the backdrop, in turns
     rig_turn_deg: float  # azimuth of the middle of a camera rig
     structured_light: bool  # kind of the depth sensor of this room
@@ -88,18 +82,26 @@ class Scene:
 
 def stack(solids: list[Solid]) -> Solids:
     """Put primitives together."""
+    kind = np.array([s.kind for s in solids], np.int64)
+    centre = np.array([s.centre for s in solids], np.float64).reshape(-1, 3)
+    axes = np.array([s.axes for s in solids], np.float64).reshape(-1, 3, 3)
+    half = np.array([s.half for s in solids], np.float64).reshape(-1, 3)
+    link = np.where((kind == CAPSULE)[:, None], axes[:, 0] / 2, 0.0)
+    radius = np.where(kind == BOX, np.linalg.norm(half, axis=1), half[:, 0]) + np.linalg.norm(link, axis=1)
     return Solids(
-        kind=np.array([s.kind for s in solids], np.int64),
-        centre=np.array([s.centre for s in solids], np.float64).reshape(-1, 3),
-        axes=np.array([s.axes for s in solids], np.float64).reshape(-1, 3, 3),
-        half=np.array([s.half for s in solids], np.float64).reshape(-1, 3),
+        kind=kind,
+        centre=centre,
+        axes=axes,
+        half=half,
         material=np.array([s.material for s in solids], np.int64),
+        ball_centre=centre + link,
+        ball_radius=np.where(kind == PLANE, np.inf, radius),
     )
 
 
 def joined(first: Solids, second: Solids) -> Solids:
     """The primitives of both."""
-    return Solids(*(np.concatenate(pair) for pair in zip(first, second, strict=True)))
+    return Solids._make(np.concatenate(pair) for pair in zip(first, second, strict=True))
 
 
 def plane(point: Floats, normal: Floats, material: int) -> Solid:
@@ -161,12 +163,16 @@ def draw_scene(seed: int, scene: int, block: int, *, lab: bool, colourfulness: f
         solids=stack(solids),
         materials=np.array(rows, np.float32).reshape(-1, WIDTH),
         light=_draw_light(rng),
-        backdrop=backdrop(seed, block, int(rng.integers(BANK)))
-        * rng.uniform(0.75, 1.2, 3).astype(np.float32),
+        backdrop=_INDOORS if lab else _tinted(rng, seed, block),
         turn=rng.random(),
         rig_turn_deg=rng.uniform(-180, 180),
         structured_light=bool(rng.random() < 0.5),
     )
+
+
+def _tinted(rng: Generator, seed: int, block: int) -> NDArray[np.float32]:
+    picture = backdrop(seed, block, int(rng.integers(BANK)))
+    return picture * rng.uniform(0.75, 1.2, 3).astype(np.float32)
 
 
 def _around(rng: Generator, nearest: float, farthest: float, height: float) -> Floats:

@@ -61,20 +61,26 @@ def develop(
         Display colours, (S, S, 3).
     """
     u = rng.random(5)
-    grey = light.sum(2) / 3
-    level = 0.4 * float(grey.mean()) + 0.6 * float(grey[person].mean() if person.any() else grey.mean())
+    grey = light.reshape(-1, 3) @ np.full(3, 1 / 3, np.float32)
+    inside = person.ravel().astype(np.float32)
+    level = 0.4 * float(grey.mean()) + 0.6 * float(grey @ inside) / max(1.0, float(inside.sum()))
     wanted = exposure[0] + (exposure[1] - exposure[0]) * u[0]
     gain = np.clip(wanted / max(level, 1e-3), 0.05, 8.0) * (1 + white_balance * rng.normal(size=3))
-    gamma = 2.0 + 0.4 * u[1]
-    curve = (255 * (np.arange(TONE_STEPS) / (TONE_STEPS - 1)) ** (1 / gamma) + 0.5).astype(np.float32)
     steps = light * (gain * (TONE_STEPS - 1)).astype(np.float32)
-    toned = curve[np.clip(steps, 0, TONE_STEPS - 1, out=steps).astype(np.int16)]
+    toned = _curve(int(9 * u[1]))[np.minimum(steps, TONE_STEPS - 1, out=steps).astype(np.int16)]
     if u[2] < 0.35:
         toned = _blur(toned, np.float32(0.3 + 0.4 * u[3]))
     sd = np.float32(255 * (noise[0] + (noise[1] - noise[0]) * u[4]))
     toned += sd * _cut(len(light), rng)
     display: NDArray[np.uint8] = np.clip(toned, 0, 255, out=toned).astype(np.uint8)
     return display
+
+
+@cache
+def _curve(number: int) -> Single:
+    """Display values, plus one half, of evenly spaced light; number 0..8 stands for gamma 2.0..2.4."""
+    light = np.arange(TONE_STEPS) / (TONE_STEPS - 1)
+    return (255 * light ** (1 / (2.0 + 0.05 * number)) + 0.5).astype(np.float32)
 
 
 def _blur(picture: Single, share: np.float32) -> Single:

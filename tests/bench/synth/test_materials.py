@@ -36,7 +36,8 @@ def test_a_wall_in_the_plane_of_the_lattice_does_not_flicker():
     flat = POINTS * [1, 1, 0]
     for kind in (m.CHECKS, m.DOTS):
         row = row_of(kind, 1)[None]
-        below, above = flat - [0, 0, 1e-12], flat + [0, 0, 1e-12]
+        shift = np.array([0, 0, 1e-12])
+        below, above = flat - shift, flat + shift
         first, second = ([pattern(row, 0, lattice(), *p) for p in points] for points in (below, above))
         assert first == second
 
