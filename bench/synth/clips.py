@@ -14,7 +14,7 @@ from bench.errors import ConfigError
 from bench.synth.actions import ACTIONS
 from bench.synth.angles import JOINTS
 from bench.synth.camera import Camera, place_camera
-from bench.synth.domains import DOMAINS, SPLITS, ClipIds, Domain, clip_ids, domain_named, samples_per_clip
+from bench.synth.domains import DOMAINS, ClipIds, Domain, clip_ids, domain_named, samples_per_clip
 from bench.synth.identity import Identity, draw_identity
 from bench.synth.jit import shading
 from bench.synth.motion import Motion, draw_motion
@@ -72,22 +72,14 @@ def render_clip(
     if not 16 <= size <= LARGEST:
         raise ConfigError(f"picture size {size} is outside 16..{LARGEST} pixels")
     settings, ids = domain_named(domain), clip_ids(domain, split, clip)
-    identity = draw_identity(
-        seed,
-        ids.identity,
-        settings.beta_limit_in(split),
-        settings.patterns_in(split),
-        settings.colourfulness,
-    )
-    scene = draw_scene(
-        seed, ids.scene, ids.block, lab=settings.scene == "lab", colourfulness=settings.colourfulness
-    )
+    identity, scene = _draw_still(settings, split, ids, seed)
     action, motion = _draw_motion(settings, split, ids, seed, identity, scene)
     cameras = _place_cameras(settings, ids, seed, scene, motion)
     fields = {**FIELDS, **EXACT_FIELDS} if exact else FIELDS
     count = samples_per_clip(domain)
     out = {name: np.empty((count, *shape(size)), dtype) for name, (dtype, shape) in fields.items()}
-    axis_angle = matrix_to_axis_angle(motion.rotations)
+    out["pose"][:] = np.repeat(matrix_to_axis_angle(motion.rotations), settings.cameras, 0)
+    out["betas"][:] = identity.betas
     row = 0
     for frame in range(settings.frames):
         posed = pose_frame(identity, motion, frame)
@@ -96,11 +88,8 @@ def render_clip(
             rng = generator(seed, Stream.PICTURE, ids.clip, frame, number)
             picture = render_picture(posed, scene, world, camera, settings, size, rng)
             _store(out, row, picture)
-            out["pose"][row], out["betas"][row] = axis_angle[frame], identity.betas
-            out["transl"][row] = posed.translation
-            out["ids"][row] = (
-                ids.identity, ids.scene, ids.clip, frame, number, action, settings.index, ids.identity
-            )  # fmt: skip
+            who = (ids.identity, ids.scene, ids.clip, frame, number, action, settings.index, ids.identity)
+            out["transl"][row], out["ids"][row] = posed.translation, who
             row += 1
     return out
 
@@ -119,6 +108,19 @@ def _store(out: dict[str, NDArray[Any]], row: int, picture: Picture) -> None:
     out["cam"][row] = picture.camera.record()
     if "z" in out:
         out["z"][row] = picture.z
+
+
+def _draw_still(settings: Domain, split: str, ids: ClipIds, seed: int) -> tuple[Identity, Scene]:
+    """Person and surroundings of a clip."""
+    identity = draw_identity(
+        seed,
+        ids.identity,
+        settings.beta_limit_in(split),
+        settings.patterns_in(split),
+        settings.colourfulness,
+    )
+    lab = settings.scene == "lab"
+    return identity, draw_scene(seed, ids.scene, ids.block, lab=lab, colourfulness=settings.colourfulness)
 
 
 def _draw_motion(
@@ -170,6 +172,3 @@ def _place_cameras(
         )
         for k in sorted(chosen)
     ]
-
-
-assert all(split in SPLITS for domain in DOMAINS.values() for split in domain.splits)

@@ -58,21 +58,19 @@ def render_picture(
     view = crop(camera, seen, size, rng, domain)
     pixels = view.pixels(seen)
     coarse = rasterize(pixels, posed.person.faces, size)
-    solids, materials = _clear_view(scene.solids, view, posed.joints), world.materials
+    solids = _clear_view(scene.solids, view, posed.joints)
+    blocked = solids
     if rng.random() < domain.occluders:
-        extra, rows = _draw_occluders(rng, view, posed.joints, len(materials), domain.colourfulness)
-        blocked, materials = joined(solids, extra), np.concatenate([materials, rows])
-    else:
-        blocked = solids
-    for candidate in (blocked, solids, solids.take(solids.kind == PLANE)):
-        table = packed(view, candidate, size)
-        z, who = resolve(view, candidate, table, coarse.ids, coarse.depth)
-        if np.count_nonzero(who == PERSON) >= LEAST_VISIBLE * np.count_nonzero(coarse.ids >= 0):
+        extra, rows = _draw_occluders(rng, view, posed.joints, len(world.materials), domain.colourfulness)
+        blocked = joined(solids, extra)
+        world = world._replace(materials=np.concatenate([world.materials, rows]))
+    for kept in (blocked, solids, solids.take(solids.kind == PLANE)):
+        table = packed(view, kept, size)
+        z, who = resolve(view, kept, table, coarse.ids, coarse.depth)
+        person = who == PERSON
+        if np.count_nonzero(person) >= LEAST_VISIBLE * np.count_nonzero(coarse.ids >= 0):
             break
-    person = who == PERSON
-    light = _shade(
-        coarse, pixels, view, posed.person, candidate, table, world._replace(materials=materials), z, who
-    )
+    light = _shade(coarse, pixels, view, posed.person, kept, table, world, z, who)
     rgb = sensors.develop(
         light, person, rng, exposure=domain.exposure, noise=domain.noise, white_balance=domain.white_balance
     )

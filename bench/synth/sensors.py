@@ -114,18 +114,9 @@ def measure(
     Returns:
         Millimetres, 0 = no measurement, (S, S).
     """
-    size = len(z)
-    normal = _cut(size, rng)[where].T  # (3, N), as all that follows
-    chance, share, flying = _cut(size, rng, uniform=True)[where].T
-    finite = np.pad(np.minimum(z, np.float32(20.0)), 1, mode="edge")
-    rows, columns = (index + 1 for index in np.nonzero(where))  # in the padded picture
-    centre = 2 * finite[rows, columns]
-    corner = finite[rows + 1, columns + 1]
-    down = np.abs(finite[rows + 1, columns] + finite[rows - 1, columns] - centre)
-    across = np.abs(finite[rows, columns + 1] + finite[rows, columns - 1] - centre)
-    edge = np.maximum(down, across) > EDGE_M
-    shift = np.rint(np.clip(0.6 * normal[:2], -1, 1)).astype(np.intp)
-    d = finite[rows + shift[0], columns + shift[1]]
+    normal = _cut(len(z), rng)[where].T  # (3, N), as all that follows
+    chance, share, flying = _cut(len(z), rng, uniform=True)[where].T
+    d, corner, edge = _look_up(z, where, normal[:2])
     if structured:
         disparity = np.rint(8 * (SENSOR_FOCAL * BASELINE_M / d + 0.06 * normal[2])) / 8
         measured = SENSOR_FOCAL * BASELINE_M / np.maximum(disparity, 0.125)
@@ -143,6 +134,24 @@ def measure(
     if structured:
         picture = _projector_shadow(picture, focal)
     return np.rint(1000 * picture).astype(np.uint16)
+
+
+def _look_up(z: Single, where: Flags, shift: Single) -> tuple[Single, Single, Flags]:
+    """Depth beside each wanted pixel, where its ray really went; that of the neighbour down right; outlines.
+
+    Args:
+        z: exact depth, (S, S).
+        where: wanted pixels, N of them.
+        shift: random numbers that move the rays by rows and columns, (2, N).
+    """
+    finite = np.pad(np.minimum(z, np.float32(20.0)), 1, mode="edge")
+    rows, columns = (index + 1 for index in np.nonzero(where))
+    centre = 2 * finite[rows, columns]
+    down = np.abs(finite[rows + 1, columns] + finite[rows - 1, columns] - centre)
+    across = np.abs(finite[rows, columns + 1] + finite[rows, columns - 1] - centre)
+    step = np.rint(np.clip(0.6 * shift, -1, 1)).astype(np.intp)
+    moved: Single = finite[rows + step[0], columns + step[1]]
+    return moved, finite[rows + 1, columns + 1], np.maximum(down, across) > EDGE_M
 
 
 def _projector_shadow(measured: Single, focal: float) -> Single:
