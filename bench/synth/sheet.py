@@ -28,6 +28,8 @@ _PALETTE: Tile = np.array(
     np.uint8,
 )
 
+_RAMP = np.array([(253, 231, 37), (94, 201, 98), (33, 145, 140), (59, 82, 139), (90, 20, 110)])  # near to far
+
 
 def contact_sheet(samples: Sequence[Sample], *, columns: int = 12) -> Image.Image:
     """Rows of colour, depth, parts, charts with UV, and joints of some samples.
@@ -39,7 +41,9 @@ def contact_sheet(samples: Sequence[Sample], *, columns: int = 12) -> Image.Imag
     shown = list(samples[:columns])
     rows = {
         "colour": [s["rgb"] for s in shown],
-        "depth (near is bright, black is no measurement)": [depth_tile(s["depth"]) for s in shown],
+        "depth (near is yellow, far is violet, black is no measurement)": [
+            depth_tile(s["depth"]) for s in shown
+        ],
         "25 parts": [_PALETTE[labels.part25(s["fid"])] for s in shown],
         "chart, u, v": [iuv_tile(s) for s in shown],
         "24 joints (white visible, red hidden)": [joints_tile(s) for s in shown],
@@ -81,13 +85,14 @@ def overview(*, size: int = 128, seed: int = 0, columns: int = 12, first: int = 
 
 
 def depth_tile(depth: NDArray[np.uint16]) -> Tile:
-    """Depth in millimetres as grey, near is bright; (S, S, 3)."""
+    """Depth in millimetres in colour, near is yellow, far is violet, missing is black; (S, S, 3)."""
     valid = depth > 0
     if not valid.any():
         return np.zeros((*depth.shape, 3), np.uint8)
     near, far = np.percentile(depth[valid], (1, 97))
-    grey = np.clip(255 - 215 * (depth - near) / (far - near + 1.0), 40, 255)
-    return np.repeat(np.where(valid, grey, 0).astype(np.uint8)[..., None], 3, 2)
+    place = np.clip((depth - near) / (far - near + 1.0), 0, 1) * (len(_RAMP) - 1)
+    colour = [np.interp(place, np.arange(len(_RAMP)), _RAMP[:, channel]) for channel in range(3)]
+    return np.where(valid[..., None], np.stack(colour, -1), 0).astype(np.uint8)
 
 
 def iuv_tile(sample: Sample) -> Tile:

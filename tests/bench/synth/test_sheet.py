@@ -17,9 +17,10 @@ def test_a_sheet_shows_every_sample_in_every_row():
         assert np.array_equal(tile, samples[k]["rgb"])
 
 
-def test_near_depth_is_brighter_and_missing_depth_black():
+def test_near_depth_is_yellow_far_depth_violet_and_missing_depth_black():
     depth = np.full((4, 4), 3000, np.uint16)
     depth[0], depth[1] = 0, 2000
-    tile = depth_tile(depth)[..., 0]
-    assert (tile[0] == 0).all() and tile[1].min() > tile[2].max() > 0
+    tile = depth_tile(depth)
+    assert (tile[0] == 0).all()
+    assert (tile[1] == (253, 231, 37)).all() and (np.abs(tile[2].astype(int) - (90, 20, 110)) < 2).all()
     assert not depth_tile(np.zeros((4, 4), np.uint16)).any()
