@@ -42,7 +42,7 @@ class Camera:
 
     def seen(self, points: NDArray[np.floating]) -> Floats:
         """World points (N, 3) in the camera frame, metres, as rows x, y, z: (3, N)."""
-        return self.rotation @ (points - self.eye).T
+        return self.rotation @ points.T - (self.rotation @ self.eye)[:, None]
 
     def pixels(self, seen: Floats) -> Floats:
         """Points of the camera frame (3, N) to rows of pixel x, pixel y and depth in metres, (3, N)."""

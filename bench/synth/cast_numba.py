@@ -107,6 +107,28 @@ def locate(
 
 
 @kernel()
+def _resolve_plane(camera: Floats, solids: Floats, p: int, depth: Single, who: NDArray[np.int32]) -> None:
+    """`resolve` for one plane, whose facing is linear over the picture."""
+    nx, ny, nz = solids[p, AXES], solids[p, AXES + 1], solids[p, AXES + 2]
+    height = nx * (camera[9] - solids[p, CENTRE])
+    height += ny * (camera[10] - solids[p, CENTRE + 1]) + nz * (camera[11] - solids[p, CENTRE + 2])
+    if height <= 0:
+        return  # seen from behind
+    right = (camera[0] * nx + camera[1] * ny + camera[2] * nz) / camera[12]
+    below = (camera[3] * nx + camera[4] * ny + camera[5] * nz) / camera[12]
+    ahead = camera[6] * nx + camera[7] * ny + camera[8] * nz
+    for y in range(who.shape[0]):
+        row = ahead + (y + 0.5 - camera[14]) * below
+        for x in range(who.shape[1]):
+            facing = row + (x + 0.5 - camera[13]) * right
+            if facing < -1e-9:
+                t = -height / facing
+                if NEAR < t < depth[y, x]:
+                    depth[y, x] = t
+                    who[y, x] = p
+
+
+@kernel()
 def resolve(camera: Floats, solids: Floats, depth: Single, who: NDArray[np.int32]) -> None:
     """Put the primitives in front of or behind the person at every pixel centre.
 
@@ -117,17 +139,21 @@ def resolve(camera: Floats, solids: Floats, depth: Single, who: NDArray[np.int32
         who: (S, S), PERSON or SKY; receives the primitive where one is nearer.
     """
     size = who.shape[0]
+    ex, ey, ez, focal = camera[9], camera[10], camera[11], camera[12]
     for p in range(solids.shape[0]):
+        if solids[p, KIND] == PLANE:
+            _resolve_plane(camera, solids, p, depth, who)
+            continue
         x0, x1 = max(0, int(solids[p, BOUNDS])), min(size, int(solids[p, BOUNDS + 1]) + 1)
         y0, y1 = max(0, int(solids[p, BOUNDS + 2])), min(size, int(solids[p, BOUNDS + 3]) + 1)
         for y in range(y0, y1):
-            b = (y + 0.5 - camera[14]) / camera[12]
+            b = (y + 0.5 - camera[14]) / focal
             for x in range(x0, x1):
-                a = (x + 0.5 - camera[13]) / camera[12]
+                a = (x + 0.5 - camera[13]) / focal
                 dx = camera[0] * a + camera[3] * b + camera[6]
                 dy = camera[1] * a + camera[4] * b + camera[7]
                 dz = camera[2] * a + camera[5] * b + camera[8]
-                t = strike(solids, p, camera[9], camera[10], camera[11], dx, dy, dz)
+                t = strike(solids, p, ex, ey, ez, dx, dy, dz)
                 if t < depth[y, x]:
                     depth[y, x] = t
                     who[y, x] = p

@@ -12,6 +12,7 @@ from bench.synth.jit import shading
 Floats = NDArray[np.float64]
 Single = NDArray[np.float32]
 Ints = NDArray[np.int32]
+Flags = NDArray[np.bool_]
 
 NEAR = 0.05  # metres; faces with a corner closer than that are dropped
 SLACK = -1e-6  # weights down to this count as inside, so that shared edges leave no holes
@@ -27,7 +28,13 @@ class Raster(NamedTuple):
 
 
 def rasterize(
-    pixels: Floats, faces: Ints, size: int, factor: float = 1.0, among: Ints | None = None
+    pixels: Floats,
+    faces: Ints,
+    size: int,
+    factor: float = 1.0,
+    *,
+    among: Ints | None = None,
+    mask: Flags | None = None,
 ) -> Raster:
     """Draw the front faces of a mesh; of equal depths the lower face number wins.
 
@@ -36,7 +43,8 @@ def rasterize(
         faces: corners, counter-clockwise from outside, (F, 3).
         size: height and width of the picture.
         factor: multiplies x and y.
-        among: draw these faces alone, numbers ascending, (M,).
+        among: only these faces, numbers ascending, (M,); the numpy version draws all.
+        mask: only these pixels of a picture of half the size, (size / 2, size / 2); likewise.
     """
     depth = np.full((size, size), np.inf, np.float32)
     ids = np.full((size, size), -1, np.int32)
@@ -45,8 +53,9 @@ def rasterize(
         from bench.synth.raster_numba import fill
 
         drawn = np.arange(len(faces), dtype=np.int32) if among is None else among
+        where = np.empty((0, 0), np.bool_) if mask is None else mask
         front = np.empty(len(drawn), np.int32)
-        front = front[: fill(pixels, faces, drawn, factor, depth, ids, bary, front)]
+        front = front[: fill(pixels, faces, drawn, factor, where, depth, ids, bary, front)]
     else:
         front = _fill_numpy(pixels.T * np.array([factor, factor, 1.0]), faces, depth, ids, bary)
     return Raster(ids=ids, depth=depth, bary=bary, front=front)

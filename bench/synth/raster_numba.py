@@ -10,6 +10,7 @@ from bench.synth.jit import kernel
 Floats = NDArray[np.float64]
 Single = NDArray[np.float32]
 Ints = NDArray[np.int32]
+Flags = NDArray[np.bool_]
 
 NEAR = 0.05
 SLACK = -1e-6
@@ -21,6 +22,7 @@ def fill(
     faces: Ints,
     among: Ints,
     factor: float,
+    mask: Flags,
     depth: Single,
     ids: Ints,
     bary: Single,
@@ -33,6 +35,7 @@ def fill(
         faces: (F, 3).
         among: numbers of the faces to draw, ascending, (M,).
         factor: multiplies x and y, to draw larger than `pixels` says.
+        mask: (H / 2, W / 2), pixels of half the size to draw; empty = all.
         depth: (H, W), starts at infinity; receives the depth of the nearest face.
         ids: (H, W), starts at -1; receives its number.
         bary: (H, W, 2), receives the perspective-correct weights of its first two corners.
@@ -42,6 +45,7 @@ def fill(
         How many there are.
     """
     height, width = ids.shape
+    masked = mask.shape[0] > 0
     count = 0
     for n in range(among.shape[0]):
         f = among[n]
@@ -69,6 +73,8 @@ def fill(
         for y in range(y0, y1 + 1):
             py = y + 0.5
             for x in range(x0, x1 + 1):
+                if masked and not mask[y >> 1, x >> 1]:
+                    continue
                 px = x + 0.5
                 w0 = ((bx - px) * (cy - py) - (cx - px) * (by - py)) * scale
                 w1 = ((cx - px) * (ay - py) - (ax - px) * (cy - py)) * scale
@@ -112,3 +118,26 @@ def normals(vertices: Single, faces: Ints, total: Floats, out: Single) -> None:
         out[v, 0] = x / length
         out[v, 1] = y / length
         out[v, 2] = z / length
+
+
+@kernel()
+def chart_uv(
+    ids: NDArray[np.int16], bary: Single, corner: Single, first: Single, second: Single, uv: NDArray[np.uint8]
+) -> None:
+    """Chart coordinates at every pixel; the numpy branch of `labels.surface_uv` gives the same numbers.
+
+    Args:
+        ids: face numbers, -1 = none, (H, W).
+        bary: weights of the first two corners, (H, W, 2).
+        corner: UV of the third corner of every face in 1/255, plus one half, (F, 2).
+        first: step to the first corner, (F, 2).
+        second: step to the second corner, (F, 2).
+        uv: starts at zero, (H, W, 2); receives the coordinates.
+    """
+    for y in range(ids.shape[0]):
+        for x in range(ids.shape[1]):
+            f = ids[y, x]
+            if f >= 0:
+                for k in range(2):
+                    value = corner[f, k] + bary[y, x, 0] * first[f, k] + bary[y, x, 1] * second[f, k]
+                    uv[y, x, k] = np.uint8(value)

@@ -111,9 +111,9 @@ def _shade(
     from bench.synth.shade_numba import edges, paint
 
     size = len(who)
-    dense = rasterize(pixels, person.faces, 2 * size, 2.0, coarse.front)
     fine = np.empty((size, size), np.bool_)
-    edges(*coarse[:3], dense.ids, who, z, person.faces, person.canon, person.cuts, np.empty_like(who), fine)
+    edges(*coarse[:3], who, z, person.faces, person.canon, person.cuts, np.empty_like(who), fine)
+    dense = rasterize(pixels, person.faces, 2 * size, 2.0, among=coarse.front, mask=fine)
     out = np.empty((size, size, 3), np.float32)
     arguments: tuple[Any, ...] = (
         *coarse[:3],

@@ -157,7 +157,7 @@ def radiance(
 
 @kernel(fast=True)
 def edges(
-    ids: Ints, person: Single, bary: Single, dense_ids: Ints, who: Ints, depth: Single, faces: Ints,
+    ids: Ints, person: Single, bary: Single, who: Ints, depth: Single, faces: Ints,
     canon: Single, cuts: Floats, region: Ints, fine: Flags,
 ) -> None:  # fmt: skip
     """Mark the pixels to sample four times: outlines, seams of clothes, and the face.
@@ -166,7 +166,6 @@ def edges(
         ids: z-buffer of the person at pixel centres, (S, S), likewise the next two.
         person: its depth.
         bary: its weights, (S, S, 2).
-        dense_ids: z-buffer of twice the size, (2S, 2S).
         who: what is seen at pixel centres, (S, S).
         depth: of what is seen, metres, (S, S).
         faces: (F, 3).
@@ -198,7 +197,6 @@ def edges(
                 j = min(size - 1, max(0, y + (k - 1) * (1 - (k & 1))))  # up, right, down, left
                 i = min(size - 1, max(0, x + (2 - k) * (k & 1)))
                 mark = mark or region[j, i] != here or (here < THINGS and abs(depth[j, i] - z) > LEAP)
-                mark = mark or (here >= THINGS and dense_ids[2 * y + (k >> 1), 2 * x + (k & 1)] >= 0)
             fine[y, x] = mark
 
 
