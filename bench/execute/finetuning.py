@@ -177,14 +177,15 @@ def _run(
     evaluate: Any,
 ) -> Run:
     spec = step.spec
-    train, modality = spec["train"], spec["modality"]
+    modality = spec["modality"]
+    train = {**spec["train"], "batch": min(int(spec["train"]["batch"]), len(rows))}
     fields = (modality, *task.fields)
 
     def batches(start: int) -> Iterator[Any]:
         return loader(
             data,
             fields=fields,
-            batch_size=min(int(train["batch"]), len(rows)),
+            batch_size=int(train["batch"]),
             steps=int(train["steps"]),
             seed=int(spec["seed"]),
             start_step=start,
@@ -200,7 +201,7 @@ def _run(
         train=train,
         seed=int(spec["seed"]),
         folder=folder,
-        steps_per_epoch=max(1, len(rows) // int(train["batch"])),
+        steps_per_epoch=len(rows) // int(train["batch"]),
         batches=batches,
         prepare=prepare,
         evaluate_at=points(int(train["steps"]), int(spec["evaluations"])),
@@ -242,6 +243,7 @@ def labels(spec: Mapping[str, Any], modality: str) -> dict[str, Any]:
         "fraction": budget.partition("=")[2] if budget.startswith("fraction=") else "",
         "seed": spec["seed"],
         "subset": spec["subset"],
+        "config": spec["variant"],
         "preset": spec["preset"],
         "track": spec["track"],
         "mode": spec["mode"],

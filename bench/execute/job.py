@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -128,20 +129,13 @@ def install_signals() -> None:
     """Make Ctrl-C and SIGTERM save a checkpoint first; a second one leaves at once."""
 
     def handle(number: int, frame: object) -> None:
-        from bench.train.loop import stop
-
-        if stop.is_set() or not TRAINING.active:
+        loop = sys.modules.get("bench.train.loop")
+        if loop is None or loop.stop.is_set() or not loop.active.is_set():
             raise KeyboardInterrupt
-        stop.set()
+        loop.stop.set()
 
     signal.signal(signal.SIGINT, handle)
     signal.signal(signal.SIGTERM, handle)
-
-
-class TRAINING:
-    """Whether a training loop runs in this process and will look at the stop flag."""
-
-    active = False
 
 
 def quiet_threads() -> None:

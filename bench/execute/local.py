@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from bench.execute.job import Site, ensure, install_signals, quiet_threads
 from bench.execute.progress import Progress
 from bench.files import canonical, sha256_text, write_atomic
 from bench.plan import Plan, Step
-from bench.request import Request
+from bench.request import Request, to_json
 from bench.store import Store
 
 POLL_S = 1.0  # between looks at work that another process has claimed
@@ -65,7 +65,7 @@ def execute(request: Request, plan: Plan, store: Store, jobs: int | None = None)
         KeyboardInterrupt: interrupted; finished work and checkpoints are kept.
     """
     begun = time.monotonic()
-    body = canonical(asdict(request))
+    body = to_json(request)
     write_atomic(store.root / "plans" / f"{sha256_text(body)[:16]}.json", body)
     outcome = Outcome()
     todo = _jobs(plan, store, request)

@@ -60,7 +60,7 @@ def pretrain(step: Step, store: Store, site: Site) -> dict[str, Any]:
     method = build_method(spec, info, site.config_dirs)
     if step.inputs:
         load_previous(method, check_input(store, step.inputs[0], STATE), str(spec["name"]))
-    facts = dict(method.initialise())
+    facts = {} if step.inputs else dict(method.initialise())
     folder = store.folder(step)
     outcome = Outcome()
     if data:
@@ -111,10 +111,11 @@ def load_previous(method: Method, path: Path, name: str) -> None:
     found = load_file(path)
     own = method.state_dict()
     fresh = tuple(method.fresh_parameters())
-    missing = [k for k in own if k not in found and not k.startswith(fresh)]
+    fits = {k for k, v in found.items() if k in own and v.shape == own[k].shape}
+    missing = [k for k in own if k not in fits and not k.startswith(fresh)]
     if missing:
-        raise DataError(f"{name}: the previous stage has no {missing[0]} ({len(missing)} such entries)")
-    method.load_state_dict({k: v for k, v in found.items() if k in own and v.shape == own[k].shape}, strict=False)
+        raise DataError(f"{name}: the previous stage has no {missing[0]} of that shape ({len(missing)} such entries)")
+    method.load_state_dict({k: found[k] for k in fits}, strict=False)
 
 
 def make_run(step: Step, data: People, folder: Path, device: torch.device) -> Run:

@@ -1,0 +1,155 @@
+"""Whole grids through the command line: sharing, resuming, killing, concurrency, damage, failures."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Bench = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def metrics(store: Path) -> dict[str, list[float]]:
+    """All metrics and replicates of a store by key, to be compared bit for bit."""
+    found = {}
+    for path in sorted(store.glob("score/*/record.json")):
+        record = json.loads(path.read_text())
+        found[record["key"]] = [m["value"] for m in record["metrics"]] + record["interval"]["replicates"]
+    return found
+
+
+def test_grid_runs_to_a_leaderboard(finished: Path) -> None:
+    assert len(metrics(finished)) == 4
+    stages = sorted(p.name.rpartition("-")[0] for p in (finished / "pretrain").iterdir())
+    # the first stage of HCMoCo is that of CMC: trained once
+    assert [s.partition("-")[0] for s in stages] == ["cmc.contrast", "cmc.contrast_2", "hcmoco.dense"]
+    text = (finished / "leaderboard" / "leaderboard.md").read_text()
+    assert "hcmoco" in text and "densepose" in text
+    assert list((finished / "leaderboard").rglob("*.png")) and list((finished / "leaderboard").rglob("*.svg"))
+    assert not list(finished.rglob("checkpoint-*"))
+
+
+def test_second_run_computes_nothing(bench: Bench, finished: Path, grid: tuple[str, ...], small: tuple[str, ...]) -> None:
+    before = {p: p.stat().st_mtime_ns for p in finished.glob("*/*/record.json")}
+    again = bench("run", *grid, "--store", str(finished), "--json", *small)
+    assert again.returncode == 0, again.stderr
+    body = json.loads(again.stdout)
+    assert body["computed_steps"] == 0 and body["done"] == 4
+    assert before == {p: p.stat().st_mtime_ns for p in finished.glob("*/*/record.json")}
+
+
+def test_jobs_do_not_change_numbers(
+    bench: Bench, finished: Path, grid: tuple[str, ...], small: tuple[str, ...], tmp_path: Path
+) -> None:
+    done = bench("run", *grid, "--store", str(tmp_path), "--jobs", "2", *small)
+    assert done.returncode == 0, done.stderr
+    assert metrics(tmp_path) == metrics(finished)
+
+
+def kill_when(words: list[str], environment: dict[str, str], ready: Callable[[], bool], number: int) -> None:
+    """Start a run in a process group of its own and send it a signal once `ready`."""
+    process = subprocess.Popen(
+        words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    limit = time.monotonic() + 120
+    while process.poll() is None and not ready():
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+    assert process.poll() is None, "the run ended before it could be killed"
+    os.killpg(process.pid, number)
+    process.wait(timeout=60)
+
+
+def progress(store: Path, kind: str, least: int) -> bool:
+    """Say whether a checkpoint of at least so many steps lies in a folder of that kind."""
+    names = [p.name for p in store.glob(f"{kind}/*/checkpoint-*.pt")]
+    return any(int(name.split("-")[1]) >= least for name in names)
+
+
+@pytest.mark.parametrize(("kind", "least"), [("pretrain", 2), ("finetune", 1)])
+def test_killed_run_goes_on_with_the_same_numbers(
+    bench: Bench,
+    environment: dict[str, str],
+    finished: Path,
+    grid: tuple[str, ...],
+    small: tuple[str, ...],
+    tmp_path: Path,
+    kind: str,
+    least: int,
+) -> None:
+    words = ["run", *grid, "--store", str(tmp_path), "--jobs", "1", *small, "resources.checkpoint_s=0"]
+    command = [sys.executable, "-m", "bench.cli", *words]
+    kill_when(command, environment, lambda: progress(tmp_path, kind, least), signal.SIGKILL)
+    assert bench("status", *grid, "--store", str(tmp_path), *small).stdout.count("lost")
+    done = bench(*words)
+    assert done.returncode == 0, done.stderr
+    assert "goes on from step" in done.stderr
+    assert metrics(tmp_path) == metrics(finished)
+
+
+def test_interrupt_saves_and_says_how_to_resume(
+    bench: Bench, environment: dict[str, str], finished: Path, grid: tuple[str, ...], small: tuple[str, ...], tmp_path: Path
+) -> None:
+    words = ["run", *grid, "--store", str(tmp_path), "--jobs", "1", *small]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench.cli", *words],
+        env=environment,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    limit = time.monotonic() + 120
+    while not list(tmp_path.glob("pretrain/*/progress.json")) and time.monotonic() < limit:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    _, text = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "run the same command again" in text and "Traceback" not in text
+    assert bench(*words).returncode == 0
+    assert metrics(tmp_path) == metrics(finished)
+
+
+def test_two_runs_share_one_store(
+    environment: dict[str, str], finished: Path, grid: tuple[str, ...], small: tuple[str, ...], tmp_path: Path
+) -> None:
+    words = ["run", *grid, "--store", str(tmp_path), "--jobs", "1", "--json", *small]
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-m", "bench.cli", *words], env=environment, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    bodies = [json.loads(p.communicate(timeout=300)[0]) for p in both]
+    assert [b["done"] for b in bodies] == [4, 4]
+    logs = list(tmp_path.glob("*/*/log.txt"))
+    assert len(logs) == 7  # three stages, four fine-tunings
+    for log in logs:  # each was computed once: its log holds each step once
+        steps = [line.split("step ")[1].split()[0] for line in log.read_text().splitlines()]
+        assert len(steps) == len(set(steps))
+    assert metrics(tmp_path) == metrics(finished)
+
+
+def test_damaged_weights_are_named_and_made_anew(
+    bench: Bench, finished: Path, grid: tuple[str, ...], small: tuple[str, ...], tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    subprocess.run(["cp", "-r", str(finished), str(store)], check=True)
+    weights = next(store.glob("pretrain/hcmoco.dense*/encoders/rgb/encoder.safetensors"))
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2] ^= 1
+    weights.write_bytes(content)
+    for record in store.glob("*/hcmoco-*/record.json"):
+        record.write_text(record.read_text()[:-40])  # truncated
+    done = bench("run", *grid, "--store", str(store), "--jobs", "1", *small)
+    assert done.returncode == 0, done.stderr
+    assert str(weights) in done.stderr and "damaged" in done.stderr and "record" in done.stderr
+    assert metrics(store) == metrics(finished)
+    assert list(store.rglob("*.corrupt-0"))

@@ -1,0 +1,165 @@
+"""A method and a task from a folder outside the project, one Python file and one YAML each."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Bench = Callable[..., subprocess.CompletedProcess[str]]
+
+METHOD = '''
+"""Regress the mean colour of the picture: a pretraining that anyone can read in a minute."""
+
+from dataclasses import dataclass
+
+from torch import nn
+from torch.nn import functional as F
+
+from bench.api import Method, StepOutput
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    weight: float = 1.0
+    poison_step: int = -1  # from this step on the loss is not a number
+
+
+class MeanColour(Method):
+    Config = Config
+
+    def __init__(self, cfg, encoders, data):
+        super().__init__(cfg, encoders, data)
+        self.cfg = cfg
+        self.mapper = nn.Linear(encoders["rgb"].feature_info.pooled, 3)
+
+    def training_step(self, batch, ctx):
+        guess = self.mapper(self.encoders["rgb"](batch["rgb"]).pooled)
+        loss = self.cfg.weight * F.mse_loss(guess, batch["rgb"].mean((2, 3)))
+        if 0 <= self.cfg.poison_step <= ctx.step:
+            loss = loss * float("nan")
+        return StepOutput(terms={"colour": loss})
+'''
+
+METHOD_YAML = """
+summary: regress the mean colour
+paper: null
+modalities: [rgb]
+optional: []
+encoder_kinds: [pyramid]
+stages:
+  colour:
+    adapter: mean_colour:MeanColour
+    version: 1
+    share: 1.0
+    config: {weight: 1.0, poison_step: -1}
+    train: {optimizer: adamw, lr: 1.0e-3, base_batch: 16, momentum: 0.9, weight_decay: 0.05, betas: [0.9, 0.99],
+            schedule: cos_warm_step, warmup: 0.05, clip: 1.0}
+    augment: {flip: true}
+"""
+
+TASK = '''
+"""Tell person from background at every pixel."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch.nn import functional as F
+
+from bench.api import Score, Task
+from bench.heads import pixel_head
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    width: int = 16
+
+
+class Silhouette(Task):
+    Config = Config
+    fields = ("mask",)
+
+    def head(self, info):
+        return pixel_head(info, 1, self.cfg.width)
+
+    def loss(self, out, batch):
+        return {"bce": F.binary_cross_entropy_with_logits(out["logits"][:, 0].float(), batch["mask"].float())}
+
+    def predict(self, out, batch):
+        return {"mask": (out["logits"][:, 0] > 0).cpu().numpy()}
+
+    def score_samples(self, predicted, truth):
+        both = (predicted["mask"] & truth["mask"]).sum((1, 2))
+        either = (predicted["mask"] | truth["mask"]).sum((1, 2))
+        return {"both": both, "either": either}
+
+    def aggregate(self, totals):
+        return [Score(name="iou", value=float(totals["both"] / np.maximum(1, totals["either"])), unit="",
+                      higher_is_better=True)]
+'''
+
+TASK_YAML = """
+summary: person or background
+paper: null
+adapter: silhouette:Silhouette
+version: 1
+score_version: 1
+modality: rgb
+primary: {metric: iou, unit: "", higher_is_better: true}
+domain: d_dense
+config: {width: 16}
+augment: {flip: true}
+"""
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    folder = tmp_path / "mine"
+    for group in ("method", "task"):
+        (folder / group).mkdir(parents=True)
+    (folder / "mean_colour.py").write_text(METHOD)
+    (folder / "method" / "mean_colour.yaml").write_text(METHOD_YAML)
+    (folder / "silhouette.py").write_text(TASK)
+    (folder / "task" / "silhouette.yaml").write_text(TASK_YAML)
+    return folder
+
+
+def test_outside_method_and_task_run(bench: Bench, outside: Path, small: tuple[str, ...], tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    words = ("--methods", "mean_colour,scratch", "--tasks", "silhouette", "--config-dir", str(outside))
+    done = bench("run", *words, "--store", str(store), "--jobs", "2", *small)
+    assert done.returncode == 0, done.stderr
+    records = [json.loads(p.read_text()) for p in store.glob("score/*/record.json")]
+    assert {r["labels"]["method"] for r in records} == {"mean_colour", "scratch"}
+    assert all(0 <= r["metrics"][0]["value"] <= 1 for r in records)
+    listed = bench("list", "methods", "--config-dir", str(outside)).stdout
+    assert "mean_colour" in listed and "hcmoco" in listed
+
+
+def test_nan_loss_fails_its_cells_and_no_others(
+    bench: Bench, outside: Path, small: tuple[str, ...], tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    words = ("--methods", "mean_colour,scratch", "--tasks", "silhouette", "--config-dir", str(outside))
+    poison = "method.mean_colour.stages.colour.config.poison_step=4"
+    done = bench("run", *words, "--store", str(store), "--jobs", "1", *small, poison)
+    assert done.returncode == 1
+    assert "loss is not finite at step 4" in done.stdout and "losses before:" in done.stdout
+    assert "1 of 2 cells done" in done.stdout and "Traceback" not in done.stdout + done.stderr
+    status = json.loads(bench("status", *words, "--store", str(store), *small, poison, "--json").stdout)
+    assert status["counts"] == {"blocked": 1, "done": 1}
+    failed = next(store.glob("pretrain/mean_colour*/failure.json"))
+    log = bench("logs", failed.parent.name.rpartition("-")[2], "--store", str(store)).stdout
+    assert "StepError" in log
+
+
+def test_unknown_key_in_outside_config(bench: Bench, outside: Path, tmp_path: Path) -> None:
+    words = ("--methods", "mean_colour", "--tasks", "silhouette", "--config-dir", str(outside))
+    wrong = "method.mean_colour.stages.colour.config.wieght=2"
+    done = bench("plan", *words, "--store", str(tmp_path / "s"), wrong)
+    assert done.returncode == 2
+    assert 'Did you mean "method.mean_colour.stages.colour.config.weight"' in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1

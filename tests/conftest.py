@@ -1,0 +1,85 @@
+"""A grid so small that it runs in seconds, and a store in which it has run once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+SMALL = (
+    "preset.size=32",
+    "preset.encoders.pyramid=resnet10_w24",
+    "preset.pretrain.samples.lab_rgbd=48",
+    "preset.pretrain.samples.wild_rgb=32",
+    "preset.pretrain.seen=192",
+    "preset.pretrain.batch=16",
+    "preset.finetune.samples={train: 80, val: 52, test: 48}",
+    "preset.finetune.steps=6",
+    "preset.finetune.batch=8",
+    "preset.finetune.evaluations=2",
+)
+
+Bench = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "bench.cli", *words]
+
+
+@pytest.fixture(scope="session")
+def data_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rendered pictures, shared by all tests of a worker; `test_data` and friends have their own."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="session")
+def environment(data_cache: Path) -> dict[str, str]:
+    return {**os.environ, "BENCH_DATA": str(data_cache), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="session")
+def small() -> tuple[str, ...]:
+    """Overrides that make any grid small."""
+    return SMALL
+
+
+@pytest.fixture(scope="session")
+def bench(environment: dict[str, str]) -> Bench:
+    """Run a command line in a process of its own."""
+
+    def run(*words: str, timeout: float = 300, **extra: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command(*words),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env={**environment, **extra},
+            check=False,
+            cwd=ROOT,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, bench: Bench, small: tuple[str, ...]) -> Path:
+    """A store in which a grid of two methods has run without interruption."""
+    store = tmp_path_factory.mktemp("finished")
+    done = bench("run", *GRID, "--store", str(store), "--jobs", "1", *small)
+    assert done.returncode == 0, done.stderr
+    return store
+
+
+GRID = ("--methods", "hcmoco,cmc", "--tasks", "densepose", "--fractions", "0.1,1.0")
+
+
+@pytest.fixture(scope="session")
+def grid() -> tuple[str, ...]:
+    """The README's grid."""
+    return GRID
