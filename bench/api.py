@@ -48,7 +48,9 @@ class FeatureInfo:
 class Features:
     """Output of an encoder for one batch."""
 
-    maps: tuple[Tensor, ...]  # pyramid: (N, C_i, H/s_i, W/s_i); tokens: hooked blocks as (N, D, h, w); graph: ()
+    maps: tuple[
+        Tensor, ...
+    ]  # pyramid: (N, C_i, H/s_i, W/s_i); tokens: hooked blocks as (N, D, h, w); graph: ()
     pooled: Tensor  # (N, P) one vector per sample
     tokens: Tensor | None = None  # tokens: (N, h*w, D) of the last block, no prefix; graph: (N, J, D)
 
@@ -114,10 +116,10 @@ class Method(nn.Module):
     def training_step(self, batch: Batch, ctx: Context) -> StepOutput:
         """Return the loss terms of one batch. Losses are computed in float32."""
 
-    def before_step(self, ctx: Context) -> None:  # noqa: B027
+    def before_step(self, ctx: Context) -> None:
         """Run before the forward pass, e.g. the update of a momentum encoder."""
 
-    def after_step(self, ctx: Context) -> None:  # noqa: B027
+    def after_step(self, ctx: Context) -> None:
         """Run after the optimiser step, e.g. writes to a memory bank."""
 
     def fresh_parameters(self) -> Iterable[str]:

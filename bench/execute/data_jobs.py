@@ -44,7 +44,11 @@ def build_all(specs: Iterable[DataSpec], store: Store, jobs: int | None) -> str:
     tell = _Teller()
     done = build(list(specs), store.data, Synthetic(), jobs=jobs or cores(), on_progress=tell)
     tell.end()
-    return f"{done} samples rendered into {store.data}" if done else f"nothing to do; all samples are in {store.data}"
+    return (
+        f"{done} samples rendered into {store.data}"
+        if done
+        else f"nothing to do; all samples are in {store.data}"
+    )
 
 
 def verify_all(specs: Iterable[DataSpec], store: Store) -> list[str]:
@@ -72,12 +76,18 @@ def manifest_all(specs: Iterable[DataSpec], store: Store, split: str) -> str:
     from bench.data import manifest
     from bench.data.people import part_ids
 
-    found = {f"{p['domain']}/{p['split']}": part_ids(spec, i) for spec in specs for i, p in enumerate(spec["parts"])}
+    found = {
+        f"{p['domain']}/{p['split']}": part_ids(spec, i)
+        for spec in specs
+        for i, p in enumerate(spec["parts"])
+    }
     if split:
         if split not in found:
             raise ConfigError(f'unknown split "{split}".{nearest(split, found)}')
         return "\n".join(found[split])
-    return "\n".join(f"{name:<24} {len(ids):>7} samples  {manifest.sha256(ids)}" for name, ids in found.items())
+    return "\n".join(
+        f"{name:<24} {len(ids):>7} samples  {manifest.sha256(ids)}" for name, ids in found.items()
+    )
 
 
 class _Teller:

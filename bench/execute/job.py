@@ -64,7 +64,7 @@ def _attempt(step: Step, store: Store, site: Site) -> Result:
         body["inputs"] = [i.key for i in step.inputs]
         body["spec"] = dict(step.spec)
         store.finish(step, body)
-    except Exception as error:  # noqa: BLE001  the one place: whatever went wrong is kept with its traceback
+    except Exception as error:
         store.fail(step, error)
         return "failed"
     for name in ("progress.json", *(p.name for p in folder.glob("checkpoint-*.pt"))):
@@ -103,7 +103,9 @@ def _intact(store: Store, step: Step) -> bool:
                 quarantine(folder / "record.json")
                 if path.exists():
                     quarantine(path)
-            warn(f"{path} is missing or damaged; moved aside with its record, the step will be computed again")
+            warn(
+                f"{path} is missing or damaged; moved aside with its record, the step will be computed again"
+            )
             return False
     return True
 

@@ -102,7 +102,9 @@ def _jobs(plan: Plan, store: Store, request: Request) -> list[Job]:
             needs = {s.key for s in step.ancestors() if s.key in stages and s.key != step.key}
             for spec in specs_of_step(step):
                 needs |= shards[canonical(spec)]
-            jobs.append(Job(name=step.key, rank=rank, run=ensure, arguments=(step, site), needs=needs, step=step))
+            jobs.append(
+                Job(name=step.key, rank=rank, run=ensure, arguments=(step, site), needs=needs, step=step)
+            )
     return jobs
 
 
@@ -225,7 +227,14 @@ def _settle(
     elif result == "done":
         outcome.computed += 1
     else:
-        reason = next((f"{s.slug}: {store.failure(s)['message']}" for s in [*job.step.ancestors(), job.step] if store.failure(s)), result)
+        reason = next(
+            (
+                f"{s.slug}: {store.failure(s)['message']}"
+                for s in [*job.step.ancestors(), job.step]
+                if store.failure(s)
+            ),
+            result,
+        )
         outcome.failed[job.name] = reason
     progress.ended(job.name, job.step, result)
 

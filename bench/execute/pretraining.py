@@ -114,7 +114,9 @@ def load_previous(method: Method, path: Path, name: str) -> None:
     fits = {k for k, v in found.items() if k in own and v.shape == own[k].shape}
     missing = [k for k in own if k not in fits and not k.startswith(fresh)]
     if missing:
-        raise DataError(f"{name}: the previous stage has no {missing[0]} of that shape ({len(missing)} such entries)")
+        raise DataError(
+            f"{name}: the previous stage has no {missing[0]} of that shape ({len(missing)} such entries)"
+        )
     method.load_state_dict({k: found[k] for k in fits}, strict=False)
 
 

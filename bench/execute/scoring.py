@@ -82,7 +82,9 @@ def _interval(task: Task, stats: Stats, test: People, replicates: int) -> dict[s
     weights = resample_weights(test.clusters, replicates, seed=0)
     values = []
     flat = {name: array.reshape(len(array), -1).astype(np.float64) for name, array in stats.items()}
-    totals = {name: (weights @ array).reshape(replicates, *stats[name].shape[1:]) for name, array in flat.items()}
+    totals = {
+        name: (weights @ array).reshape(replicates, *stats[name].shape[1:]) for name, array in flat.items()
+    }
     for b in range(replicates):
         values.append(task.aggregate({name: total[b] for name, total in totals.items()})[0].value)
     return {
@@ -117,4 +119,3 @@ def _pretraining_cost(cell: Step, store: Store) -> dict[str, float]:
         "pretrain_samples_seen": float(sum(c.get("samples_seen", 0.0) for c in costs)),
         "pretrain_wall_s": float(sum(c.get("train_wall_s", 0.0) for c in costs)),
     }
-

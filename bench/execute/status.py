@@ -31,7 +31,9 @@ def _state(cell: Cell, store: Store) -> tuple[str, str]:
 def _reason(step: Step, state: str, store: Store) -> str:
     if state == "failed":
         failure = store.failure(step)
-        return f"{step.kind} {step.key} failed (attempt {failure.get('attempt')}): {failure.get('message', '')}"
+        return (
+            f"{step.kind} {step.key} failed (attempt {failure.get('attempt')}): {failure.get('message', '')}"
+        )
     if state == "lost":
         return f"{step.kind} {step.key}: its process is gone; run again to go on from its checkpoint"
     try:
@@ -91,11 +93,18 @@ def show_plan(plan: Plan, store: Store, *, as_json: bool) -> str:
     known = [s for s in left if _samples(s) and (s.kind, _encoder(s)) in rates]
     seconds = sum(_samples(s) / rates[s.kind, _encoder(s)] for s in known)
     unknown = sum(1 for s in left if _samples(s)) - len(known)
-    cost = {"steps": dict(kinds), "training_samples": samples, "seconds": round(seconds), "steps_without_estimate": unknown}
+    cost = {
+        "steps": dict(kinds),
+        "training_samples": samples,
+        "seconds": round(seconds),
+        "steps_without_estimate": unknown,
+    }
     if as_json:
         return json.dumps({"cells": rows, "left": cost}, indent=1)
     steps = ", ".join(f"{n} {kind}" for kind, n in kinds.items()) or "none"
-    estimate = f"about {seconds:.0f} s of training on one worker" if known else "no measured speed in this store yet"
+    estimate = (
+        f"about {seconds:.0f} s of training on one worker" if known else "no measured speed in this store yet"
+    )
     if known and unknown:
         estimate += f", {unknown} steps without a measured speed"
     lines = [f"{len(rows)} cells, {sum(r['state'] == 'done' for r in rows)} done. Steps to run: {steps}."]

@@ -28,7 +28,9 @@ def finish(plan: Plan, store: Store, outcome: Outcome, *, as_json: bool) -> int:
     failures = _failures(plan, store, outcome)
     if as_json:
         body = {"cells": len(plan.cells), "done": len(keys), "computed_steps": outcome.computed}
-        click.echo(json.dumps({**body, "failed": failures, "files": files, "seconds": round(outcome.seconds, 1)}))
+        click.echo(
+            json.dumps({**body, "failed": failures, "files": files, "seconds": round(outcome.seconds, 1)})
+        )
         return 1 if failures else 0
     for cell in plan.cells:
         if cell.step is None:

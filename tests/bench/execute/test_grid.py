@@ -36,7 +36,9 @@ def test_grid_runs_to_a_leaderboard(finished: Path) -> None:
     assert not list(finished.rglob("checkpoint-*"))
 
 
-def test_second_run_computes_nothing(bench: Bench, finished: Path, grid: tuple[str, ...], small: tuple[str, ...]) -> None:
+def test_second_run_computes_nothing(
+    bench: Bench, finished: Path, grid: tuple[str, ...], small: tuple[str, ...]
+) -> None:
     before = {p: p.stat().st_mtime_ns for p in finished.glob("*/*/record.json")}
     again = bench("run", *grid, "--store", str(finished), "--json", *small)
     assert again.returncode == 0, again.stderr
@@ -95,7 +97,12 @@ def test_killed_run_goes_on_with_the_same_numbers(
 
 
 def test_interrupt_saves_and_says_how_to_resume(
-    bench: Bench, environment: dict[str, str], finished: Path, grid: tuple[str, ...], small: tuple[str, ...], tmp_path: Path
+    bench: Bench,
+    environment: dict[str, str],
+    finished: Path,
+    grid: tuple[str, ...],
+    small: tuple[str, ...],
+    tmp_path: Path,
 ) -> None:
     words = ["run", *grid, "--store", str(tmp_path), "--jobs", "1", *small]
     process = subprocess.Popen(

@@ -127,7 +127,9 @@ def outside(tmp_path: Path) -> Path:
     return folder
 
 
-def test_outside_method_and_task_run(bench: Bench, outside: Path, small: tuple[str, ...], tmp_path: Path) -> None:
+def test_outside_method_and_task_run(
+    bench: Bench, outside: Path, small: tuple[str, ...], tmp_path: Path
+) -> None:
     store = tmp_path / "store"
     words = ("--methods", "mean_colour,scratch", "--tasks", "silhouette", "--config-dir", str(outside))
     done = bench("run", *words, "--store", str(store), "--jobs", "2", *small)
