@@ -4,16 +4,16 @@ Shapes use N batch, C channels, D embedding, H W image, h w map, J joints, K cla
 
 A *batch* is one dict of tensors; absent keys are absent, validity per sample is explicit:
 
-| key           | shape, dtype                | meaning                                                           |
-|---------------|-----------------------------|-------------------------------------------------------------------|
-| `rgb`         | (N, 3, H, W) float32        | colour in [0, 1]; the encoder owns its normalisation              |
-| `depth`       | (N, 1, H, W) float32        | metres, 0 = no measurement; the encoder centres it                |
-| `kp2d`        | (N, J, 2) float32           | (row, col), root-centred, divided by the largest visible |value|   |
-| `kp_pix`      | (N, J, 2) float32           | (row, col) in pixels of this crop                                 |
-| `kp_vis`      | (N, J) bool                 | annotated and inside the crop                                     |
-| `valid.rgb`, `valid.depth`, `valid.kp2d` | (N,) bool | which modalities this sample has                         |
-| `sample_id`   | (N,) int64                  | position in the pretraining set, 0..n_samples-1                   |
-| labels        | per task, see `Task.fields` | e.g. `parts` (N, H, W) int64, `iuv` (N, 3, H, W)                  |
+| key           | shape, dtype         | meaning                                                    |
+|---------------|----------------------|------------------------------------------------------------|
+| `rgb`         | (N, 3, H, W) float32 | colour in [0, 1]; the encoder owns its normalisation       |
+| `depth`       | (N, 1, H, W) float32 | metres, 0 = no measurement; the encoder centres it         |
+| `kp2d`        | (N, J, 2) float32    | (row, col), root-centred, over the largest visible value   |
+| `kp_pix`      | (N, J, 2) float32    | (row, col) in pixels of this crop                          |
+| `kp_vis`      | (N, J) bool          | annotated and inside the crop                              |
+| `valid.rgb`   | (N,) bool            | the sample has it; so `valid.depth`, `valid.kp2d`          |
+| `sample_id`   | (N,) int64           | position in the pretraining set, 0..n_samples-1            |
+| labels        | `bench.data.batches` | e.g. `parts` (N, H, W) int64, `points` (N, P, 2) float32   |
 """
 
 from __future__ import annotations
@@ -152,11 +152,11 @@ class Score:
 class Task:
     """A downstream task: head, loss, prediction, scores. The harness owns loop, data order, schedule, seeds.
 
-    The YAML holds what planning needs: `version`, `modality` (rgb or depth), `primary`, `data` (domain), `config`.
+    The YAML holds what planning needs: `version`, `modality` (rgb or depth), `primary`, `domain`, `config`.
     """
 
     Config: ClassVar[type]
-    fields: ClassVar[tuple[str, ...]]  # label arrays wanted in the batch, see `bench.data.samples`
+    fields: ClassVar[tuple[str, ...]]  # label arrays wanted in the batch, see `bench.data.batches`
 
     def __init__(self, cfg: Any, data: DataInfo) -> None:
         self.cfg = cfg

@@ -1,4 +1,4 @@
-"""The command line. Imports click and the standard library only; everything heavy is imported inside commands."""
+"""The command line. It imports click and the standard library; heavy modules are imported inside commands."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from bench.errors import BenchError
 
@@ -125,10 +126,23 @@ def plan_command(as_json: bool, **options: Any) -> None:
 @click.option("--watch", is_flag=True, help="Repeat every two seconds until interrupted.")
 @_json_option
 def status(watch: bool, as_json: bool, **options: Any) -> None:
-    """Show which cells are done, running, lost, failed, blocked, missing or not applicable."""
-    from bench.execute.status import show_status
+    """Show which cells are done, running, lost, failed, blocked, missing or not applicable.
 
-    _, plan, store = _planned(options)
+    Without options: of all grids that were run on this store.
+    """
+    from bench.execute.status import show_status, stored_plan
+    from bench.store import Store
+
+    typed = any(
+        click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
+        for name in options
+        if name != "store"
+    )
+    if typed:
+        _, plan, store = _planned(options)
+    else:
+        store = Store(Path(options["store"]))
+        plan = stored_plan(store)
     while True:
         text = show_status(plan, store, as_json=as_json)
         if not watch:

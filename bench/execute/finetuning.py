@@ -1,4 +1,4 @@
-"""The `finetune` step (trains, never opens test data) and the `predict` step (opens it, stores predictions)."""
+"""The `finetune` step trains and never opens test data; `predict` opens it and stores predictions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a job does: bring one step to `done`, with whatever it needs. The same in this process and on a node."""
+"""What a job does: bring one step to `done`, with whatever it needs; here or on a node alike."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from bench.errors import StepError
 from bench.execute.finetuning import PREDICTIONS
 from bench.execute.job import Site, check_input, digests
 from bench.files import write_atomic
-from bench.metrics.bootstrap import resample_weights
+from bench.metrics.bootstrap import replicates, resample_weights
 from bench.plan import Step
 from bench.provenance import cpu_name, provenance
 from bench.store import Store
@@ -77,16 +77,9 @@ def write_scores(folder: Any, stats: Stats, test: People) -> None:
     write_atomic(folder / SCORES, buffer.getvalue())
 
 
-def _interval(task: Task, stats: Stats, test: People, replicates: int) -> dict[str, Any]:
-    """Recompute the primary metric on resampled test persons; equal draws for all methods on equal test data."""
-    weights = resample_weights(test.clusters, replicates, seed=0)
-    values = []
-    flat = {name: array.reshape(len(array), -1).astype(np.float64) for name, array in stats.items()}
-    totals = {
-        name: (weights @ array).reshape(replicates, *stats[name].shape[1:]) for name, array in flat.items()
-    }
-    for b in range(replicates):
-        values.append(task.aggregate({name: total[b] for name, total in totals.items()})[0].value)
+def _interval(task: Task, stats: Stats, test: People, count: int) -> dict[str, Any]:
+    """Recompute the primary metric on resampled test persons; equal draws for all methods on equal data."""
+    values = replicates(task.aggregate, stats, resample_weights(test.clusters, count, seed=0))
     return {
         "unit": "person",
         "n_units": len(np.unique(test.clusters)),

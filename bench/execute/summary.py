@@ -40,8 +40,8 @@ def finish(plan: Plan, store: Store, outcome: Outcome, *, as_json: bool) -> int:
         for name, reason in failures.items():
             click.echo(f"  {name}: {reason}")
     click.echo(
-        f"\n{len(keys)} of {len(plan.cells)} cells done, {outcome.computed} jobs computed in {outcome.seconds:.0f} s; "
-        f"files in {out}"
+        f"\n{len(keys)} of {len(plan.cells)} cells done, {outcome.computed} jobs computed "
+        f"in {outcome.seconds:.0f} s; files in {out}"
     )
     return 1 if failures else 0
 

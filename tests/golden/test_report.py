@@ -1,7 +1,7 @@
 """A recorded miniature store gives exactly the recorded tables.
 
-It holds two encoders, a row that lacks a run, a colour encoder on depth, a row with exposure to test data and one
-truncated record. After an intended change of the report, look at the new files before they replace the old ones.
+It holds two encoders, a row that lacks a run, a colour encoder on depth, a row with exposure to test data and
+one truncated record. After an intended change of the report, look at the new files first.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ def test_the_recorded_store_gives_the_recorded_tables(name: str, written: Path) 
 
 def test_the_recorded_numbers_follow_from_the_records_alone() -> None:
     """The expected means and differences, recomputed from the records without any code of the report."""
-    records = [read_record(path) for path in (HERE / "store").glob("score/*/record.json") if "broken" not in str(path)]
+    paths = (HERE / "store").glob("score/*/record.json")
+    records = [read_record(path) for path in paths if "broken" not in str(path)]
     values: dict[tuple[str, str, str], dict[int, float]] = {}
     for record in records:
         labels = record["labels"]
@@ -50,4 +51,5 @@ def test_the_recorded_numbers_follow_from_the_records_alone() -> None:
         a = values[row["encoder"], row["method"], row["fraction"]]
         b = values[row["encoder"], row["reference"], row["fraction"]]
         common = [a[seed] - b[seed] for seed in a if seed in b]
-        assert (int(row["n"]), float(row["difference"])) == (len(common), pytest.approx(np.mean(common), rel=1e-4))
+        assert int(row["n"]) == len(common)
+        assert float(row["difference"]) == pytest.approx(np.mean(common), rel=1e-4)

@@ -56,8 +56,8 @@ stages:
     version: 1
     share: 1.0
     config: {weight: 1.0, poison_step: -1}
-    train: {optimizer: adamw, lr: 1.0e-3, base_batch: 16, momentum: 0.9, weight_decay: 0.05, betas: [0.9, 0.99],
-            schedule: cos_warm_step, warmup: 0.05, clip: 1.0}
+    train: {optimizer: adamw, lr: 1.0e-3, base_batch: 16, momentum: 0.9, weight_decay: 0.05,
+            betas: [0.9, 0.99], schedule: cos_warm_step, warmup: 0.05, clip: 1.0}
     augment: {flip: true}
 """
 
