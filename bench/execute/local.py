@@ -169,28 +169,17 @@ def _start_worker(parent: int) -> None:
 def _run(todo: list[Job], store: Store, outcome: Outcome, count: int, progress: Progress) -> None:
     """Keep `count` workers busy until nothing can run any more."""
     waiting = {job.name: job for job in sorted(todo, key=lambda j: j.rank)}
-    finished: set[str] = set()
     running: dict[Future[str], Job] = {}
-    pool = _pool(count)
     if any(job.step is None for job in todo):
         _warm_up()
+    pool = _pool(count)
     try:
         while waiting or running:
-            blocked = _blocked(waiting, outcome)
-            for job in [j for j in waiting.values() if j.name in blocked]:
+            _drop_blocked(waiting, outcome)
+            for job in _ready(waiting, running, 1 if isinstance(pool, _Inline) else count):
                 del waiting[job.name]
-                outcome.failed.setdefault(job.name, "blocked: " + blocked[job.name])
-            now = time.monotonic()
-            open_names = waiting.keys() | {j.name for j in running.values()}
-            for job in list(waiting.values()):
-                if len(running) >= count:
-                    break
-                if job.not_before <= now and not (job.needs & open_names):
-                    del waiting[job.name]
-                    progress.started(job.name, job.step)
-                    running[pool.submit(job.run, *job.arguments)] = job
-                    if isinstance(pool, _Inline):
-                        break
+                progress.started(job.name, job.step)
+                running[pool.submit(job.run, *job.arguments)] = job
             if not running:
                 time.sleep(0.2)
                 continue
@@ -200,12 +189,10 @@ def _run(todo: list[Job], store: Store, outcome: Outcome, count: int, progress: 
                 job = running.pop(future)
                 try:
                     _settle(job, future.result(), store, outcome, waiting, progress)
-                    finished.add(job.name)
                 except BrokenProcessPool:
-                    lost = [job, *running.values()]
+                    _retry([job, *running.values()], store, outcome, waiting)
                     running.clear()
                     pool = _pool(count)
-                    _retry(lost, store, outcome, waiting)
                     break
     except BaseException:
         _stop(pool)
@@ -213,6 +200,26 @@ def _run(todo: list[Job], store: Store, outcome: Outcome, count: int, progress: 
     finally:
         progress.close()
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _ready(waiting: Mapping[str, Job], running: Mapping[Future[str], Job], count: int) -> list[Job]:
+    """Return the jobs that may start now: needs fulfilled, a worker free, lower ranks first."""
+    unfinished = waiting.keys() | {job.name for job in running.values()}
+    now = time.monotonic()
+    ready = [job for job in waiting.values() if job.not_before <= now and not job.needs & unfinished]
+    return ready[: max(0, count - len(running))]
+
+
+def _drop_blocked(waiting: dict[str, Job], outcome: Outcome) -> None:
+    """Take out the jobs of which an input failed, and the shards that nobody needs any more."""
+    for job in list(waiting.values()):
+        if failed := [need for need in job.needs if need in outcome.failed]:
+            del waiting[job.name]
+            reason = outcome.failed[failed[0]].removeprefix("blocked: ")
+            outcome.failed[job.name] = f"blocked: {reason}"
+    wanted = {need for job in waiting.values() for need in job.needs}
+    for job in [j for j in waiting.values() if j.step is None and j.name not in wanted]:
+        del waiting[job.name]
 
 
 def _settle(
@@ -237,16 +244,6 @@ def _settle(
         )
         outcome.failed[job.name] = reason
     progress.ended(job.name, job.step, result)
-
-
-def _blocked(waiting: Mapping[str, Job], outcome: Outcome) -> dict[str, str]:
-    """Return the waiting jobs of which an input failed, with the reason."""
-    return {
-        job.name: outcome.failed[need]
-        for job in waiting.values()
-        for need in job.needs
-        if need in outcome.failed
-    }
 
 
 def _retry(lost: list[Job], store: Store, outcome: Outcome, waiting: dict[str, Job]) -> None:

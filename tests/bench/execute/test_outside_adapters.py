@@ -86,10 +86,10 @@ class Silhouette(Task):
         return pixel_head(info, 1, self.cfg.width)
 
     def loss(self, out, batch):
-        return {"bce": F.binary_cross_entropy_with_logits(out["logits"][:, 0].float(), batch["mask"].float())}
+        return {"bce": F.binary_cross_entropy_with_logits(out["maps"][:, 0].float(), batch["mask"].float())}
 
     def predict(self, out, batch):
-        return {"mask": (out["logits"][:, 0] > 0).cpu().numpy()}
+        return {"mask": (out["maps"][:, 0] > 0).cpu().numpy()}
 
     def score_samples(self, predicted, truth):
         both = (predicted["mask"] & truth["mask"]).sum((1, 2))
