@@ -22,7 +22,7 @@ from bench.data.people import People
 from bench.encoders import build_encoder, load_encoder
 from bench.errors import ConfigError, DataError
 from bench.execute.device import device_name, make_fabric
-from bench.execute.job import Site, check_input, digests
+from bench.execute.site import Site, check_input, digests
 from bench.files import write_atomic
 from bench.plan import Step
 from bench.provenance import provenance

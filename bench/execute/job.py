@@ -7,27 +7,17 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.errors import DataError
+from bench.execute.site import Site
 from bench.files import quarantine, sha256_file, write_atomic
 from bench.plan import Step
 from bench.store import Store, warn
 
 Result = Literal["done", "failed", "busy", "blocked"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
-    """Where and how steps run here; nothing of it may change a number."""
-
-    store: str
-    config_dirs: tuple[str, ...] = ()
-    accelerator: str = "auto"  # cpu, cuda or auto, as Lightning Fabric names them
 
 
 def ensure(step: Step, site: Site) -> Result:
@@ -108,23 +98,6 @@ def _intact(store: Store, step: Step) -> bool:
             )
             return False
     return True
-
-
-def check_input(store: Store, step: Step, name: str) -> Path:
-    """Return a file of a done step.
-
-    Raises:
-        DataError: it is not there.
-    """
-    path = store.folder(step) / name
-    if not path.is_file():
-        raise DataError(f"{path} is missing; run the same command again to have it made anew")
-    return path
-
-
-def digests(folder: Path, names: Sequence[str]) -> dict[str, str]:
-    """Return the SHA-256 of files of a step, for its record."""
-    return {name: sha256_file(folder / name) for name in names}
 
 
 def install_signals() -> None:

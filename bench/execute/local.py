@@ -16,8 +16,9 @@ from typing import Any
 
 from bench.errors import BenchError, StepError
 from bench.execute.data_jobs import cores, specs_of_step
-from bench.execute.job import Site, ensure, install_signals, quiet_threads
+from bench.execute.job import ensure, install_signals, quiet_threads
 from bench.execute.progress import Progress
+from bench.execute.site import Site
 from bench.files import canonical, sha256_text, write_atomic
 from bench.plan import Plan, Step
 from bench.request import Request, to_json

@@ -13,7 +13,7 @@ from bench.api import Stats, Task
 from bench.data.people import People
 from bench.errors import StepError
 from bench.execute.finetuning import PREDICTIONS
-from bench.execute.job import Site, check_input, digests
+from bench.execute.site import Site, check_input, digests
 from bench.files import write_atomic
 from bench.metrics.bootstrap import replicates, resample_weights
 from bench.plan import Step

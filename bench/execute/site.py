@@ -1,0 +1,38 @@
+"""What every kind of step gets to know about where it runs, and the files of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.errors import DataError
+from bench.files import sha256_file
+from bench.plan import Step
+from bench.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Where and how steps run here; nothing of it may change a number."""
+
+    store: str
+    config_dirs: tuple[str, ...] = ()
+    accelerator: str = "auto"  # cpu, cuda or auto, as Lightning Fabric names them
+
+
+def check_input(store: Store, step: Step, name: str) -> Path:
+    """Return a file of a done step.
+
+    Raises:
+        DataError: it is not there.
+    """
+    path = store.folder(step) / name
+    if not path.is_file():
+        raise DataError(f"{path} is missing; run the same command again to have it made anew")
+    return path
+
+
+def digests(folder: Path, names: Sequence[str]) -> dict[str, str]:
+    """Return the SHA-256 of files of a step, for its record."""
+    return {name: sha256_file(folder / name) for name in names}
