@@ -16,23 +16,49 @@ from numpy.typing import NDArray
 
 from bench.bodymodels.model import BodyModel, surrogate_body
 from bench.synth.angles import JOINTS
+from bench.synth.cuts import (
+    ACCESSORY,
+    BEARD,
+    BOTTOM,
+    EYE_X,
+    EYE_Y,
+    EYE_Z,
+    GLOVE_X,
+    HAIR,
+    HAIR_SLOPE,
+    HAIR_Y,
+    HAIRLINE_Y,
+    HAIRLINE_Z,
+    HAT,
+    HEAD_X,
+    HEAD_Y,
+    HEM_Y,
+    IRIS,
+    JACKET,
+    JACKET_GAP,
+    LONG_HAIR_Y,
+    MOUTH_Y,
+    NECK_DROP,
+    NECK_X,
+    NECK_Y,
+    NEVER,
+    SHOE_Y,
+    SHOES,
+    SKIN,
+    SLEEVE_X,
+    SLOTS,
+    TOP,
+    TROUSER_Y,
+    TRUNK_X,
+    TRUNK_Y,
+    WIDTH,
+)
 from bench.synth.jit import shading
 from bench.synth.noise import SEEDS, lattice, value_noise
 
 Floats = NDArray[np.float64]
 Slots = NDArray[np.uint8]
 
-SKIN, TOP, BOTTOM, SHOES, HAIR, ACCESSORY, JACKET = range(7)
-SLOTS = 7
-NEVER = 9.0  # metres, beyond every body
-
-# Columns of the packed cuts; y and z are heights and depths, x is measured from the mid-plane, all in metres.
-(
-    HEAD_Y, HEAD_X, HAIR_Y, HAIR_SLOPE, HAIRLINE_Z, HAIRLINE_Y, HAT, LONG_HAIR_Y, GLOVE_X, SHOE_Y, TRUNK_X,
-    TRUNK_Y, HEM_Y, TROUSER_Y, NECK_Y, NECK_DROP, NECK_X, JACKET_GAP, SLEEVE_X, EYE_X, EYE_Y, EYE_Z, MOUTH_Y,
-    BEARD, IRIS,
-) = range(25)  # fmt: skip
-WIDTH = IRIS + 3
 _IRIS = ((0.30, 0.20, 0.12), (0.35, 0.48, 0.60), (0.30, 0.42, 0.26))  # sRGB
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.synth import clothes as c
+from bench.synth import cuts as c
 from bench.synth.jit import kernel
 from bench.synth.materials import FIRST
 from bench.synth.noise_numba import value

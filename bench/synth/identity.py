@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.bodymodels.model import surrogate_body
-from bench.synth import clothes, materials
+from bench.synth import cuts, materials
 from bench.synth.clothes import Outfit, draw_outfit, stand_off
 from bench.synth.noise import SEEDS
 from bench.synth.rng import Stream, generator
@@ -49,19 +49,19 @@ def draw_identity(
     outfit = draw_outfit(rng)
     skin = materials.skin_colour(rng)
     palette = [materials.cloth_colour(rng, colourfulness) for _ in range(3)]
-    rows = np.zeros((clothes.SLOTS, materials.WIDTH), np.float32)
-    for slot in (clothes.TOP, clothes.BOTTOM, clothes.SHOES, clothes.ACCESSORY, clothes.JACKET):
+    rows = np.zeros((cuts.SLOTS, materials.WIDTH), np.float32)
+    for slot in (cuts.TOP, cuts.BOTTOM, cuts.SHOES, cuts.ACCESSORY, cuts.JACKET):
         for _ in range(8):  # cloth in the colour of the skin would look like none
             rows[slot] = materials.cloth(rng, patterns, colourfulness, palette)
             if not materials.resembles(rows[slot], skin):
                 break
     if rng.random() < 0.1:  # overall
-        rows[clothes.BOTTOM] = rows[clothes.TOP]
-    rows[clothes.SKIN] = materials.solid(
+        rows[cuts.BOTTOM] = rows[cuts.TOP]
+    rows[cuts.SKIN] = materials.solid(
         skin, gloss=rng.uniform(0.02, 0.1), bump=0.03, grain=0.05, size=0.045, seed=int(rng.integers(SEEDS))
     )
     hair = materials.hair_colour(rng)
-    rows[clothes.HAIR] = materials.solid(
+    rows[cuts.HAIR] = materials.solid(
         hair, gloss=0.06, bump=0.3, grain=0.3, size=0.022, seed=int(rng.integers(SEEDS))
     )
     return Identity(

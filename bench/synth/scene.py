@@ -12,7 +12,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from bench.synth.backdrop import BANK, backdrop
-from bench.synth.clothes import SLOTS
+from bench.synth.cuts import SLOTS
 from bench.synth.materials import WIDTH, skin_colour, solid, surface
 from bench.synth.noise import SEEDS
 from bench.synth.rng import Stream, generator

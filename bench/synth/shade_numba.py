@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.synth import clothes as c
+from bench.synth import cuts as c
 from bench.synth import materials as m
 from bench.synth.cast_numba import MATERIAL, PERSON, SKY, locate, nearest
 from bench.synth.clothes_numba import face_paint, slot_of

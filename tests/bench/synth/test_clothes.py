@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bench.bodymodels.model import surrogate_body
-from bench.synth import clothes
+from bench.synth import cuts
 from bench.synth.clothes import draw_outfit, landmarks, slots_of, stand_off
 from bench.synth.clothes_numba import slot_of
 from bench.synth.domains import PATTERNS, SEEN_PATTERNS
@@ -44,12 +44,12 @@ def test_trunk_and_hips_are_always_covered(outfits):
     trunk = (x < at.shoulder_x - 0.06) & (y > at.hip_y - 0.13) & (y < at.neck_y - 0.25)
     assert trunk.sum() > 300
     for outfit in outfits:
-        assert (slots_of(outfit.cuts, POINTS)[trunk] != clothes.SKIN).all()
+        assert (slots_of(outfit.cuts, POINTS)[trunk] != cuts.SKIN).all()
 
 
 def test_every_slot_is_worn_by_somebody_and_is_thin(outfits):
     slots = np.array([np.bincount(slots_of(o.cuts, POINTS), minlength=7) > 0 for o in outfits])
-    assert slots.any(0).all() and slots[:, clothes.SKIN].all()
+    assert slots.any(0).all() and slots[:, cuts.SKIN].all()
     offsets = np.stack([stand_off(o, POINTS) for o in outfits])
     assert offsets.min() >= 0 and offsets.max() < 0.04 and 0.002 < offsets.mean() < 0.008
 
@@ -59,8 +59,8 @@ def test_cloth_differs_from_skin_and_uses_allowed_patterns():
     for number in range(60):
         person = draw_identity(3, number, 2.0, SEEN_PATTERNS, 1.0)
         kinds |= set(person.materials[:, PATTERN].astype(int).tolist())
-        skin = person.materials[clothes.SKIN, FIRST : FIRST + 3]
-        for slot in (clothes.TOP, clothes.BOTTOM):
+        skin = person.materials[cuts.SKIN, FIRST : FIRST + 3]
+        for slot in (cuts.TOP, cuts.BOTTOM):
             close += np.abs(person.materials[slot, FIRST : FIRST + 3] - skin).max() < 0.03
         assert np.abs(person.betas).max() <= 2.0
     assert {PATTERNS[k] for k in kinds} <= set(SEEN_PATTERNS) and len(kinds) >= 6
