@@ -181,7 +181,7 @@ def loaded(*words: str) -> set[str]:
         ("--help",),
         ("run", "--help"),
         ("plan", "--methods", "hcmoco,cmc", "--tasks", "densepose", "--fractions", "0.1,1.0"),
-        ("status", "--json"),
+        ("status", "--json", "--methods", "cmc"),
         ("list", "methods"),
         ("show", "hcmoco"),
     ],

@@ -47,6 +47,13 @@ def test_second_run_computes_nothing(
     assert before == {p: p.stat().st_mtime_ns for p in finished.glob("*/*/record.json")}
 
 
+def test_status_without_options_shows_what_was_run(bench: Bench, finished: Path, tmp_path: Path) -> None:
+    shown = json.loads(bench("status", "--store", str(finished), "--json").stdout)
+    assert shown["counts"] == {"done": 4}
+    nothing = bench("status", "--store", str(tmp_path))
+    assert nothing.returncode == 2 and "no grid has been run" in nothing.stderr
+
+
 def test_jobs_do_not_change_numbers(
     bench: Bench, finished: Path, grid: tuple[str, ...], small: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -86,7 +93,7 @@ def test_killed_run_goes_on_with_the_same_numbers(
     kind: str,
     least: int,
 ) -> None:
-    words = ["run", *grid, "--store", str(tmp_path), "--jobs", "1", *small, "resources.checkpoint_s=0"]
+    words = ["run", *grid, "--store", str(tmp_path), "--jobs", "1", *small, "preset.resources.checkpoint_s=0"]
     command = [sys.executable, "-m", "bench.cli", *words]
     kill_when(command, environment, lambda: progress(tmp_path, kind, least), signal.SIGKILL)
     assert bench("status", *grid, "--store", str(tmp_path), *small).stdout.count("lost")
