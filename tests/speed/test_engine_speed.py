@@ -69,7 +69,7 @@ def test_resolve_anew(benchmark: BenchmarkFixture) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [("--help",), ("list", "methods"), ("plan",), ("status",), ("plan", "preset.size=32")],
+    [("--help",), ("list", "methods"), ("plan",), ("status", "--methods", "cmc"), ("plan", "preset.size=32")],
     ids=["help", "list", "plan", "status", "plan-overrides"],
 )
 def test_start(benchmark: BenchmarkFixture, words: tuple[str, ...], tmp_path: Path) -> None:
