@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,12 @@ from torch import nn
 
 from bench.api import Batch, Context, Encoder, Outputs, Score, Stats, StepOutput, Task
 from bench.data import manifest, subset
-from bench.data.augment import augment
 from bench.data.batches import to_batch
-from bench.data.loader import loader
 from bench.data.people import People
 from bench.encoders import build_encoder, load_encoder
 from bench.errors import ConfigError, DataError
 from bench.execute.device import device_name, make_fabric
+from bench.execute.feed import feed
 from bench.execute.site import Site, check_input, digests
 from bench.files import write_atomic
 from bench.plan import Step
@@ -176,37 +175,18 @@ def _run(
     device: torch.device,
     evaluate: Any,
 ) -> Run:
-    spec = step.spec
-    modality = spec["modality"]
-    train = {**spec["train"], "batch": min(int(spec["train"]["batch"]), len(rows))}
-    fields = (modality, *task.fields)
-
-    def batches(start: int) -> Iterator[Any]:
-        return loader(
-            data,
-            fields=fields,
-            batch_size=int(train["batch"]),
-            steps=int(train["steps"]),
-            seed=int(spec["seed"]),
-            start_step=start,
-            workers=int(step.resources["data_workers"]),
-            rows=rows,
-        )
-
-    def prepare(raw: Any, generator: torch.Generator) -> Batch:
-        batch = to_batch(raw, (modality,), task.fields, device)
-        return augment(batch, spec["augment"], generator, joint_set=data.info.joint_set)
-
-    return Run(
+    train = {**step.spec["train"], "batch": min(int(step.spec["train"]["batch"]), len(rows))}
+    return feed(
+        step,
+        data,
+        folder,
+        device,
         train=train,
-        seed=int(spec["seed"]),
-        folder=folder,
-        steps_per_epoch=len(rows) // int(train["batch"]),
-        batches=batches,
-        prepare=prepare,
-        evaluate_at=points(int(train["steps"]), int(spec["evaluations"])),
+        modalities=(step.spec["modality"],),
+        labels=task.fields,
+        rows=rows,
+        evaluate_at=points(int(train["steps"]), int(step.spec["evaluations"])),
         evaluate=evaluate,
-        checkpoint_s=float(step.resources["checkpoint_s"]),
     )
 
 

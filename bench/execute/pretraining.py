@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,11 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from bench.api import Batch, Context, DataInfo, Encoder, Method, StepOutput
-from bench.data.augment import augment
-from bench.data.batches import to_batch
-from bench.data.loader import loader
 from bench.data.people import JOINT_SET, People
 from bench.encoders import build_encoder, save_encoder
 from bench.errors import ConfigError, DataError
 from bench.execute.device import device_name, make_fabric
+from bench.execute.feed import feed
 from bench.execute.site import Site, check_input, digests
 from bench.files import write_atomic
 from bench.plan import Step
@@ -28,7 +26,6 @@ from bench.train.loop import Outcome, Run, Trainee, fit, points
 from bench.train.seeding import seeded_initialisation
 
 STATE = "state.safetensors"
-RAW_FIELDS = {"rgb": ("rgb",), "depth": ("depth",), "kp2d": ("kp_det",)}
 
 
 class PretrainTrainee(Trainee):
@@ -122,35 +119,16 @@ def load_previous(method: Method, path: Path, name: str) -> None:
 
 def make_run(step: Step, data: People, folder: Path, device: torch.device) -> Run:
     """Connect data, augmentation and recipe of a stage to the loop."""
-    spec = step.spec
-    train, modalities = spec["train"], tuple(spec["modalities"])
-    fields = tuple(f for m in modalities for f in RAW_FIELDS[m])
+    train = step.spec["train"]
     rate = float(train["lr"]) * int(train["batch"]) / int(train["base_batch"])  # linear scaling rule
-
-    def batches(start: int) -> Iterator[Any]:
-        return loader(
-            data,
-            fields=fields,
-            batch_size=int(train["batch"]),
-            steps=int(train["steps"]),
-            seed=int(spec["seed"]),
-            start_step=start,
-            workers=int(step.resources["data_workers"]),
-        )
-
-    def prepare(raw: Any, generator: torch.Generator) -> Batch:
-        batch = to_batch(raw, modalities, (), device)
-        return augment(batch, spec["augment"], generator, joint_set=data.info.joint_set)
-
-    return Run(
+    return feed(
+        step,
+        data,
+        folder,
+        device,
         train={**train, "lr": rate},
-        seed=int(spec["seed"]),
-        folder=folder,
-        steps_per_epoch=max(1, len(data.ids) // int(train["batch"])),
-        batches=batches,
-        prepare=prepare,
+        modalities=tuple(step.spec["modalities"]),
         evaluate_at=points(int(train["steps"]), 50),
-        checkpoint_s=float(step.resources["checkpoint_s"]),
     )
 
 
