@@ -47,6 +47,8 @@ class Claim:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(self._lock):  # for microseconds; freed at death
                 if not is_live(self.path):
+                    for rest in self.path.parent.glob(f".{self.path.name}-*"):  # of a killed process
+                        rest.unlink(missing_ok=True)
                     write_atomic(self.path, json.dumps(self._mine))
                     self.held = True
         if self.held:

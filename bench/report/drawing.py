@@ -17,13 +17,12 @@ from functools import partial
 from pathlib import Path
 
 from bench.files import write_atomic
-from bench.report import canvas, plots
 from bench.report.cells import Row
+from bench.report.drawn import Drawn, digest, read_index, write_index
 from bench.report.palette import Look
 from bench.report.stats import Floats
-from bench.report.tables import Group, Table, TableKey
+from bench.report.tables import Group, Table
 
-KINDS = ("png", "svg")
 _PER_PROCESS = 8  # plots that are worth the start of a process
 _MOST = 8  # processes
 
@@ -36,16 +35,6 @@ class Job:
     curves: Mapping[str, Floats] | None  # of a convergence plot; None = data efficiency
     fractions: bool  # data efficiency over fractions, or else over shots
     style: Mapping[str, Look]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drawn:
-    """A plot on disk: `<name>.png` and `<name>.svg`."""
-
-    key: TableKey
-    name: str
-    title: str
-    caption: str
 
 
 def plan(tables: Sequence[Table], curves: Mapping[str, Floats], style: Mapping[str, Look]) -> Iterator[Job]:
@@ -73,6 +62,8 @@ def _without_replicates(table: Table) -> Table:
 
 def draw(job: Job, folder: Path) -> Drawn | None:
     """Draw and write one plot; None where there is nothing to show."""
+    from bench.report import canvas, plots  # load Matplotlib, which an unchanged report does not need
+
     with canvas.settings():
         if job.curves is None:
             plot = plots.efficiency(job.table, job.style, job.fractions)
@@ -80,25 +71,38 @@ def draw(job: Job, folder: Path) -> Drawn | None:
             plot = plots.convergence(job.table, job.table.groups[0], job.curves, job.style)
         if plot is None:
             return None
-        for kind in KINDS:
-            write_atomic(folder / f"{plot.name}.{kind}", partial(canvas.save, plot.figure, kind=kind))
-    return Drawn(key=job.table.key, name=plot.name, title=plot.title, caption=plot.caption)
+        drawn = Drawn(name=plot.name, title=plot.title, caption=plot.caption)
+        for kind, path in drawn.paths(folder).items():
+            write_atomic(path, partial(canvas.save, plot.figure, kind=kind))
+    return drawn
 
 
-def draw_all(jobs: Sequence[Job], folder: Path, processes: int | None = None) -> list[Drawn]:
-    """Draw all plots, in the order of `jobs`.
+def draw_all(jobs: Sequence[Job], folder: Path, processes: int | None = None) -> list[Drawn | None]:
+    """Draw all plots that are not in the folder yet, and remove those of earlier reports.
 
     Args:
         jobs: what to draw.
         folder: gets the files.
         processes: how many share the work; None = as many as pay off on this machine.
 
+    Returns:
+        One entry per job, None where it has nothing to show.
+
     Raises:
         DataError: the files cannot be written.
     """
+    marks = [digest(job) for job in jobs]
+    known = read_index(folder)
+    fresh = {mark: job for mark, job in zip(marks, jobs, strict=True) if mark not in known}
+    known.update(zip(fresh, _draw_fresh(list(fresh.values()), folder, processes), strict=True))
+    write_index(folder, {mark: known[mark] for mark in marks})
+    return [known[mark] for mark in marks]
+
+
+def _draw_fresh(jobs: Sequence[Job], folder: Path, processes: int | None) -> list[Drawn | None]:
     count = processes or min(_MOST, _cores(), len(jobs) // _PER_PROCESS)
     if count <= 1:
-        return [drawn for job in jobs if (drawn := draw(job, folder))]
+        return [draw(job, folder) for job in jobs]
     shares = [jobs[i::count] for i in range(count)]
     results: list[Drawn | None] = [None] * len(jobs)
     with ExitStack() as stack:
@@ -108,7 +112,7 @@ def draw_all(jobs: Sequence[Job], folder: Path, processes: int | None = None) ->
             _send(process, share)
         for i, (process, share) in enumerate(zip(started, shares, strict=True)):
             results[i::count] = _receive(process, share, folder)
-    return [drawn for drawn in results if drawn]
+    return results
 
 
 def _cores() -> int:

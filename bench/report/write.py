@@ -10,7 +10,7 @@ from bench.errors import DataError
 from bench.files import write_atomic
 from bench.report import text
 from bench.report.costs import cost_rows
-from bench.report.drawing import KINDS, draw_all, plan
+from bench.report.drawing import draw_all, plan
 from bench.report.exports import cell_rows, csv_text, difference_rows, json_text
 from bench.report.frame import Loaded, load
 from bench.report.markdown import Picture, document
@@ -97,8 +97,10 @@ def _draw(
     folder = out_dir / "plots"
     paths: list[Path] = []
     pictures: dict[TableKey, list[Picture]] = {}
-    for drawn in draw_all(list(plan(tables, curves, style)), folder):
-        paths += [folder / f"{drawn.name}.{kind}" for kind in KINDS]
-        picture = Picture(path=f"plots/{drawn.name}.png", title=drawn.title, caption=drawn.caption)
-        pictures.setdefault(drawn.key, []).append(picture)
+    jobs = list(plan(tables, curves, style))
+    for job, drawn in zip(jobs, draw_all(jobs, folder), strict=True):
+        if drawn:
+            paths += drawn.paths(folder).values()
+            picture = Picture(path=f"plots/{drawn.name}.png", title=drawn.title, caption=drawn.caption)
+            pictures.setdefault(job.table.key, []).append(picture)
     return paths, pictures

@@ -46,7 +46,9 @@ def test_everything_is_written_and_written_the_same_again(
         "leaderboard.md", "leaderboard.csv", "differences.csv", "leaderboard.json",
         *(f"plots/{plot}.{kind}" for plot in plots for kind in ("png", "svg")),
     ]  # fmt: skip
-    assert {p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*.*")} == set(map(Path, names))
+    assert {p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*.*")} == {
+        *map(Path, names), Path("plots/drawn.json"),
+    }  # fmt: skip
     for a, b in zip(first.paths, second.paths, strict=True):
         assert a.read_bytes() == b.read_bytes(), a.name
     assert first.problems == ()

@@ -1,0 +1,109 @@
+"""What has been drawn into a folder of plots, so that a report draws only what has changed.
+
+`drawn.json` names every plot with a digest of all it was made from and the checksums of its files; plots of
+earlier reports that are not wanted any more are removed by it, and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.files import sha256_file, sha256_text, write_atomic, writing
+
+KINDS = ("png", "svg")
+INDEX = "drawn.json"
+_CODE = ("budget.py", "canvas.py", "palette.py", "plots.py", "text.py")  # what pictures depend on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """A plot on disk: `<name>.png` and `<name>.svg`."""
+
+    name: str
+    title: str
+    caption: str
+
+    def paths(self, folder: Path) -> dict[str, Path]:
+        """Return the files by kind."""
+        return {kind: folder / f"{self.name}.{kind}" for kind in KINDS}
+
+
+def digest(job: object) -> str:
+    """Return what a plot's content depends on as 64 hex digits: its data and the code that draws it."""
+    return sha256_text(f"{_code()} {_plain(job)!r}")
+
+
+@cache
+def _code() -> str:
+    sums = [sha256_file(Path(__file__).with_name(name)) for name in _CODE]
+    return hashlib.sha256(" ".join([version("matplotlib"), *sums]).encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """Return nested tuples with the same content; the same for equal values in any process."""
+    if is_dataclass(value):
+        return type(value).__name__, *(_plain(getattr(value, f.name)) for f in fields(value))
+    if isinstance(value, Mapping):
+        return tuple((_plain(k), _plain(v)) for k, v in value.items())
+    if isinstance(value, (list, tuple)):
+        return tuple(map(_plain, value))
+    if isinstance(value, (set, frozenset)):
+        return tuple(sorted(repr(_plain(v)) for v in value))
+    return _plain(value.tolist()) if isinstance(value, (np.ndarray, np.generic)) else value
+
+
+def read_index(folder: Path) -> dict[str, Drawn | None]:
+    """Return, by digest, the plots whose files are as they were written; None = nothing to show."""
+    return {mark: drawn for mark, drawn, sums in _entries(folder) if _sums(drawn, folder) == sums}
+
+
+def write_index(folder: Path, plots: Mapping[str, Drawn | None]) -> None:
+    """Note what the folder holds now, and remove the plots that an earlier report left there.
+
+    Args:
+        folder: of the plots.
+        plots: by digest.
+
+    Raises:
+        DataError: the folder cannot be written.
+    """
+    stale = {path for _, drawn, _ in _entries(folder) for path in _paths(drawn, folder)}
+    stale -= {path for drawn in plots.values() for path in _paths(drawn, folder)}
+    with writing(folder):
+        for path in stale:
+            path.unlink(missing_ok=True)
+    content = {
+        mark: {"plot": asdict(drawn) if drawn else None, "sha256": _sums(drawn, folder)}
+        for mark, drawn in plots.items()
+    }
+    write_atomic(folder / INDEX, json.dumps(content, indent=1))
+
+
+def _paths(drawn: Drawn | None, folder: Path) -> list[Path]:
+    return list(drawn.paths(folder).values()) if drawn else []
+
+
+def _sums(drawn: Drawn | None, folder: Path) -> dict[str, str]:
+    return {path.suffix: sha256_file(path) for path in _paths(drawn, folder) if path.is_file()}
+
+
+def _entries(folder: Path) -> list[tuple[str, Drawn | None, dict[str, str]]]:
+    """Return what the index lists; nothing where there is none or it is damaged."""
+    try:
+        found = json.loads((folder / INDEX).read_text())
+        entries = [
+            (mark, Drawn(**entry["plot"]) if entry["plot"] else None, dict(entry["sha256"]))
+            for mark, entry in found.items()
+        ]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
+    return [e for e in entries if e[1] is None or Path(e[1].name).name == e[1].name]  # none elsewhere
