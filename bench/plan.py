@@ -259,6 +259,7 @@ class _Row:
         self.score = {
             "version": spec["score_version"],
             "primary": spec["primary"],
+            "published": spec["published"],
             "replicates": REPLICATES,
         }
 

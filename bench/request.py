@@ -7,12 +7,12 @@ import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from bench import overrides
+from bench import overrides, weights
 from bench.errors import ConfigError, DataError, nearest
 from bench.files import canonical, sha256_text, write_atomic
 from bench.registry import BUILT_IN, GROUPS, config_dirs, load, names, pick
@@ -120,6 +120,7 @@ def resolve(words: Words, cache: Path | None = None) -> Request:
 
     Raises:
         ConfigError: unknown names, keys or values, with the nearest known name.
+        AssetError: a weights file that a method's config names does not exist.
     """
     dirs = config_dirs(words.config_dirs)
     files = [p for d in dirs for p in sorted(d.glob("*/*.yaml"))]
@@ -129,12 +130,24 @@ def resolve(words: Words, cache: Path | None = None) -> Request:
     path = cache / "resolved" / f"{sha256_text(text)[:16]}.json" if cache and cache.parent.is_dir() else None
     if path:
         with suppress(OSError, ValueError, TypeError, KeyError):  # only a cache: resolved anew below
-            return from_json(json.loads(path.read_text()))
+            return _with_weights(from_json(json.loads(path.read_text())))
     request = _resolve(words, dirs)
     if path:
         with suppress(DataError):
             write_atomic(path, to_json(request))
-    return request
+    return _with_weights(request)
+
+
+def _with_weights(request: Request) -> Request:
+    """Let checksums stand for the weights files that are named; not part of what is cached."""
+    methods, files = weights.by_content(request.methods)
+    if not files:
+        return request
+    changes = {
+        key: weights.digest(value) if value and key.endswith(f".config.{weights.KEY}") else value
+        for key, value in request.changes.items()
+    }
+    return replace(request, methods=methods, changes=changes, resources={**request.resources, "files": files})
 
 
 def to_json(request: Request) -> str:

@@ -36,6 +36,7 @@ _RULES: dict[str, dict[str, Rule]] = {
         "version": "count",
         "score_version": "count",
         "modality": MODALITIES,
+        "published": "text",
         "primary.metric": "text",
         "primary.unit": "text",
         "primary.higher_is_better": "bool",
@@ -73,6 +74,7 @@ _RULES: dict[str, dict[str, Rule]] = {
         "finetune.evaluations": "count",
     },
 }
+_OPTIONAL = {"task": {"published": ""}}  # keys that may be left out, with what that means
 
 
 def check(group: str, body: dict[str, Any], where: str) -> None:
@@ -81,6 +83,7 @@ def check(group: str, body: dict[str, Any], where: str) -> None:
     Raises:
         ConfigError: a key is missing, or its value is of the wrong type or not allowed.
     """
+    body.update({key: value for key, value in _OPTIONAL.get(group, {}).items() if key not in body})
     for key, rule in _RULES[group].items():
         *way, last = key.split(".")
         section: Any = body

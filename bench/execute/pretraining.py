@@ -24,6 +24,7 @@ from bench.store import Store
 from bench.train.adapters import build_config, load_adapter, source_file
 from bench.train.loop import Outcome, Run, Trainee, fit, points
 from bench.train.seeding import seeded_initialisation
+from bench.weights import located
 
 STATE = "state.safetensors"
 
@@ -54,7 +55,8 @@ def pretrain(step: Step, store: Store, site: Site) -> dict[str, Any]:
     fabric = make_fabric(spec, site.accelerator)
     data = People(spec["data"], store.data) if spec["data"] else None
     info = data.info if data else DataInfo(n_samples=0, image_size=int(spec["size"]), joint_set=JOINT_SET)
-    method = build_method(spec, info, site.config_dirs)
+    config = located(spec["config"], step.resources)
+    method = build_method({**spec, "config": config}, info, site.config_dirs)
     if step.inputs:
         load_previous(method, check_input(store, step.inputs[0], STATE), str(spec["name"]))
     facts = {} if step.inputs else dict(method.initialise())

@@ -98,6 +98,7 @@ def _data_labels(step: Step, cell: Step) -> dict[str, Any]:
     domains = [p["domain"] for s in trained[-1:] for p in s.spec["data"]["parts"]]
     return {
         "paper": "bodybench",
+        "published": step.spec["published"],
         "dataset": cell.spec["data"]["train"]["parts"][0]["domain"],
         "init": "random" if not chain[0].spec["name"].startswith("imagenet") else "imagenet",
         "pretrain_data": "+".join(domains) or "none",

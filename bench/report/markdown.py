@@ -277,6 +277,7 @@ def _published(published: Sequence[PublishedTable]) -> list[str]:
         rows = [
             [text.markdown(cell) for cell in (*row.labels, *row.cells(table.metrics))] for row in table.rows
         ]
-        lines += [f"{text.markdown(table.task)}, {text.markdown(table.paper)}:", ""]
-        lines += grid([text.markdown(word) for word in header], rows, left=6)
+        name = f"{text.markdown(table.task)}, {text.markdown(table.paper)}: {text.count(len(rows), 'row')}"
+        lines += [f"<details><summary>{name}</summary>", ""]
+        lines += [*grid([text.markdown(word) for word in header], rows, left=6), "</details>", ""]
     return lines

@@ -37,8 +37,9 @@ def encoder(kind: str, pretrained: str | None = None) -> dict[str, Any]:
 
 def task(domain: str) -> dict[str, Any]:
     return {
-        "adapter": "tasks.toy:Toy", "version": 1, "score_version": 1, "modality": "rgb", "config": {},
-        "primary": {"metric": "miou", "unit": "%", "higher_is_better": True}, "domain": domain, "augment": {},
+        "adapter": "tasks.toy:Toy", "version": 1, "score_version": 1, "modality": "rgb", "published": "",
+        "config": {}, "augment": {}, "domain": domain,
+        "primary": {"metric": "miou", "unit": "%", "higher_is_better": True},
     }  # fmt: skip
 
 
@@ -98,7 +99,7 @@ GOLDEN = [
     ("pretrain", "799e6067ef7d7766"),
     ("finetune", "ddfeed1a158f3ebe"),
     ("predict", "dc68aee73904d732"),
-    ("score", "344ec21d5a1ebf52"),
+    ("score", "c67cb06a17c9a250"),
 ]
 
 

@@ -167,3 +167,26 @@ def test_damaged_weights_are_named_and_made_anew(
     assert str(weights) in done.stderr and "damaged" in done.stderr and "record" in done.stderr
     assert metrics(store) == metrics(finished)
     assert list(store.rglob("*.corrupt-0"))
+
+
+def test_imagenet_takes_weights_as_timm_saves_them(
+    bench: Bench, small: tuple[str, ...], tmp_path: Path
+) -> None:
+    script = (
+        "import timm, torch; torch.manual_seed(1); "
+        "m = timm.create_model('resnet10t', channels=[24, 48, 96, 192], stem_width=16); "
+        f"torch.save({{'state_dict': m.state_dict()}}, {str(tmp_path / 'w.pth')!r})"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+    words = ["run", "--methods", "scratch,imagenet", "--tasks", "densepose", "--encoders", "resnet10_w24"]
+    file = f"method.imagenet.stages.weights.config.file={tmp_path / 'w.pth'}"
+    done = bench(*words, "--store", str(tmp_path / "store"), "--jobs", "1", "--json", *small, file)
+    assert done.returncode == 0, done.stderr
+    assert len({tuple(values) for values in metrics(tmp_path / "store").values()}) == 2
+    (record,) = (tmp_path / "store").glob("score/imagenet*/record.json")
+    labels = json.loads(record.read_text())["labels"]
+    assert labels["init"] == "imagenet" and labels["published"] == "DensePose (single-person AUC)"
+    assert "DensePose (single-person AUC)" in (tmp_path / "store/leaderboard/leaderboard.md").read_text()
+    (tmp_path / "w.pth").write_bytes(b"broken")
+    broken = bench(*words, "--store", str(tmp_path / "store"), "--jobs", "1", *small, file)
+    assert broken.returncode == 1 and "w.pth cannot be read as weights" in broken.stdout, broken.stdout
