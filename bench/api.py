@@ -93,7 +93,7 @@ class StepOutput:
     """Named loss terms of one training step. The loop minimises their sum."""
 
     terms: Mapping[str, Tensor]  # already weighted scalars, float32, connected to the graph
-    lower_bounds: Mapping[str, float] = field(default_factory=dict)  # for curves, where not 0
+    lower_bounds: Mapping[str, Tensor] = field(default_factory=dict)  # of terms; logged as floor_<term>
     scalars: Mapping[str, Tensor] = field(default_factory=dict)  # logged, not minimised
 
 

@@ -93,7 +93,6 @@ class HCMoCo(CMC):
         if cfg.dense != "off":
             loss, floor = self.dense_level(features, valid, batch["depth"], ctx)
             terms["dense"], floors["dense"] = cfg.weight_dense * loss, cfg.weight_dense * floor
-            scalars["dense_excess"] = (loss - floor).detach()  # a divergence, 0 at best
         if cfg.joint or cfg.structure:
             readings = self.read_joints(features, batch)
             nodes = self.embed_nodes(features["kp2d"])
@@ -105,8 +104,7 @@ class HCMoCo(CMC):
         if cfg.structure:
             loss, floor = self.structure_level(readings, nodes, seen, ctx)
             terms["structure"], floors["structure"] = cfg.weight_sparse * loss, cfg.weight_sparse * floor
-        bounds = {name: float(floor) for name, floor in floors.items()}
-        return StepOutput(terms=terms, lower_bounds=bounds, scalars=scalars)
+        return StepOutput(terms=terms, lower_bounds=floors, scalars=scalars)
 
     def dense_level(
         self, features: Mapping[str, Features], valid: Mapping[str, Tensor], depth: Tensor, ctx: Context

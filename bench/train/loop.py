@@ -46,7 +46,8 @@ class Trainee(nn.Module):
     def forward(self, batch: Batch) -> dict[str, dict[str, Tensor]]:
         """Run a step in the plain dicts that Fabric can pass through its wrappers."""
         out = self.step(batch, self.ctx)
-        return {"terms": {n: t.float() for n, t in out.terms.items()}, "scalars": dict(out.scalars)}
+        floors = {f"floor_{n}": torch.as_tensor(v) for n, v in out.lower_bounds.items()}
+        return {"terms": {n: t.float() for n, t in out.terms.items()}, "logged": {**out.scalars, **floors}}
 
     def before_step(self, ctx: Context) -> None:
         """Run before the forward pass."""
@@ -87,20 +88,19 @@ class _Meter:
 
     def __init__(self) -> None:
         self.curve: list[dict[str, float]] = []
-        self.sums: dict[str, float] = {}
-        self.counted = 0
+        self.sums: dict[str, tuple[float, int]] = {}  # of values since the last point, and how many
         self.seconds = 0.0  # of earlier attempts
         self.waited = 0.0
         self.begun = time.monotonic()
         self.losses: deque[float] = deque(maxlen=5)
 
     def state(self) -> dict[str, Any]:
-        names = ("curve", "sums", "counted", "waited")
+        names = ("curve", "sums", "waited")
         state = {name: getattr(self, name) for name in names}
         return state | {"seconds": self.elapsed(), "losses": list(self.losses)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        names = ("curve", "sums", "counted", "waited", "seconds")
+        names = ("curve", "sums", "waited", "seconds")
         for name, value in {name: state[name] for name in names}.items():
             setattr(self, name, value)
         self.losses.extend(state["losses"])
@@ -109,8 +109,8 @@ class _Meter:
         """Return seconds spent by all attempts together."""
         return self.seconds + time.monotonic() - self.begun
 
-    def add(self, terms: Mapping[str, float], step: int) -> None:
-        """Count the losses of one step.
+    def add(self, terms: Mapping[str, float], logged: Mapping[str, float], step: int) -> None:
+        """Count the losses of one step, and what is logged beside them.
 
         Raises:
             StepError: one of them is not finite.
@@ -123,15 +123,15 @@ class _Meter:
             before = ", ".join(f"{v:.4g}" for v in self.losses) or "none"
             raise StepError(f"loss is not finite at step {step} ({bad}); losses before: {before}")
         self.losses.append(total)
-        for name, value in terms.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
-        self.counted += 1
+        for name, value in {**{f"loss_{name}": v for name, v in terms.items()}, **logged}.items():
+            total, count = self.sums.get(name, (0.0, 0))
+            self.sums[name] = total + value, count + 1
 
     def point(self, step: int, steps: int) -> dict[str, float]:
         """Close the running means and return them as a point of the curve."""
         point = {"step": float(step), "progress": step / steps}
-        point |= {f"loss_{name}": value / self.counted for name, value in self.sums.items()}
-        self.sums, self.counted = {}, 0
+        point |= {name: total / count for name, (total, count) in self.sums.items()}
+        self.sums = {}
         self.curve.append(point)
         return point
 
@@ -174,7 +174,7 @@ def _train(trainee: Trainee, run: Run, fabric: Fabric) -> Outcome:
         wait = time.monotonic()
         batch = run.prepare(next(batches), seeded(run.seed, "augment", step))
         meter.waited += time.monotonic() - wait
-        meter.add(trainer.advance(batch, step), step)
+        meter.add(*trainer.advance(batch, step), step)
         done = step + 1
         if done in run.evaluate_at:
             _evaluate(trainee, run, meter.point(done, steps))
@@ -204,8 +204,8 @@ class _Trainer:
         self.optimizer = build_optimizer(trainee, run.train, trainee.no_decay)
         self.module, self.wrapped = fabric.setup(trainee, self.optimizer)
 
-    def advance(self, batch: Batch, step: int) -> dict[str, float]:
-        """Take one optimiser step, unless a loss is not finite; return the loss terms as numbers."""
+    def advance(self, batch: Batch, step: int) -> tuple[dict[str, float], dict[str, float]]:
+        """Take one optimiser step, unless a loss is not finite; return loss terms and logged values."""
         run, trainee = self.run, self.trainee
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(run.train, step, run.steps_per_epoch)
@@ -215,18 +215,19 @@ class _Trainer:
         trainee.before_step(ctx)
         self.optimizer.zero_grad(set_to_none=True)
         with seeded_layers(self.fabric.device, run.seed, "layers", step):
-            terms: dict[str, Tensor] = self.module(batch)["terms"]
+            out: dict[str, dict[str, Tensor]] = self.module(batch)
+        terms, logged = out["terms"], out["logged"]
         losses = torch.stack(list(terms.values()))
         self.fabric.backward(losses.sum())
         if (clip := float(run.train["clip"])) > 0:
             nn.utils.clip_grad_norm_(trainee.parameters(), clip)
-        values = dict(
-            zip(terms, losses.detach().tolist(), strict=True)
-        )  # waits for the device, once per step
+        beside = [value.detach().to(losses) for value in logged.values()]
+        numbers = torch.stack([*losses.detach().unbind(), *beside]).tolist()  # one wait for the device
+        values = dict(zip(terms, numbers[: len(terms)], strict=True))
         if math.isfinite(sum(values.values())):
             self.wrapped.step()
             trainee.after_step(ctx)
-        return values
+        return values, dict(zip(logged, numbers[len(terms) :], strict=True))
 
     def save(self, step: int, meter: _Meter) -> None:
         """Write a checkpoint after `step` steps."""

@@ -37,7 +37,11 @@ class Toy(Trainee):
 
     def step(self, batch: Batch, ctx: Context) -> StepOutput:
         out = self.net(batch["x"]) + 0.1 * torch.randn((4, 2), generator=ctx.generator)
-        return StepOutput(terms={"fit": (out - batch["y"]).square().mean(), "size": 0.01 * out.abs().mean()})
+        return StepOutput(
+            terms={"fit": (out - batch["y"]).square().mean(), "size": 0.01 * out.abs().mean()},
+            lower_bounds={"fit": torch.tensor(0.25)},
+            scalars={"largest": out.abs().max()} if ctx.step % 2 else {},
+        )
 
     def before_step(self, ctx: Context) -> None:
         assert loop.active.is_set()
@@ -134,11 +138,13 @@ def test_curve_holds_loss_means_and_metrics_at_the_points_asked_for(
     whole: tuple[dict[str, Tensor], Outcome], tmp_path: Path
 ) -> None:
     seen: list[dict[str, float]] = []
+    largest: list[list[float]] = []
 
     class Watched(Toy):
         def step(self, batch: Batch, ctx: Context) -> StepOutput:
             out = super().step(batch, ctx)
             seen.append({name: float(term.detach()) for name, term in out.terms.items()})
+            largest.append([float(v.detach()) for v in out.scalars.values()])
             return out
 
     outcome = train(Watched(), tmp_path / "run")
@@ -149,7 +155,9 @@ def test_curve_holds_loss_means_and_metrics_at_the_points_asked_for(
         part = seen[3 * i : 3 * i + 3]
         assert point["loss_fit"] == pytest.approx(sum(p["fit"] for p in part) / 3)
         assert point["loss_size"] == pytest.approx(sum(p["size"] for p in part) / 3)
-        assert point["norm"] > 0
+        assert point["floor_fit"] == 0.25 and point["norm"] > 0
+        logged = [v for values in largest[3 * i : 3 * i + 3] for v in values]
+        assert point["largest"] == pytest.approx(sum(logged) / len(logged))
     assert len((tmp_path / "run" / "log.txt").read_text().splitlines()) == 4
     progress = json.loads((tmp_path / "run" / "progress.json").read_text())
     assert progress == {"step": 12, "steps": 12, "loss": round(sum(seen[-1].values()), 4)}
