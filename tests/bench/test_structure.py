@@ -25,7 +25,8 @@ HEAVY = (
     "omegaconf",
 )
 LIGHT = (
-    "bench.cli", "bench.errors", "bench.files", "bench.registry", "bench.overrides", "bench.schema",
+    "bench.cli.main", "bench.cli.grid", "bench.cli.inspect", "bench.cli.data",
+    "bench.errors", "bench.files", "bench.registry", "bench.overrides", "bench.schema",
     "bench.stages", "bench.request", "bench.plan", "bench.record", "bench.claims", "bench.store",
     "bench.show", "bench.provenance", "bench.execute.status",
 )  # fmt: skip
@@ -166,7 +167,7 @@ def test_planning_imports_nothing_heavy_at_module_level(name: str) -> None:
 def loaded(*words: str) -> set[str]:
     """Run a command line in a fresh interpreter; return which heavy packages it has imported by the end."""
     code = (
-        "import sys\nfrom bench.cli import main\n"
+        "import sys\nfrom bench.cli.main import main\n"
         f"try:\n    main({list(words)!r})\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
         f"print('LOADED', *(m for m in {HEAVY!r} if m in sys.modules))"
     )

@@ -1,0 +1,121 @@
+"""Commands about a grid: run it, plan it, see how far it is, rebuild its leaderboard."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from bench.cli.options import grid_options, json_option, store_option
+
+if TYPE_CHECKING:
+    from bench.plan import Plan
+    from bench.request import Request, Words
+    from bench.store import Store
+
+
+def _words(options: dict[str, Any]) -> Words:
+    from bench.request import Words
+
+    names = ("methods", "tasks", "fractions", "shots", "seeds", "encoders", "preset", "track", "mode")
+    return Words(
+        **{name: options[name] for name in names},
+        config_dirs=tuple(options["config_dirs"]),
+        overrides=tuple(options["overrides"]),
+    )
+
+
+def _planned(options: dict[str, Any]) -> tuple[Request, Plan, Store]:
+    from bench.plan import expand
+    from bench.request import resolve
+    from bench.store import Store
+
+    store = Store(Path(options["store"]))
+    request = resolve(_words(options), cache=store.root / "cache")
+    return request, expand(request), store
+
+
+@click.command()
+@grid_options
+@click.option("--executor", type=click.Choice(["local"]), default="local", help="Where steps run.")
+@click.option("--jobs", type=click.IntRange(min=1), default=None, help="Processes (default: one per core).")
+@json_option
+def run(executor: str, jobs: int | None, as_json: bool, **options: Any) -> None:
+    """Run a grid and write its leaderboard; what is done is not computed again."""
+    from bench.execute.local import execute
+    from bench.execute.summary import finish
+
+    request, plan, store = _planned(options)
+    store.prepare()
+    outcome = execute(request, plan, store, jobs=jobs)
+    code = finish(plan, store, outcome, as_json=as_json)
+    sys.exit(code)
+
+
+@click.command()
+@grid_options
+@json_option
+def plan(as_json: bool, **options: Any) -> None:
+    """Show the cells of a grid, what is cached and what it would cost; runs nothing."""
+    from bench.execute.status import show_plan
+
+    _, plan, store = _planned(options)
+    click.echo(show_plan(plan, store, as_json=as_json))
+
+
+@click.command()
+@grid_options
+@click.option("--watch", is_flag=True, help="Repeat every two seconds until interrupted.")
+@json_option
+def status(watch: bool, as_json: bool, **options: Any) -> None:
+    """Show which cells are done, running, lost, failed, blocked, missing or not applicable.
+
+    Without options: of all grids that were run on this store.
+    """
+    from bench.execute.status import show_status, stored_plan
+    from bench.store import Store
+
+    typed = any(
+        click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
+        for name in options
+        if name != "store"
+    )
+    if typed:
+        _, plan, store = _planned(options)
+    else:
+        store = Store(Path(options["store"]))
+        plan = stored_plan(store)
+    while True:
+        text = show_status(plan, store, as_json=as_json)
+        if not watch:
+            click.echo(text)
+            return
+        import time
+
+        click.clear()
+        click.echo(text)
+        time.sleep(2)
+
+
+@click.command()
+@store_option
+@click.option("--out", default=None, help="Folder for the files (default: STORE/leaderboard).")
+@click.option("--reference", default=None, help="A further method that differences are taken against.")
+@json_option
+def leaderboard(store: str, out: str | None, reference: str | None, as_json: bool) -> None:
+    """Rebuild tables and plots from the records of a store alone."""
+    from bench.report.write import report
+
+    root = Path(store)
+    result = report(root, Path(out) if out else root / "leaderboard", reference=reference)
+    for problem in result.problems:
+        click.echo(f"bench: {problem}", err=True)
+    if as_json:
+        click.echo(json.dumps({"files": [str(p) for p in result.paths], "problems": result.problems}))
+        return
+    click.echo(result.markdown)
+    click.echo("\n".join(str(p) for p in result.paths))

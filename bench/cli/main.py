@@ -1,0 +1,41 @@
+"""The command line. It imports click and the standard library; heavy modules are imported inside commands."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from bench.cli.data import data
+from bench.cli.grid import leaderboard, plan, run, status
+from bench.cli.inspect import doctor, explain, list_command, logs, show
+from bench.errors import BenchError
+
+
+class _Group(click.Group):
+    """Prints errors meant for the user as one line and leaves with their exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BenchError as error:
+            click.echo(f"bench: {' '.join(str(error).split())}", err=True)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("bench: interrupted; run the same command again to go on where it stopped", err=True)
+            ctx.exit(130)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(141)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="bodybench")
+def main() -> None:
+    """Tell which pretraining to use for human-centric vision: one grid, one protocol, honest intervals."""
+
+
+for command in (run, plan, status, leaderboard, list_command, show, explain, logs, doctor, data):
+    main.add_command(command)

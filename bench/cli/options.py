@@ -1,0 +1,39 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+DEFAULT_STORE = "bench-store"
+
+store_option = click.option(
+    "--store", default=DEFAULT_STORE, envvar="BENCH_STORE", show_default=True, help="Folder of all results."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+config_dir_option = click.option(
+    "--config-dir", "config_dirs", multiple=True, help="Folder with further adapters."
+)
+
+
+def grid_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the words that describe a grid, and the store."""
+    options = [
+        click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]..."),
+        click.option("--methods", default="*", help="Comma list or globs (default: all)."),
+        click.option("--tasks", default="*", help="Comma list or globs (default: all)."),
+        click.option("--fractions", default="", help="Shares of the labels, e.g. 0.1,1.0 (default: 1)."),
+        click.option("--shots", default="", help="Samples per class, e.g. 16,32."),
+        click.option("--seeds", default="0", help="A list 0,1,2 or a count 3x."),
+        click.option("--encoders", default="", help="Encoders instead of each method's default."),
+        click.option("--preset", default="tiny", help="tiny (default), small; see bench list presets."),
+        click.option("--track", default="controlled", help="controlled (default) or published."),
+        click.option("--mode", default="strict", help="strict (default) or parity."),
+        config_dir_option,
+        store_option,
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
