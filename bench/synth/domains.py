@@ -15,7 +15,7 @@ from typing import Literal
 from bench.errors import ConfigError, nearest
 from bench.synth.actions import ACTIONS, HELD_OUT
 
-GENERATOR_VERSION = 2  # raise whenever a draw changes
+GENERATOR_VERSION = 3  # raise whenever a draw changes
 SPLITS = ("pretrain", "train", "val", "test")
 BLOCK = 2**23  # ids per (domain, split)
 
@@ -90,11 +90,12 @@ DOMAINS: dict[str, Domain] = {
         frames=1, frame_step_s=0.0, cameras=2, truncation=0.45, occluders=0.15,
         colourfulness=0.85, exposure=(0.14, 0.38), noise=(0.004, 0.02), white_balance=0.08,
     ),
-    # stands for Human3.6M: one room per split, four fixed cameras, few people
+    # stands for Human3.6M: few people and rooms, four fixed cameras around them. Not five people in one room
+    # as there: small networks then carry nothing over to other people (mIoU 4 %, the background alone)
     "d_parse": Domain(
         index=3, scene="lab", splits=_LABELLED, modalities=("rgb",),
         frames=2, frame_step_s=0.9, cameras=2, rig_deg=(-135.0, -45.0, 45.0, 135.0),
-        identities={"train": 5, "val": 2, "test": 6}, scenes={"train": 1, "val": 1, "test": 1},
+        identities={"train": 24, "val": 8, "test": 16}, scenes={"train": 7, "val": 3, "test": 5},
         camera_height_m=(1.4, 1.9), distance_m=(3.5, 5.5), truncation=0.35, occluders=0.0,
         actions=tuple(name for name in SEEN_ACTIONS if name != "lie"), exposure=(0.18, 0.3),
     ),
