@@ -100,10 +100,16 @@ def _intact(store: Store, step: Step) -> bool:
     return True
 
 
-def install_signals() -> None:
-    """Make Ctrl-C and SIGTERM save a checkpoint first; a second one leaves at once."""
+def install_signals(idle: Callable[[], bool] = lambda: False) -> None:
+    """Make Ctrl-C and SIGTERM save a checkpoint first; a second one leaves at once.
+
+    Args:
+        idle: whether this process has nothing to do and may leave without a word.
+    """
 
     def handle(number: int, frame: object) -> None:
+        if idle():
+            raise SystemExit(1)
         loop = sys.modules.get("bench.train.loop")
         if loop is None or loop.stop.is_set() or not loop.active.is_set():
             raise KeyboardInterrupt

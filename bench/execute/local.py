@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -147,6 +148,18 @@ class _Inline:
         """Nothing to end."""
 
 
+_busy = threading.Event()  # in workers: set while a job runs
+
+
+def _work(run: Callable[..., str], *arguments: Any) -> str:
+    """Run a job in a worker."""
+    _busy.set()
+    try:
+        return run(*arguments)
+    finally:
+        _busy.clear()
+
+
 def _pool(count: int) -> ProcessPoolExecutor | _Inline:
     if count == 1:
         install_signals()
@@ -157,7 +170,8 @@ def _pool(count: int) -> ProcessPoolExecutor | _Inline:
 
 def _start_worker(parent: int) -> None:
     """Prepare a worker: it saves a checkpoint on SIGTERM and dies with its parent."""
-    install_signals()
+    install_signals(idle=lambda: not _busy.is_set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent passes it on as SIGTERM
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -180,7 +194,7 @@ def _run(todo: list[Job], store: Store, outcome: Outcome, count: int, progress: 
             for job in _ready(waiting, running, 1 if isinstance(pool, _Inline) else count):
                 del waiting[job.name]
                 progress.started(job.name, job.step)
-                running[pool.submit(job.run, *job.arguments)] = job
+                running[pool.submit(_work, job.run, *job.arguments)] = job
             if not running:
                 time.sleep(0.2)
                 continue

@@ -131,6 +131,28 @@ def test_interrupt_saves_and_says_how_to_resume(
     assert metrics(tmp_path) == metrics(finished)
 
 
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_interrupt_saves_the_training_that_runs(
+    jobs: str, environment: dict[str, str], grid: tuple[str, ...], small: tuple[str, ...], tmp_path: Path
+) -> None:
+    words = ["run", *grid, "--store", str(tmp_path), "--jobs", jobs, *small, "preset.pretrain.seen=32000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench.cli", *words],
+        env=environment,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    limit = time.monotonic() + 120
+    while not list(tmp_path.glob("pretrain/*/progress.json")) and time.monotonic() < limit:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C: to all processes
+    _, text = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in text
+    assert list(tmp_path.glob("pretrain/*/checkpoint-*.pt"))
+
+
 def test_two_runs_share_one_store(
     environment: dict[str, str], finished: Path, grid: tuple[str, ...], small: tuple[str, ...], tmp_path: Path
 ) -> None:
