@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.errors import ConfigError, nearest
-from bench.train.schedule import SCHEDULES
 
 OPTIMIZERS = ("sgd", "adamw")
+SCHEDULES = ("constant", "cos_epoch", "cos_moco", "cos_warm_step", "poly")
 PRECISIONS = ("32-true", "bf16-mixed")  # exact resume with 16-mixed would need the state of a loss scaler
 MODALITIES = ("rgb", "depth", "kp2d")
 KINDS = ("pyramid", "tokens")

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.errors import ConfigError, nearest
-
-SCHEDULES = ("constant", "cos_epoch", "cos_moco", "cos_warm_step", "poly")
+from bench.schema import SCHEDULES
 
 
 def learning_rate(train: Mapping[str, Any], step: int, steps_per_epoch: int) -> float:

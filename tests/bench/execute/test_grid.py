@@ -103,15 +103,8 @@ def test_killed_run_goes_on_with_the_same_numbers(
     assert metrics(tmp_path) == metrics(finished)
 
 
-def test_interrupt_saves_and_says_how_to_resume(
-    bench: Bench,
-    environment: dict[str, str],
-    finished: Path,
-    grid: tuple[str, ...],
-    small: tuple[str, ...],
-    tmp_path: Path,
-) -> None:
-    words = ["run", *grid, "--store", str(tmp_path), "--jobs", "1", *small]
+def interrupted(words: list[str], environment: dict[str, str], store: Path) -> tuple[int, str]:
+    """Interrupt a run in its first training, as Ctrl-C does: all processes; return exit code and messages."""
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.cli", *words],
         env=environment,
@@ -121,11 +114,24 @@ def test_interrupt_saves_and_says_how_to_resume(
         start_new_session=True,
     )
     limit = time.monotonic() + 120
-    while not list(tmp_path.glob("pretrain/*/progress.json")) and time.monotonic() < limit:
+    while not list(store.glob("pretrain/*/progress.json")) and time.monotonic() < limit:
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)
     _, text = process.communicate(timeout=60)
-    assert process.returncode == 130
+    return process.returncode, text
+
+
+def test_interrupt_saves_and_says_how_to_resume(
+    bench: Bench,
+    environment: dict[str, str],
+    finished: Path,
+    grid: tuple[str, ...],
+    small: tuple[str, ...],
+    tmp_path: Path,
+) -> None:
+    words = ["run", *grid, "--store", str(tmp_path), "--jobs", "1", *small]
+    code, text = interrupted(words, environment, tmp_path)
+    assert code == 130
     assert "run the same command again" in text and "Traceback" not in text
     assert bench(*words).returncode == 0
     assert metrics(tmp_path) == metrics(finished)
@@ -136,20 +142,8 @@ def test_interrupt_saves_the_training_that_runs(
     jobs: str, environment: dict[str, str], grid: tuple[str, ...], small: tuple[str, ...], tmp_path: Path
 ) -> None:
     words = ["run", *grid, "--store", str(tmp_path), "--jobs", jobs, *small, "preset.pretrain.seen=32000"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bench.cli", *words],
-        env=environment,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    )
-    limit = time.monotonic() + 120
-    while not list(tmp_path.glob("pretrain/*/progress.json")) and time.monotonic() < limit:
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C: to all processes
-    _, text = process.communicate(timeout=60)
-    assert process.returncode == 130 and "Traceback" not in text
+    code, text = interrupted(words, environment, tmp_path)
+    assert code == 130 and "Traceback" not in text
     assert list(tmp_path.glob("pretrain/*/checkpoint-*.pt"))
 
 

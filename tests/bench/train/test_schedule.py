@@ -3,7 +3,8 @@ import math
 import pytest
 
 from bench.errors import ConfigError
-from bench.train.schedule import SCHEDULES, learning_rate
+from bench.schema import SCHEDULES
+from bench.train.schedule import learning_rate
 
 
 def rates(schedule: str, steps: int = 100, per_epoch: int = 10, warmup: float = 0.0) -> list[float]:
