@@ -79,13 +79,46 @@ class DataInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Draws:
+    """Random numbers for rows of a batch that several ranks share.
+
+    Every rank draws for the rows of all ranks and keeps its own: the numbers of a row do not depend on the
+    number of ranks, and the generators of all ranks stay in step.
+    """
+
+    generator: torch.Generator  # on the CPU, in the same state on all ranks
+    rank: int = 0
+    ranks: int = 1
+
+    def rand(self, rows: int, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
+        """Return uniform numbers in [0, 1), (rows, *shape), on the CPU."""
+        return self._own(torch.rand(rows * self.ranks, *shape, generator=self.generator, dtype=dtype))
+
+    def randn(self, rows: int, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
+        """Return normal numbers, (rows, *shape), on the CPU."""
+        return self._own(torch.randn(rows * self.ranks, *shape, generator=self.generator, dtype=dtype))
+
+    def randint(self, high: int, rows: int, *shape: int) -> Tensor:
+        """Return whole numbers in [0, high), (rows, *shape) int64, on the CPU."""
+        return self._own(torch.randint(high, (rows * self.ranks, *shape), generator=self.generator))
+
+    def _own(self, drawn: Tensor) -> Tensor:
+        return drawn.chunk(self.ranks)[self.rank]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """Where a step stands. All randomness of a step comes from `generator`, so that resume is exact."""
+    """Where a step stands. All randomness of a step comes from `draws`, so that resume is exact."""
 
     step: int  # 0-based, within this stage
     total_steps: int
-    generator: torch.Generator  # on the CPU; seeded from (run seed, step, rank)
+    draws: Draws  # seeded from (run seed, step)
     gather: Callable[[Tensor], Tensor] = field(default=lambda x: x)  # all ranks' rows, no gradient
+
+    @property
+    def generator(self) -> torch.Generator:
+        """Return the generator of what is drawn once for all ranks, e.g. shared negatives."""
+        return self.draws.generator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

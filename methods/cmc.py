@@ -99,7 +99,7 @@ class CMC(Method):
             features: per modality.
             valid: per modality, (N,) bool.
             ids: (N,) int64, rows of the memory.
-            ctx: of the step; its generator draws the negatives.
+            ctx: of the step, which draws the negatives.
 
         Returns:
             Scalar, the sum over ordered pairs; and the value of each pair, for logging.
@@ -132,9 +132,9 @@ class CMC(Method):
         """Draw ids per target modality; the official code draws once for all, among all samples."""
         cfg = self.cfg
         if cfg.variant == "official":
-            ids = self.memory.negatives(None, cfg.negatives, cfg.n_negatives, samples, ctx.generator)
+            ids = self.memory.negatives(None, cfg.negatives, cfg.n_negatives, samples, ctx.draws)
             return dict.fromkeys(self.modalities, ids)
         return {
-            m: self.memory.negatives(m, cfg.negatives, cfg.n_negatives, samples, ctx.generator)
+            m: self.memory.negatives(m, cfg.negatives, cfg.n_negatives, samples, ctx.draws)
             for m in self.modalities
         }

@@ -117,14 +117,14 @@ class HCMoCo(CMC):
             features: with `rgb` and `depth`.
             valid: per modality, (N,) bool.
             depth: (N, 1, H, W) metres.
-            ctx: of the step; its generator draws the cells.
+            ctx: of the step, which draws the cells.
 
         Returns:
             Loss and its lower bound, scalars.
         """
         cfg, official = self.levels, self.levels.variant == "official"
         mask = mask_on_grid(depth[:, 0] > 0, features["rgb"].maps[0].shape[2:])
-        cells = draw_cells(mask, cfg.dense_points, ctx.generator, replace=official)
+        cells = draw_cells(mask, cfg.dense_points, ctx.draws, replace=official)
         pixels = {m: nrm(self.dense_mappers[m](read_cells(features[m].maps, cells))) for m in DENSE}
         if cfg.dense == "soft":
             targets = soft_targets(cells, cfg.soft_sigma)

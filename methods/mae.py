@@ -11,7 +11,7 @@ import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from bench.api import Batch, Context, DataInfo, Encoder, Method, StepOutput
+from bench.api import Batch, Context, DataInfo, Draws, Encoder, Method, StepOutput
 from bench.encoders.positions import sincos_positions
 from bench.encoders.pretrained import load_image_encoders
 from bench.encoders.vit import ViT, initialise_like_mae
@@ -71,7 +71,7 @@ class MAE(Method):
             )
         encoder = self.encoders["rgb"]
         assert isinstance(encoder, ViT)
-        keep, hidden = draw_mask(len(rgb), self.side**2, self.n_visible, ctx.generator)
+        keep, hidden = draw_mask(len(rgb), self.side**2, self.n_visible, ctx.draws)
         keep, hidden = keep.to(rgb.device), hidden.to(rgb.device)
         predicted = self.decoder(encoder.encode_visible(rgb, keep), keep)
         target = patchify(encoder.preprocess(rgb).float(), self.patch)
@@ -119,18 +119,18 @@ class Decoder(nn.Module):
         return out
 
 
-def draw_mask(n: int, patches: int, visible: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def draw_mask(n: int, patches: int, visible: int, draws: Draws) -> tuple[Tensor, Tensor]:
     """Choose the visible patches of each sample uniformly.
 
     Args:
         n: N, samples.
         patches: L.
         visible: L', how many to keep.
-        generator: on the CPU.
+        draws: of the step.
 
     Returns:
         (N, L') int64, their indices; (N, L) bool, which patches are hidden.
     """
-    keep = torch.rand(n, patches, generator=generator).argsort(1)[:, :visible]
+    keep = draws.rand(n, patches).argsort(1)[:, :visible]
     hidden = torch.ones(n, patches, dtype=torch.bool).scatter(1, keep, False)
     return keep, hidden

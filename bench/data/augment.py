@@ -1,7 +1,7 @@
 """Geometric and photometric augmentation of whole batches.
 
 One affine map per sample is shared by all pictures, label maps and positions of the sample. All random
-numbers come from the generator, and as many are drawn whatever the options, so that switching one option off
+numbers come from `draws`, and as many are drawn whatever the options, so that switching one option off
 leaves the others as they were.
 """
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.api import Batch
+from bench.api import Batch, Draws
 from bench.bodymodels.joints import JOINT_SETS
 from bench.bodymodels.surface import DP24_FLIP, P25_FLIP, TORSO_CHARTS
 from bench.data.augment_spec import Spec, parse
@@ -30,7 +30,7 @@ DRAWS = 9  # uniform numbers per sample for the geometry
 
 
 def augment(
-    batch: Batch, spec: Mapping[str, Any] | Spec, generator: torch.Generator, *, joint_set: str = "smpl24"
+    batch: Batch, spec: Mapping[str, Any] | Spec, draws: Draws, *, joint_set: str = "smpl24"
 ) -> Batch:
     """Move, turn, zoom, mirror and tint the samples of a batch.
 
@@ -41,7 +41,7 @@ def augment(
     Args:
         batch: as `bench.data.batches.to_batch` makes it.
         spec: plain or parsed.
-        generator: on the CPU; the only source of randomness.
+        draws: the only source of randomness.
         joint_set: of the joints.
 
     Returns:
@@ -55,9 +55,9 @@ def augment(
         return batch
     _check(batch, options)
     first = next(iter(batch.values()))
-    uniform = torch.rand(len(first), DRAWS, generator=generator, dtype=torch.float64)
-    normal = torch.randn(len(first), 2, generator=generator, dtype=torch.float64)
-    tint = torch.rand(len(first), 3, generator=generator)
+    uniform = draws.rand(len(first), DRAWS, dtype=torch.float64)
+    normal = draws.randn(len(first), 2, dtype=torch.float64)
+    tint = draws.rand(len(first), 3)
     out = dict(batch)
     if options.warps or options.flip:
         size = _size(batch)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from bench.api import Batch
+from bench.api import Batch, Draws
 from bench.data.augment import augment
 from bench.data.batches import SOURCES, to_batch
 from bench.data.loader import loader
@@ -59,9 +59,9 @@ def feed(
             rows=rows,
         )
 
-    def prepare(raw: Any, generator: torch.Generator) -> Batch:
+    def prepare(raw: Any, draws: Draws) -> Batch:
         batch = to_batch(raw, modalities, labels, device)
-        return augment(batch, spec["augment"], generator, joint_set=data.info.joint_set)
+        return augment(batch, spec["augment"], draws, joint_set=data.info.joint_set)
 
     return Run(
         train=train,

@@ -12,14 +12,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bench.api import Draws
 
-def draw_cells(mask: Tensor, count: int, generator: torch.Generator, *, replace: bool = False) -> Tensor:
+
+def draw_cells(mask: Tensor, count: int, draws: Draws, *, replace: bool = False) -> Tensor:
     """Draw cells uniformly from a mask.
 
     Args:
         mask: (N, h, w) bool. For an empty one the result is cell (0, 0): leave such samples out of the loss.
         count: S, cells per sample.
-        generator: on the CPU.
+        draws: of the step.
         replace: draw with replacement. Otherwise the cells of a sample differ wherever its mask has at least
             S of them; smaller masks are drawn from with replacement.
 
@@ -29,12 +31,12 @@ def draw_cells(mask: Tensor, count: int, generator: torch.Generator, *, replace:
     n, h, w = mask.shape
     flat = mask.flatten(1)
     filled = flat.sum(1, keepdim=True)  # (N, 1)
-    ranks = torch.rand(n, count, generator=generator).to(mask.device)
+    ranks = draws.rand(n, count).to(mask.device)
     order = flat.int().argsort(dim=1, descending=True, stable=True)  # cells of the mask first
     rank = torch.minimum((ranks * filled).long(), (filled - 1).clamp(min=0))
     chosen = order.gather(1, rank)
     if not replace and count <= h * w:
-        keys = torch.rand(n, h * w, generator=generator).to(mask.device)
+        keys = draws.rand(n, h * w).to(mask.device)
         distinct = keys.masked_fill(~flat, -1.0).topk(count, 1).indices
         chosen = torch.where(filled >= count, distinct, chosen)
     return torch.stack([chosen // w, chosen % w], 2)

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from bench.api import Draws
 from bench.errors import ConfigError
 from bench.losses.numerics import in_float32, nrm
 
@@ -57,7 +58,7 @@ class MemoryBank(nn.Module):
         mode: Negatives,
         count: int,
         samples: int,
-        generator: torch.Generator,
+        draws: Draws,
     ) -> Tensor:
         """Choose the sample ids that serve as negatives.
 
@@ -67,7 +68,7 @@ class MemoryBank(nn.Module):
                 `all` takes every id.
             count: K. Where there are no more than K ids, all of them are taken once instead of drawing.
             samples: N, anchors.
-            generator: on the CPU.
+            draws: of the step; `shared` ids are the same on all ranks.
 
         Returns:
             (K,), or (N, K) for draws per sample, int64, on the device of the bank.
@@ -77,8 +78,10 @@ class MemoryBank(nn.Module):
         device = next(self.buffers()).device
         if mode == "all" or count >= present:
             return torch.arange(self.size, device=device) if pool is None else pool
-        shape = (count,) if mode == "shared" else (samples, count)
-        drawn = torch.randint(present, shape, generator=generator).to(device)
+        if mode == "shared":
+            drawn = torch.randint(present, (count,), generator=draws.generator).to(device)
+        else:
+            drawn = draws.randint(present, samples, count).to(device)
         return drawn if pool is None else pool[drawn]
 
     @torch.no_grad()

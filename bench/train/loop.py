@@ -19,7 +19,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from bench.api import Batch, Context, StepOutput, seeded
+from bench.api import Batch, Context, Draws, StepOutput, seeded
 from bench.errors import StepError
 from bench.files import writing
 from bench.store import warn
@@ -69,7 +69,7 @@ class Run:
     folder: Path  # of the step: checkpoints, log and progress are written there
     steps_per_epoch: int
     batches: Callable[[int], Iterator[Any]]  # raw batches from a step on
-    prepare: Callable[[Any, torch.Generator], Batch]  # raw -> augmented batch on the device
+    prepare: Callable[[Any, Draws], Batch]  # raw -> augmented batch on the device
     evaluate_at: Sequence[int] = ()  # after how many steps
     evaluate: Callable[[], Mapping[str, float]] | None = None
     checkpoint_s: float = 20.0  # at most this much work is repeated after a kill
@@ -172,7 +172,7 @@ def _train(trainee: Trainee, run: Run, fabric: Fabric) -> Outcome:
     saved = shown = time.monotonic()
     for step in range(first, steps):
         wait = time.monotonic()
-        batch = run.prepare(next(batches), seeded(run.seed, "augment", step))
+        batch = run.prepare(next(batches), trainer.draws("augment", step))
         meter.waited += time.monotonic() - wait
         meter.add(*trainer.advance(batch, step), step)
         done = step + 1
@@ -204,13 +204,16 @@ class _Trainer:
         self.optimizer = build_optimizer(trainee, run.train, trainee.no_decay)
         self.module, self.wrapped = fabric.setup(trainee, self.optimizer)
 
+    def draws(self, stream: str, step: int) -> Draws:
+        """Return the source of random numbers of a step."""
+        return Draws(generator=seeded(self.run.seed, stream, step))
+
     def advance(self, batch: Batch, step: int) -> tuple[dict[str, float], dict[str, float]]:
         """Take one optimiser step, unless a loss is not finite; return loss terms and logged values."""
         run, trainee = self.run, self.trainee
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(run.train, step, run.steps_per_epoch)
-        generator = seeded(run.seed, "step", step)
-        ctx = Context(step=step, total_steps=int(run.train["steps"]), generator=generator)
+        ctx = Context(step=step, total_steps=int(run.train["steps"]), draws=self.draws("step", step))
         trainee.ctx = ctx
         trainee.before_step(ctx)
         self.optimizer.zero_grad(set_to_none=True)

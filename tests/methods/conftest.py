@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench.api import Batch, Context, DataInfo, Encoder, Method, StepOutput, seeded
+from bench.api import Batch, Context, DataInfo, Draws, Encoder, Method, StepOutput, seeded
 from bench.encoders import build_encoder
 from bench.train.seeding import seeded_initialisation
 
@@ -98,7 +98,7 @@ def draw_batch(n: int = N, seed: int = 0) -> Batch:
 @pytest.fixture
 def context() -> Callable[..., Context]:
     def build(step: int = 0, **more) -> Context:
-        return Context(step=step, total_steps=10, generator=seeded(0, "step", step), **more)
+        return Context(step=step, total_steps=10, draws=Draws(generator=seeded(0, "step", step)), **more)
 
     return build
 

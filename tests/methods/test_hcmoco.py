@@ -100,7 +100,7 @@ def test_dense_loss_equals_that_of_full_maps(build, batch, context):
     method = build(sample=False, joint=False, structure=False).eval()
     loss = method.training_step(batch, context()).terms["dense"]
     mask = mask_on_grid(batch["depth"][:, 0] > 0, (8, 8))
-    cells = draw_cells(mask, 12, context().generator)
+    cells = draw_cells(mask, 12, context().draws)
     flat = (cells[..., 0] * 8 + cells[..., 1])[:, None].expand(-1, 16, -1)
     sampled = {}
     for m in ("rgb", "depth"):

@@ -2,7 +2,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from bench.api import DataInfo
+from bench.api import DataInfo, Draws
 from bench.encoders.positions import sincos_positions
 from bench.errors import ConfigError, StepError
 from bench.losses.reconstruction import normalised_patches, patch_loss, patchify
@@ -17,7 +17,7 @@ def mae(make, encoders, vit_spec):
 
 
 def test_a_quarter_of_196_patches_is_visible():
-    keep, hidden = draw_mask(50, 196, 49, torch.Generator().manual_seed(0))
+    keep, hidden = draw_mask(50, 196, 49, Draws(generator=torch.Generator().manual_seed(0)))
     assert keep.shape == (50, 49)
     assert (hidden.sum(1) == 147).all()
     for kept, mask in zip(keep, hidden, strict=True):
@@ -40,7 +40,7 @@ def test_paper_sizes():
 
 def test_loss_is_that_of_hidden_patches(mae, batch, context, check_gradients):
     out = check_gradients(mae, batch)
-    keep, hidden = draw_mask(6, 16, 4, context().generator)
+    keep, hidden = draw_mask(6, 16, 4, context().draws)
     encoder = mae.encoders["rgb"]
     predicted = mae.decoder(encoder.encode_visible(batch["rgb"], keep), keep)
     target = normalised_patches(patchify(encoder.preprocess(batch["rgb"]), 8))
@@ -72,7 +72,7 @@ def test_decoder_sees_visible_patches_at_their_places(mae):
 
 def test_hidden_pixels_never_reach_the_encoder(mae, batch, context):
     mae.eval()
-    _, hidden = draw_mask(6, 16, 4, context().generator)
+    _, hidden = draw_mask(6, 16, 4, context().draws)
     seen = []
     mae.decoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     changed = batch["rgb"].clone()

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from bench.api import Draws
 from bench.bodymodels.joints import JOINT_SETS
 from bench.bodymodels.surface import DP24_FLIP, DP24_NAMES, P25_FLIP, P25_NAMES
 from bench.data.augment import affine, augment
@@ -57,8 +58,8 @@ def make_batch(seed: int = 0) -> dict[str, Tensor]:
     }
 
 
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def draws(seed: int = 0) -> Draws:
+    return Draws(generator=torch.Generator().manual_seed(seed))
 
 
 def equal(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
@@ -67,17 +68,18 @@ def equal(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 
 def mirrored(batch: dict[str, Tensor]) -> dict[str, Tensor]:
     """Mirror every sample: of the draws, those are taken where chance mirrors."""
-    draws = (torch.rand(N, 9, generator=generator(s), dtype=torch.float64) for s in range(10_000))
-    seed = next(s for s, draw in enumerate(draws) if (draw[:, 0] < 0.5).all())
-    return augment(batch, {"flip": True}, generator(seed))
+    uniform = (draws(s).rand(N, 9, dtype=torch.float64) for s in range(10_000))
+    seed = next(s for s, draw in enumerate(uniform) if (draw[:, 0] < 0.5).all())
+    return augment(batch, {"flip": True}, draws(seed))
 
 
 def test_a_spec_that_changes_nothing_returns_the_batch_itself() -> None:
     batch = make_batch()
-    state = generator()
+    state = draws()
+    before = state.generator.get_state()
     for spec in ({}, {"scale": [1.0, 1.0], "rotation": 0.0, "flip": False, "shift": 0}, Spec()):
         assert augment(batch, spec, state) is batch
-    assert torch.equal(state.get_state(), generator().get_state())
+    assert torch.equal(state.generator.get_state(), before)
 
 
 def test_mirroring_twice_is_the_identity() -> None:
@@ -117,7 +119,7 @@ def test_mirroring_swaps_the_sides() -> None:
 def test_points_follow_their_pixels(seed: int) -> None:
     """A marked pixel lands where its point lands: the label under a moved point is the label of the point."""
     batch = make_batch(seed)
-    once = augment(batch, FULL, generator(seed))
+    once = augment(batch, FULL, draws(seed))
     n, p = torch.nonzero(once["point_chart"], as_tuple=True)
     assert len(n) > P  # most points stay in the picture
     row, column = once["points"][n, p].round().long().T
@@ -135,7 +137,7 @@ def test_a_single_marked_pixel_lands_where_its_point_lands() -> None:
     batch = {"rgb": rgb, "chart": chart, **point, "point_uv": torch.zeros(N, 1, 2)}
     for law in ("uniform", "normal"):
         spec = {"scale": [1.0, 1.2], "rotation": 40.0, "shift": 0.1, "flip": True, "law": law}
-        once = augment(batch, spec, generator(3))
+        once = augment(batch, spec, draws(3))
         assert (once["point_chart"] > 0).sum() >= 4
         grid = torch.arange(S)
         for n in range(N):
@@ -148,7 +150,7 @@ def test_a_single_marked_pixel_lands_where_its_point_lands() -> None:
 
 def test_labels_and_picture_agree_after_rotation() -> None:
     batch = make_batch()
-    once = augment(batch, {"rotation": 30.0, "scale": [1.0, 1.4]}, generator(1))
+    once = augment(batch, {"rotation": 30.0, "scale": [1.0, 1.4]}, draws(1))
     classes = once["rgb"][:, 0] * 25
     variance = once["rgb"][:, 1] - once["rgb"][:, 0] ** 2
     sharp = variance < 1e-5  # not at the border of two blocks
@@ -169,7 +171,7 @@ def test_a_quarter_turn_is_exact() -> None:
 
 
 def test_crop_and_scale_have_their_size() -> None:
-    uniform = torch.rand(200, 9, generator=generator(), dtype=torch.float64)
+    uniform = draws().rand(200, 9, dtype=torch.float64)
     no = torch.zeros(200, dtype=torch.bool)
     normal = torch.zeros(200, 2, dtype=torch.float64)
     crops = affine(Spec(crop_scale=(0.25, 0.25)), no, uniform, normal, S)
@@ -183,8 +185,8 @@ def test_crop_and_scale_have_their_size() -> None:
 
 
 def test_the_normal_law_is_clipped() -> None:
-    normal = torch.randn(4000, 2, generator=generator(), dtype=torch.float64)
-    uniform = torch.rand(4000, 9, generator=generator(1), dtype=torch.float64)
+    normal = draws().randn(4000, 2, dtype=torch.float64)
+    uniform = draws(1).rand(4000, 9, dtype=torch.float64)
     options = Spec(scale=(0.75, 1.25), rotation=30.0, rotation_p=0.6, law="normal")
     matrix = affine(options, torch.zeros(4000, dtype=torch.bool), uniform, normal, S)
     scale = torch.linalg.det(matrix).sqrt()
@@ -197,7 +199,7 @@ def test_the_normal_law_is_clipped() -> None:
 
 def test_joints_that_leave_the_picture_become_invisible() -> None:
     batch = make_batch()
-    once = augment(batch, {"scale": [1.6, 1.6]}, generator())
+    once = augment(batch, {"scale": [1.6, 1.6]}, draws())
     within = ((once["kp_pix"] >= 0) & (once["kp_pix"] < S)).all(-1)
     assert (
         torch.equal(once["kp_vis"], within & once["kp_known"])
@@ -210,44 +212,42 @@ def test_joints_that_leave_the_picture_become_invisible() -> None:
     )
 
 
-def test_all_randomness_comes_from_the_generator() -> None:
+def test_all_randomness_comes_from_the_draws() -> None:
     batch, spec = make_batch(), {**FULL, "jitter": [0.4, 0.4, 0.4]}
     before = {name: values.clone() for name, values in batch.items()}
-    first = augment(batch, spec, generator(5))
+    first = augment(batch, spec, draws(5))
     torch.manual_seed(1)
-    assert equal(first, augment(batch, spec, generator(5)))
-    assert not equal(first, augment(batch, spec, generator(6)))
+    assert equal(first, augment(batch, spec, draws(5)))
+    assert not equal(first, augment(batch, spec, draws(6)))
     assert equal(batch, before)  # inputs are not written to
 
 
 def test_an_option_does_not_change_the_others() -> None:
     batch = make_batch()
-    plain = augment(batch, FULL, generator())
-    tinted = augment(batch, {**FULL, "jitter": [0.3, 0.3, 0.3]}, generator())
+    plain = augment(batch, FULL, draws())
+    tinted = augment(batch, {**FULL, "jitter": [0.3, 0.3, 0.3]}, draws())
     assert torch.equal(plain["parts"], tinted["parts"]) and not torch.equal(plain["rgb"], tinted["rgb"])
 
 
 def test_jitter_changes_colour_alone() -> None:
     batch = make_batch()
-    batch["rgb"] = torch.rand(N, 3, S, S, generator=generator())
+    batch["rgb"] = draws().rand(N, 3, S, S)
     for jitter in ([0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]):
-        once = augment(batch, {"jitter": jitter}, generator())
+        once = augment(batch, {"jitter": jitter}, draws())
         assert equal({**once, "rgb": batch["rgb"]}, batch)
         assert (
             once["rgb"].min() >= 0 and once["rgb"].max() <= 1 and not torch.equal(once["rgb"], batch["rgb"])
         )
     grey = {"rgb": torch.full((N, 3, S, S), 0.4)}
-    assert (augment(grey, {"jitter": [0, 0.9, 0.9]}, generator())["rgb"] - 0.4).abs().max() < 1e-6
+    assert (augment(grey, {"jitter": [0, 0.9, 0.9]}, draws())["rgb"] - 0.4).abs().max() < 1e-6
 
 
 def test_entries_that_cannot_be_augmented_are_refused() -> None:
     batch = make_batch()
     with pytest.raises(ConfigError, match='"pose" cannot be augmented'):
-        augment({**batch, "pose": torch.zeros(N, 24, 3)}, FULL, generator())
+        augment({**batch, "pose": torch.zeros(N, 24, 3)}, FULL, draws())
     with pytest.raises(ConfigError, match="only together"):
-        augment({"rgb": batch["rgb"], "uv": batch["uv"]}, FULL, generator())
+        augment({"rgb": batch["rgb"], "uv": batch["uv"]}, FULL, draws())
     with pytest.raises(ConfigError, match="without pictures"):
-        augment({"sample_id": batch["sample_id"]}, FULL, generator())
-    np.testing.assert_array_equal(
-        augment({"rgb": batch["rgb"]}, FULL, generator())["rgb"].shape, (N, 3, S, S)
-    )
+        augment({"sample_id": batch["sample_id"]}, FULL, draws())
+    np.testing.assert_array_equal(augment({"rgb": batch["rgb"]}, FULL, draws())["rgb"].shape, (N, 3, S, S))

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from bench.api import Draws
 from bench.losses.cells import draw_cells, joint_cells, mask_on_grid, read_cells, read_points
 
 
@@ -62,7 +63,7 @@ def test_drawn_cells_lie_in_the_mask_and_differ_where_they_can(seed, count, shar
     generator = torch.Generator().manual_seed(seed)
     mask = torch.rand(3, 5, 6, generator=generator) < share
     mask[:, 2, 3] = True
-    cells = draw_cells(mask, count, generator, replace=replace)
+    cells = draw_cells(mask, count, Draws(generator=generator), replace=replace)
     assert cells.shape == (3, count, 2)
     for sample, drawn in zip(mask, cells, strict=True):
         assert sample[drawn[:, 0], drawn[:, 1]].all()
@@ -74,13 +75,14 @@ def test_drawn_cells_lie_in_the_mask_and_differ_where_they_can(seed, count, shar
 def test_draws_are_uniform(replace):
     mask = torch.zeros(4000, 4, 4, dtype=torch.bool)
     mask[:, 1:3, :3] = True
-    cells = draw_cells(mask, 3, torch.Generator().manual_seed(0), replace=replace)
+    cells = draw_cells(mask, 3, Draws(generator=torch.Generator().manual_seed(0)), replace=replace)
     counts = torch.bincount((cells[..., 0] * 4 + cells[..., 1]).flatten(), minlength=16)
     assert (counts[mask[0].flatten()] / 2000 - 1).abs().max() < 0.1
 
 
 def test_empty_mask_gives_the_first_cell():
-    assert draw_cells(torch.zeros(1, 4, 4, dtype=torch.bool), 3, torch.Generator()).tolist() == [[[0, 0]] * 3]
+    draws = Draws(generator=torch.Generator())
+    assert draw_cells(torch.zeros(1, 4, 4, dtype=torch.bool), 3, draws).tolist() == [[[0, 0]] * 3]
 
 
 def test_mask_shrinks_by_nearest_neighbour():

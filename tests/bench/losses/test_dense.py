@@ -4,9 +4,15 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from bench.api import Draws
 from bench.losses.cells import draw_cells
 from bench.losses.dense import dense_contrast, hard_targets, soft_targets
 from bench.losses.numerics import nrm
+
+
+def draws(seed: int) -> Draws:
+    return Draws(generator=torch.Generator().manual_seed(seed))
+
 
 LINE = torch.tensor([[[0, 0], [0, 1], [0, 2]]])
 
@@ -22,7 +28,9 @@ def test_nearer_pixels_weigh_more():
 
 
 def test_soft_becomes_hard_for_small_sigma_also_with_repeated_cells():
-    cells = draw_cells(torch.ones(2, 4, 4, dtype=torch.bool), 20, torch.Generator().manual_seed(0))
+    cells = draw_cells(
+        torch.ones(2, 4, 4, dtype=torch.bool), 20, Draws(generator=torch.Generator().manual_seed(0))
+    )
     torch.testing.assert_close(soft_targets(cells, 0.01), hard_targets(cells))
     torch.testing.assert_close(soft_targets(cells).sum(1), torch.ones(2, 20))
     assert hard_targets(cells).max() == 1
@@ -50,7 +58,9 @@ def test_definition_with_soft_targets():
 
 
 def test_optimum_is_the_entropy_of_the_targets():
-    cells = draw_cells(torch.ones(1, 6, 6, dtype=torch.bool), 12, torch.Generator().manual_seed(1))
+    cells = draw_cells(
+        torch.ones(1, 6, 6, dtype=torch.bool), 12, Draws(generator=torch.Generator().manual_seed(1))
+    )
     distance = torch.cdist(cells.float(), cells.float())
     w = soft_targets(cells)
     value, floor = dense_contrast(torch.eye(12)[None], -0.07 * distance, w, 0.07)

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from bench.api import Draws
 from bench.errors import ConfigError
 from bench.losses.memory import MemoryBank, first_occurrence, memory_contrast
 from bench.losses.numerics import nrm
@@ -64,19 +65,19 @@ def test_negatives_come_only_from_ids_with_the_modality():
     bank = MemoryBank(["depth"], 50, 8)
     ids = torch.arange(50)
     bank.update("depth", ids, units(50, 8), ids % 2 == 0)
-    generator = torch.Generator().manual_seed(0)
-    drawn = bank.negatives("depth", "per_sample", 20, 30, generator)
+    draws = Draws(generator=torch.Generator().manual_seed(0))
+    drawn = bank.negatives("depth", "per_sample", 20, 30, draws)
     assert drawn.shape == (30, 20)
     assert set(drawn.flatten().tolist()) == set(range(0, 50, 2))
-    assert bank.negatives("depth", "shared", 20, 30, generator).shape == (20,)
-    assert set(bank.negatives(None, "per_sample", 20, 30, generator).flatten().tolist()) == set(range(50))
+    assert bank.negatives("depth", "shared", 20, 30, draws).shape == (20,)
+    assert set(bank.negatives(None, "per_sample", 20, 30, draws).flatten().tolist()) == set(range(50))
 
 
 @pytest.mark.parametrize(("mode", "count"), [("all", 1), ("shared", 99), ("per_sample", 25)])
 def test_everything_present_is_used_once_where_k_is_too_large(mode, count):
     bank = MemoryBank(["depth"], 50, 8)
     bank.update("depth", torch.arange(50), units(50, 8), torch.arange(50) % 2 == 0)
-    ids = bank.negatives("depth", mode, count, 4, torch.Generator())
+    ids = bank.negatives("depth", mode, count, 4, Draws(generator=torch.Generator()))
     assert ids.tolist() == list(range(0, 50, 2))
 
 

@@ -11,7 +11,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from bench.api import Batch, Context, StepOutput, seeded
+from bench.api import Batch, Context, Draws, StepOutput, seeded
 from bench.errors import DataError, StepError
 from bench.train import loop
 from bench.train.loop import Outcome, Run, Trainee, fit, points
@@ -36,7 +36,7 @@ class Toy(Trainee):
         self.hook = hook
 
     def step(self, batch: Batch, ctx: Context) -> StepOutput:
-        out = self.net(batch["x"]) + 0.1 * torch.randn((4, 2), generator=ctx.generator)
+        out = self.net(batch["x"]) + 0.1 * ctx.draws.randn(4, 2)
         return StepOutput(
             terms={"fit": (out - batch["y"]).square().mean(), "size": 0.01 * out.abs().mean()},
             lower_bounds={"fit": torch.tensor(0.25)},
@@ -59,8 +59,8 @@ def batches(start: int) -> Iterator[Tensor]:
         yield torch.randn((4, 8), generator=seeded(1, "order", step))
 
 
-def prepare(raw: Tensor, generator: torch.Generator) -> Batch:
-    noise = torch.randn((4, 6), generator=generator)
+def prepare(raw: Tensor, draws: Draws) -> Batch:
+    noise = draws.randn(4, 6)
     return {"x": raw[:, :6] + 0.1 * noise, "y": raw[:, 6:]}
 
 
