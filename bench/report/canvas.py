@@ -65,7 +65,7 @@ def canvas(
     columns = {1: 1, 2: 2, 4: 2}.get(panels, 3)
     rows = -(-panels // columns)
     width = COLUMN if columns == 1 else PAGE
-    wrapped = textwrap.fill(drawable(caption), int(width * 21))
+    wrapped = textwrap.fill(drawable(caption), int(width * 23))
     entry = 0.55 + 0.065 * max(len(label) for label in handles)  # inches
     per_row = min(max(1, int(width / entry)), len(handles))
     lines = -(-len(handles) // per_row)
