@@ -89,8 +89,10 @@ def expand(request: Request) -> Plan:
     """
     found: dict[str, Step] = {}
 
-    def once(kind: StepKind, spec: Mapping[str, Any], inputs: tuple[Step, ...]) -> Step:
-        step = Step(kind, spec, inputs, request.resources)
+    def once(
+        kind: StepKind, spec: Mapping[str, Any], inputs: tuple[Step, ...], owner: Mapping[str, Any]
+    ) -> Step:
+        step = Step(kind, spec, inputs, {**request.resources, **owner.get("resources", {})})
         return found.setdefault(step.key, step)
 
     cells = []
@@ -109,7 +111,7 @@ def expand(request: Request) -> Plan:
     return Plan(cells=tuple(cells), steps=tuple(found.values()))
 
 
-Once = Callable[[StepKind, Mapping[str, Any], tuple[Step, ...]], Step]
+Once = Callable[[StepKind, Mapping[str, Any], tuple[Step, ...], Mapping[str, Any]], Step]
 
 
 def _pairs(request: Request) -> list[tuple[str, str]]:
@@ -226,7 +228,7 @@ def _pretraining(request: Request, method: str, encoder: str, seed: int, once: O
             "data": _data(request, parts) if steps else {},
             "seed": seed,
         }
-        inputs = (once("pretrain", spec, inputs),)
+        inputs = (once("pretrain", spec, inputs, stage),)
     return inputs[0]
 
 
@@ -241,7 +243,7 @@ class _Row:
             split: _data(request, [{"domain": spec["domain"], "split": split, "samples": n}])
             for split, n in preset["samples"].items()
         }
-        self.once = once
+        self.once = partial(once, owner=spec)
         self.finetune = {
             **_common(request),
             **{key: spec[key] for key in ("adapter", "version", "config", "modality", "augment")},

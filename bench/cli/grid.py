@@ -76,7 +76,8 @@ def status(watch: bool, as_json: bool, **options: Any) -> None:
 
     Without options: of all grids that were run on this store.
     """
-    from bench.execute.status import show_status, stored_plan
+    from bench.execute.plans import stored_plan
+    from bench.execute.status import show_status
     from bench.store import Store
 
     typed = any(

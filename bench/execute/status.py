@@ -6,9 +6,7 @@ import json
 from collections import Counter
 from typing import Any
 
-from bench.errors import ConfigError
-from bench.plan import Cell, Plan, Step, expand
-from bench.request import from_json
+from bench.plan import Cell, Plan, Step
 from bench.store import Store
 
 LINES = 60  # cells listed one by one; larger plans are summed up
@@ -27,24 +25,6 @@ def _state(cell: Cell, store: Store) -> tuple[str, str]:
                 name = "blocked" if step.kind == "pretrain" and wanted == "failed" else wanted
                 return name, _reason(step, wanted, store)
     return "missing", ""
-
-
-def stored_plan(store: Store) -> Plan:
-    """Return the plan of all grids that were run on a store.
-
-    Raises:
-        ConfigError: there was none.
-    """
-    cells: dict[Any, Cell] = {}
-    steps: dict[str, Step] = {}
-    for path in sorted((store.root / "plans").glob("*.json")):
-        plan = expand(from_json(json.loads(path.read_text())))
-        steps |= {step.key: step for step in plan.steps}
-        for cell in plan.cells:
-            cells[cell.step.key if cell.step else (cell.method, cell.encoder, cell.task, cell.budget)] = cell
-    if not cells:
-        raise ConfigError(f"no grid has been run on {store.root}; name a store with --store DIR, or a grid")
-    return Plan(cells=tuple(cells.values()), steps=tuple(steps.values()))
 
 
 def _reason(step: Step, state: str, store: Store) -> str:
