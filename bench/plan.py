@@ -111,6 +111,7 @@ def expand(request: Request) -> Plan:
     return Plan(cells=tuple(cells), steps=tuple(found.values()))
 
 
+# makes a step, or finds it made before: kind, spec, inputs, and the stage or task with its resources
 Once = Callable[[StepKind, Mapping[str, Any], tuple[Step, ...], Mapping[str, Any]], Step]
 
 
@@ -243,7 +244,8 @@ class _Row:
             split: _data(request, [{"domain": spec["domain"], "split": split, "samples": n}])
             for split, n in preset["samples"].items()
         }
-        self.once = partial(once, owner=spec)
+        self.once = once
+        self.spec = spec
         self.finetune = {
             **_common(request),
             **{key: spec[key] for key in ("adapter", "version", "config", "modality", "augment")},
@@ -268,9 +270,9 @@ class _Row:
     def cell(self, budget: str, seed: int, chain: Step) -> Step:
         """Return the score step of one cell: fine-tuning, prediction and scoring in a row."""
         spec = {**self.finetune, "budget": budget, "subset": _subset(budget, seed), "seed": seed}
-        tuned = self.once("finetune", spec, (chain,))
-        predicted = self.once("predict", self.predict, (tuned,))
-        return self.once("score", self.score, (predicted,))
+        tuned = self.once("finetune", spec, (chain,), self.spec)
+        predicted = self.once("predict", self.predict, (tuned,), self.spec)
+        return self.once("score", self.score, (predicted,), self.spec)
 
 
 def _subset(budget: str, seed: int) -> int:
