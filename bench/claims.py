@@ -107,14 +107,16 @@ def slurm_job() -> str:
     return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID", "")
 
 
-def release(path: Path, job: str) -> None:
-    """Remove the claim of a SLURM job that is known to have ended; that of anyone else stays."""
+def release(path: Path, job: str) -> bool:
+    """Remove the claim of a SLURM job that is known to have ended; say whether it had one."""
     from filelock import FileLock
 
-    if _owner(path).get("job") == job:
-        with suppress(OSError), FileLock(path.with_name(f".{path.name}.lock")):
-            if _owner(path).get("job") == job:
-                path.unlink(missing_ok=True)
+    if _owner(path).get("job") != job:
+        return False
+    with suppress(OSError), FileLock(path.with_name(f".{path.name}.lock")):
+        if _owner(path).get("job") == job:
+            path.unlink(missing_ok=True)
+    return True
 
 
 def _myself() -> dict[str, str | int]:

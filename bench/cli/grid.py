@@ -72,7 +72,7 @@ def run(
     """Run a grid and write its leaderboard; what is done is not computed again.
 
     What is missing or failed is computed; with --retry-failed only what failed. With --executor slurm jobs
-    are submitted and the command returns at once; `bench status` tells how they are, `bench cancel` ends them.
+    are submitted and the command returns; `bench status` tells how they are, `bench cancel` ends them.
     """
     from bench.execute.plans import only_failed
 

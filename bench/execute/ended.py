@@ -68,18 +68,12 @@ def live_jobs(store: Store, queue: Queue) -> dict[str, Live]:
 def _explain(job: Job, state: State, step: Step, store: Store) -> None:
     """Write down why a job ended, unless it did its work, has told so itself, or was never to start."""
     chain = [*step.ancestors(), step]
-    for each in chain:
-        release(store.folder(each) / "claim.json", job.number)
-    if store.done(step) or any(store.failure(each).get("job") == job.number for each in chain):
+    held = [s for s in chain if release(store.folder(s) / "claim.json", job.number)]
+    if store.done(step) or any(store.failure(s).get("job") == job.number for s in chain):
         return
-    if any(
-        store.state(each) in ("failed", "blocked")
-        for each in chain
-        if each.kind == "pretrain" and each != step
-    ):
+    if not held and any(store.state(s) in ("failed", "blocked") for s in chain[:-1] if s.kind == "pretrain"):
         return
-    own = [each for each in chain if each is step or each.kind != "pretrain" or not each.spec["train"]]
-    target = next(each for each in own if not store.done(each))
+    target = next((s for s in held if not store.done(s)), step)
     lines = tail(job.log)
     word = state.state
     if word == "FAILED" and any(sign in line.lower() for line in lines for sign in MEMORY):

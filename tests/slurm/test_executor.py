@@ -1,0 +1,235 @@
+"""Grids on a real SLURM: same numbers, interruptions, deaths, retries, submission, cancelling."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slurm
+
+Bench = Callable[..., subprocess.CompletedProcess[str]]
+Sites = Callable[..., str]
+Jobs = Callable[[Path], Path]
+
+CLUSTER = Path(__file__).with_name("cluster.py")
+TROUBLED = "fails,hungry,endless"
+CELL = ("--tasks", "densepose", "--fractions", "0.1")
+SLURM = ("--executor", "slurm")
+
+
+def metrics(store: Path) -> dict[str, list[float]]:
+    """All metrics and replicates of a store by key, to be compared bit for bit."""
+    found = {}
+    for path in sorted(store.glob("score/*/record.json")):
+        record = json.loads(path.read_text())
+        found[record["key"]] = [m["value"] for m in record["metrics"]] + record["interval"]["replicates"]
+    return found
+
+
+def until(what: str, ready: Callable[[], object], seconds: float) -> None:
+    limit = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < limit, f"waited {seconds} s in vain for {what}"
+        time.sleep(0.5)
+
+
+def output(*words: str) -> str:
+    """Run a program of SLURM."""
+    return subprocess.run(words, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+def numbers(store: Path) -> dict[str, str]:
+    """The newest job of each submitted step, by key."""
+    found: dict[str, str] = {}
+    for path in sorted(store.glob("launches/*/arrays.jsonl")):
+        for line in path.read_text().splitlines():
+            array = json.loads(line)
+            found |= dict(zip(array["keys"], array["jobs"], strict=True))
+    return found
+
+
+def cells(bench: Bench, store: Path) -> dict[str, dict[str, str]]:
+    """What `bench status` says in a new shell, by method."""
+    shown = json.loads(bench("status", "--store", str(store), "--json").stdout)
+    assert not shown["trouble"]
+    return {row["method"]: row for row in shown["cells"]}
+
+
+@pytest.fixture(scope="module")
+def troubles(
+    cluster: None, warm: None, bench: Bench, adapters: Path, site: Sites, small: tuple[str, ...],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Path]:  # fmt: skip
+    """A store whose jobs die in four ways while the other tests run; nothing is requeued."""
+    store = tmp_path_factory.mktemp("troubles")
+    for methods, node in ((f"{TROUBLED},scratch", "n3"), ("doomed", "n4")):
+        file = site(partition="side", max_attempts=1, signal_s=20, sbatch={"nodelist": node})
+        words = ("--methods", methods, *CELL, "--store", str(store), "--config-dir", str(adapters))
+        done = bench("run", *words, *SLURM, "--site", file, *small)
+        assert done.returncode == 0, done.stderr
+    yield store
+    bench("cancel", "--store", str(store))
+
+
+def test_a_grid_ends_with_the_records_of_a_local_run(
+    troubles: Path, bench: Bench, finished: Path, grid: tuple[str, ...], small: tuple[str, ...],
+    tmp_path: Path, jobs: Jobs,
+) -> None:  # fmt: skip
+    words = ("run", *grid, "--store", str(jobs(tmp_path)), *SLURM, *small)
+    first = bench(*words)
+    assert first.returncode == 0 and "7 jobs submitted in 4 arrays" in first.stdout, first.stderr
+    again = json.loads(bench(*words, "--json").stdout)
+    assert again == {"submitted": 0, "arrays": 0, "already_queued": 7}
+    assert {row["state"] for row in cells(bench, tmp_path).values()} <= {"queued", "running"}
+    waited = bench(*words, "--wait")
+    assert waited.returncode == 0, waited.stdout + waited.stderr
+    assert "[7/7] done" in waited.stderr and "hcmoco" in waited.stdout
+    assert metrics(tmp_path) == metrics(finished)
+    check_order(tmp_path)
+
+
+def check_order(store: Path) -> None:
+    """Look into the accounting: cells of one stage are an array and started after it had ended."""
+    steps = {
+        p.name.rpartition("-")[2]: p for p in store.glob("*/*") if p.parent.name in ("pretrain", "score")
+    }
+    names = {number: steps[key].name for key, number in numbers(store).items()}
+    text = output("sacct", "-X", "-n", "-P", "-o", "JobID,State,Start,End", "-j", ",".join(names))
+    rows = {line.split("|")[0]: line.split("|")[1:] for line in text.splitlines()}
+    assert rows.keys() == names.keys() and {row[0] for row in rows.values()} == {"COMPLETED"}
+    times = {names[number]: row[1:] for number, row in rows.items()}
+    for method, stage in (("hcmoco", "hcmoco.dense"), ("cmc", "cmc.contrast_2")):
+        (end,) = (end for name, (_, end) in times.items() if name.startswith(f"{stage}-"))
+        array = {number.partition("_")[0] for number, name in names.items() if name.startswith(f"{method}-")}
+        assert len(array) == 1
+        assert all(start >= end for name, (start, _) in times.items() if name.startswith(f"{method}-"))
+
+
+def test_interrupted_pretraining_goes_on_with_the_same_numbers(
+    warm: None, bench: Bench, adapters: Path, site: Sites, small: tuple[str, ...], tmp_path: Path, jobs: Jobs
+) -> None:
+    """One is requeued by an operator, one gets SIGUSR2, one is pushed out by a job of a better partition."""
+    store = jobs(tmp_path / "store")
+    seen = "preset.pretrain.seen=960"  # sixty steps
+    for methods, node in (("slow_a,slow_b", "n1"), ("slow_c", "n2")):
+        file = site(partition="spare", sbatch={"nodelist": node})
+        words = ("--methods", methods, *CELL, "--store", str(store), "--config-dir", str(adapters))
+        done = bench("run", *words, *SLURM, "--site", file, *small, seen, STEP_S="0.25")
+        assert done.returncode == 0, done.stderr
+    folders = {p.name[:6]: p for p in store.glob("pretrain/*")}
+    until("three trainings", lambda: len(list(store.glob("pretrain/*/progress.json"))) == 3, 90)
+    folders = {p.name[:6]: p for p in store.glob("pretrain/*")}
+    job = {name: numbers(store)[folder.name.rpartition("-")[2]] for name, folder in folders.items()}
+    output("scontrol", "requeue", job["slow_a"])
+    output("scancel", "--signal=USR2", job["slow_b"])
+    output("sbatch", "-p", "main", "-w", "n2", "--exclusive", "-o", "/dev/null", "--wrap", "sleep 3")
+    sent = time.monotonic()
+    until("a checkpoint", lambda: list(folders["slow_b"].glob("checkpoint-*.pt")), 10)
+    print(f"checkpoint {time.monotonic() - sent:.1f} s after the signal")
+    words = ("--methods", "slow_*", *CELL, "--config-dir", str(adapters), *small, seen)
+    local = bench("run", *words, "--store", str(tmp_path / "local"), "--jobs", "1")
+    assert local.returncode == 0, local.stderr
+    waited = bench("run", *words, "--store", str(store), *SLURM, "--wait")
+    assert waited.returncode == 0, waited.stdout + waited.stderr
+    for name, number in job.items():
+        log = "".join(p.read_text() for p in store.glob(f"launches/*/{number}_0_log.err"))
+        assert re.search(rf"{name}\S* goes on from step [1-9]", log), log
+        assert int(output("sacct", "-n", "-D", "-X", "-j", number).count("\n")) >= 2  # it was started again
+    assert len(metrics(store)) == 3 and metrics(store) == metrics(tmp_path / "local")
+
+
+def test_deaths_are_told_apart_and_only_they_are_retried(
+    troubles: Path, bench: Bench, adapters: Path, site: Sites, small: tuple[str, ...]
+) -> None:
+    until("the doomed training", lambda: list(troubles.glob("pretrain/doomed*/claim.json")), 60)
+    subprocess.run([sys.executable, str(CLUSTER), "kill", "n4"], check=True, timeout=60)
+    until(
+        "all deaths",
+        lambda: not {"queued", "running"} & {r["state"] for r in cells(bench, troubles).values()},
+        200,
+    )
+    subprocess.run([sys.executable, str(CLUSTER), "up", "n4"], check=True, timeout=100)
+    shown = cells(bench, troubles)
+    assert shown["scratch"]["state"] == "done"
+    reasons = {name: row["reason"] for name, row in shown.items() if name != "scratch"}
+    print("\n".join(reasons.values()))
+    assert {shown[name]["state"] for name in reasons} == {"blocked"}
+    assert "this method fails at its third step" in reasons["fails"]
+    assert "OUT_OF_MEMORY" in reasons["hungry"] and "memory limit" in reasons["hungry"]
+    assert "TIMEOUT (TimeLimit)" in reasons["endless"] and "raise resources.hours" in reasons["endless"]
+    assert "NODE_FAIL" in reasons["doomed"] and " on n4" in reasons["doomed"]
+    failure = json.loads(next(troubles.glob("pretrain/hungry*/failure.json")).read_text())
+    assert failure["attempt"] == 1 and "exceeded" in failure["traceback"].lower() and failure["job"]
+    words = ("--methods", f"{TROUBLED},doomed,scratch,slow_a", *CELL, "--config-dir", str(adapters))
+    held = site(partition="side", sbatch={"hold": True})
+    again = bench(
+        "run", *words, "--store", str(troubles), *SLURM, "--site", held, "--retry-failed", "--json", *small
+    )
+    assert json.loads(again.stdout)["submitted"] == 8, again.stderr  # four stages and their cells
+    assert "8 jobs cancelled" in bench("cancel", "--store", str(troubles)).stdout
+    assert "CANCELLED" in cells(bench, troubles)["fails"]["reason"]
+    words = ("--methods", "fails,scratch", *words[2:])
+    mended = bench("run", *words, "--wait", *small, MENDED="1")
+    assert mended.returncode == 0, mended.stdout + mended.stderr
+    assert cells(bench, troubles)["fails"]["state"] == "done"
+
+
+def test_a_thousand_cells_are_submitted_once_and_cancelled(
+    cluster: None, bench: Bench, site: Sites, small: tuple[str, ...], tmp_path: Path, jobs: Jobs
+) -> None:
+    held = site(array_limit=400, sbatch={"hold": True})
+    store = ("--store", str(jobs(tmp_path)), *small)
+    grid = ("--methods", "scratch", "--tasks", "densepose", "--fractions", "0.1,1.0", "--seeds", "500x")
+    other = ("--methods", "cmc", "--tasks", "densepose")
+    begun = time.monotonic()
+    first = bench("run", *grid, *store, *SLURM, "--site", held, "--json")
+    spent = time.monotonic() - begun
+    assert json.loads(first.stdout) == {"submitted": 1000, "arrays": 3, "already_queued": 0}, first.stderr
+    begun = time.monotonic()
+    again = bench("run", *grid, *store, *SLURM, "--site", held, "--json")
+    print(f"1000 cells: submitted in {spent:.1f} s, looked at again in {time.monotonic() - begun:.1f} s")
+    assert json.loads(again.stdout) == {"submitted": 0, "arrays": 0, "already_queued": 1000}
+    assert bench("run", *other, *store, *SLURM, "--site", held).returncode == 0
+    assert "1000 jobs cancelled" in bench("cancel", *grid, *store).stdout
+    until("the end of the jobs", lambda: len(output("squeue", "--me", "-h", "-r").splitlines()) == 3, 30)
+    counts = json.loads(bench("status", "--json", "--store", str(tmp_path)).stdout)["counts"]
+    assert counts == {"failed": 1000, "queued": 1}
+    assert "3 jobs cancelled" in bench("cancel", *other, *store).stdout
+
+
+def test_mistakes_are_one_line(
+    cluster: None, bench: Bench, site: Sites, small: tuple[str, ...], tmp_path: Path
+) -> None:
+    words = ("run", "--methods", "scratch", "--tasks", "densepose", "--store", str(tmp_path), *SLURM, *small)
+    wrong = bench(*words, "--site", site(partition="nowhere"))
+    assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1
+    assert "invalid partition specified: nowhere" in wrong.stderr
+    none = bench(*words, "--site", "nowhere.yaml")
+    assert none.returncode == 2 and "--site nowhere.yaml: no such file" in none.stderr
+    away = bench(*words, SLURM_CONF="/dev/null")
+    assert away.returncode == 2 and away.stderr.count("\n") == 1 and "ClusterName" in away.stderr
+
+
+def test_states_are_known_without_accounting(
+    cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bench.execute.queue import UNKNOWN, Queue, State
+
+    number = output("sbatch", "--parsable", "-o", "/dev/null", "--wrap", "exit 3").strip()
+    conf = Path("/etc/slurm/slurm.conf").read_text()
+    (tmp_path / "slurm.conf").write_text(re.sub(r"(?m)^Accounting.*$", "", conf))
+    for name in ("gres.conf", "cgroup.conf"):
+        (tmp_path / name).write_text((Path("/etc/slurm") / name).read_text())
+    monkeypatch.setenv("SLURM_CONF", str(tmp_path / "slurm.conf"))
+    until("its end", lambda: not Queue().states([number])[number].live, 30)
+    assert subprocess.run(["sacct"], capture_output=True, check=False, timeout=60).returncode
+    found = Queue().states([number, "1"])
+    assert found[number].state == "FAILED" and found["1"] == UNKNOWN
+    assert isinstance(found[number], State) and found[number].reason == "NonZeroExitCode"
