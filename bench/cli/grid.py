@@ -74,8 +74,6 @@ def run(
     What is missing or failed is computed; with --retry-failed only what failed. With --executor slurm jobs
     are submitted and the command returns; `bench status` tells how they are, `bench cancel` ends them.
     """
-    from bench.execute.plans import only_failed
-
     if executor == "local" and wait:
         raise click.UsageError("--wait belongs to --executor slurm")
     if executor == "slurm" and jobs is not None:
@@ -87,6 +85,7 @@ def run(
 
         sys.exit(run_on_cluster(request, plan, store, site, failed=retry_failed, wait=wait, as_json=as_json))
     from bench.execute.local import execute
+    from bench.execute.plans import only_failed
     from bench.execute.summary import finish
 
     plan = only_failed(plan, store) if retry_failed else plan

@@ -1,4 +1,4 @@
-"""Which steps go into which array: equal resources, and the same job that they wait for."""
+"""Which steps go into which array: of one kind, with equal resources, waiting for the same job."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def arrays(
         busy: keys of the steps that are queued or running.
         limit: tasks per array at most.
     """
-    groups: dict[tuple[str, tuple[float, ...]], list[Step]] = {}
+    groups: dict[tuple[str, str, tuple[float, ...]], list[Step]] = {}
     trained = {key: step for key, step in stages.items() if step.spec["train"]}
     for step in (*trained.values(), *cells.values()):
         if step.key not in busy:
             waits = [s.key for s in step.ancestors() if s.key in trained and s.key != step.key]
             asked = tuple(float(step.resources[name]) for name in ASKED)
-            groups.setdefault((waits[-1] if waits else "", asked), []).append(step)
+            groups.setdefault((step.kind, waits[-1] if waits else "", asked), []).append(step)
     found = []
-    for (after, asked), steps in groups.items():
+    for (_, after, asked), steps in groups.items():
         resources = dict(zip(ASKED, asked, strict=True))
         for first in range(0, len(steps), limit):
             part = tuple(steps[first : first + limit])

@@ -88,5 +88,12 @@ def _message(job: Job, state: State, word: str, lines: list[str]) -> str:
     node = f" on {state.node}" if state.node and state.node != "None assigned" else ""
     said = f" ({state.reason})" if state.reason not in ("", "None") else ""
     advice = f"; {ADVICE[word]}" if word in ADVICE else ""
-    last = f'; its log ends "{lines[-1][:160]}"' if lines else ""
+    last = f'; its log says "{_telling(lines)[:160]}"' if lines else ""
     return f"{word or 'UNKNOWN'}{said}: job {job.number}{node}{advice}{last}"
+
+
+def _telling(lines: list[str]) -> str:
+    """Return the last line of a log in which SLURM gives a reason, else the last one."""
+    signs = (*MEMORY, "due to")
+    said = [line for line in lines if "slurmstepd" in line and any(sign in line.lower() for sign in signs)]
+    return (said or lines)[-1]

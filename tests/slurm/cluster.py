@@ -1,6 +1,7 @@
 """A real SLURM with four nodes and accounting on one Debian machine, for tests; run as root.
 
     python tests/slurm/cluster.py start       what is already up stays; a few seconds
+    python tests/slurm/cluster.py packages    prints what has to be installed
     python tests/slurm/cluster.py stop        cancels jobs, stops the daemons that `start` has started
     python tests/slurm/cluster.py kill NODE   ends one node's daemon and the processes of its jobs at once
     python tests/slurm/cluster.py up NODE     brings the node back
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 PACKAGES = "munge slurmctld slurmd slurm-client slurmdbd mariadb-server-core mariadb-client-core"
@@ -51,7 +53,8 @@ def start() -> None:
     if all(_pid(name) for name in ("slurmctld", "slurmdbd", *(f"slurmd.{n}" for n in NODES))) and _idle():
         return
     address = _names()
-    _configure(address)
+    if not _pid("slurmctld"):
+        _configure(address)
     _start_munge()
     _start_database(address)
     if not _pid("slurmctld"):
@@ -232,10 +235,8 @@ def _end(name: str, number: int) -> None:
 
 
 def _kill(pid: int, number: int) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        return
 
 
 def _descendants(parents: Iterable[int]) -> list[int]:
@@ -266,20 +267,21 @@ def _run(*words: str) -> None:
         sys.exit(f"{' '.join(words)}: {(done.stderr or done.stdout).strip()}; logs are in {ROOT}/log")
 
 
-def _output(*words: str) -> str:
+def _answer(*words: str) -> tuple[bool, str]:
+    """Run a program; return whether it succeeded in ten seconds, and what it printed."""
     try:
         done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=10, env=_env())
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout if done.returncode == 0 else ""
+        return False, ""
+    return done.returncode == 0, done.stdout if done.returncode == 0 else ""
+
+
+def _output(*words: str) -> str:
+    return _answer(*words)[1]
 
 
 def _answers(*words: str) -> bool:
-    try:
-        done = subprocess.run(words, capture_output=True, check=False, timeout=10, env=_env())
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0
+    return _answer(*words)[0]
 
 
 def _until(what: str, ready: Callable[[], bool], seconds: float = 30) -> None:
@@ -296,6 +298,8 @@ if __name__ == "__main__":
             start()
         case ["stop"]:
             stop()
+        case ["packages"]:
+            print(PACKAGES)
         case ["kill", node] if node in NODES:
             kill(node)
         case ["up", node] if node in NODES:
