@@ -67,9 +67,10 @@ def pending(store: Store) -> list[Job]:
         with suppress(OSError):
             ended = set((path.parent / ENDED).read_text().split())
         for line in path.read_text().splitlines():
-            array = json.loads(line)
-            pairs = zip(array["jobs"], array["keys"], strict=True)
-            found += [Job(number=n, key=k, folder=path.parent) for n, k in pairs if n not in ended]
+            with suppress(ValueError):  # a line of a process that was killed while it wrote
+                array = json.loads(line)
+                pairs = zip(array["jobs"], array["keys"], strict=True)
+                found += [Job(number=n, key=k, folder=path.parent) for n, k in pairs if n not in ended]
     return found
 
 

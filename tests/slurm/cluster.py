@@ -33,7 +33,7 @@ DATABASE_PORT, DAEMON_PORT = 33306, 17000
 MARK = "# written by bodybench's tests/slurm/cluster.py"
 
 NODE = "NodeName={name} NodeHostname={host} NodeAddr={address} Port={port} {size}"
-SIZE = "CPUs=4 RealMemory=16000 Gres=gpu:fake:2"  # more than there may be
+SIZE = "CPUs=8 RealMemory=16000 Gres=gpu:fake:2"  # more than there may be
 GPU = "NodeName={name} Name=gpu Type=fake File={device}"
 GRANT = """CREATE DATABASE IF NOT EXISTS slurm_acct;
 CREATE OR REPLACE USER 'slurm'@'127.0.0.1' IDENTIFIED BY '{secret}';

@@ -78,53 +78,47 @@ def troubles(
     bench("cancel", "--store", str(store))
 
 
-def test_a_grid_ends_with_the_records_of_a_local_run(
-    troubles: Path, bench: Bench, small: tuple[str, ...], tmp_path: Path, jobs: Jobs
-) -> None:
-    grid = ("run", "--methods", "hcmoco,cmc", *CELL, *small)
-    words = (*grid, "--store", str(jobs(tmp_path / "store")), *SLURM)
-    first = bench(*words)
-    assert first.returncode == 0 and "5 jobs submitted in 4 arrays" in first.stdout, first.stderr
-    again = json.loads(bench(*words, "--json").stdout)
-    assert again == {"submitted": 0, "arrays": 0, "already_queued": 5}
-    assert {row["state"] for row in cells(bench, tmp_path / "store").values()} <= {"queued", "running"}
-    local = bench(*grid, "--store", str(tmp_path / "local"), "--jobs", "1")
-    assert local.returncode == 0, local.stderr
-    waited = bench(*words, "--wait")
-    assert waited.returncode == 0, waited.stdout + waited.stderr
-    assert "2 of 2 cells done" in waited.stdout and "hcmoco" in waited.stdout
-    assert len(metrics(tmp_path / "local")) == 2
-    assert metrics(tmp_path / "store") == metrics(tmp_path / "local")
-    check_order(tmp_path / "store")
-
-
-def check_order(store: Path) -> None:
-    """Look into the accounting: every job came to its end, and cells started after their stage."""
-    steps = {
-        p.name.rpartition("-")[2]: p for p in store.glob("*/*") if p.parent.name in ("pretrain", "score")
-    }
-    names = {number: steps[key].name for key, number in numbers(store).items()}
-    text = output("sacct", "-X", "-n", "-P", "-o", "JobID,State,Start,End", "-j", ",".join(names))
-    rows = {line.split("|")[0]: line.split("|")[1:] for line in text.splitlines()}
-    assert rows.keys() == names.keys() and {row[0] for row in rows.values()} == {"COMPLETED"}
-    times = {names[number]: row[1:] for number, row in rows.items()}
-    for method, stage in (("hcmoco", "hcmoco.dense"), ("cmc", "cmc.contrast_2")):
-        (end,) = (end for name, (_, end) in times.items() if name.startswith(f"{stage}-"))
-        assert all(start >= end for name, (start, _) in times.items() if name.startswith(f"{method}-"))
+@pytest.fixture(scope="module")
+def grid(
+    troubles: Path,
+    bench: Bench,
+    site: Sites,
+    small: tuple[str, ...],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """A store with jobs on their way, and the grid that they compute; the node of `doomed` dies meanwhile."""
+    store = tmp_path_factory.mktemp("grid")
+    words = ("run", "--methods", "cmc", "--tasks", "densepose", "--fractions", "0.1,1.0", *small)
+    file = site(partition="side", sbatch={"nodelist": "n3"})
+    submit = (*words, "--store", str(store), *SLURM, "--site", file)
+    first = bench(*submit)
+    assert first.returncode == 0 and "4 jobs submitted in 3 arrays" in first.stdout, first.stderr
+    again = json.loads(bench(*submit, "--json").stdout)
+    assert again == {"submitted": 0, "arrays": 0, "already_queued": 4}
+    assert cells(bench, store)["cmc"]["state"] in ("queued", "running")
+    until("the doomed training", lambda: list(troubles.glob("pretrain/doomed*/claim.json")), 90)
+    subprocess.run([sys.executable, str(CLUSTER), "kill", "n4"], check=True, timeout=60)
+    yield store, words
+    bench("cancel", "--store", str(store))
 
 
 def test_interrupted_pretraining_goes_on_with_the_same_numbers(
-    warm: None, bench: Bench, adapters: Path, site: Sites, small: tuple[str, ...], tmp_path: Path, jobs: Jobs
+    grid: object,
+    bench: Bench,
+    adapters: Path,
+    site: Sites,
+    small: tuple[str, ...],
+    tmp_path: Path,
+    jobs: Jobs,
 ) -> None:
     """One is requeued by an operator, one gets SIGUSR2, one is pushed out by a job of a better partition."""
     store = jobs(tmp_path / "store")
-    seen = "preset.pretrain.seen=960"  # sixty steps
+    seen = "preset.pretrain.seen=640"  # forty steps
     for methods, node in (("slow_a,slow_b", "n1"), ("slow_c", "n2")):
         file = site(partition="spare", sbatch={"nodelist": node})
         words = ("--methods", methods, *CELL, "--store", str(store), "--config-dir", str(adapters))
         done = bench("run", *words, *SLURM, "--site", file, *small, seen, STEP_S="0.25")
         assert done.returncode == 0, done.stderr
-    folders = {p.name[:6]: p for p in store.glob("pretrain/*")}
     until("three trainings", lambda: len(list(store.glob("pretrain/*/progress.json"))) == 3, 90)
     folders = {p.name[:6]: p for p in store.glob("pretrain/*")}
     job = {name: numbers(store)[folder.name.rpartition("-")[2]] for name, folder in folders.items()}
@@ -146,11 +140,36 @@ def test_interrupted_pretraining_goes_on_with_the_same_numbers(
     assert len(metrics(store)) == 3 and metrics(store) == metrics(tmp_path / "local")
 
 
-def test_deaths_are_told_apart_and_only_they_are_retried(
-    troubles: Path, bench: Bench, adapters: Path, site: Sites, small: tuple[str, ...]
+def test_a_grid_ends_with_the_records_of_a_local_run(
+    grid: tuple[Path, tuple[str, ...]], bench: Bench, tmp_path: Path
 ) -> None:
-    until("the doomed training", lambda: list(troubles.glob("pretrain/doomed*/claim.json")), 60)
-    subprocess.run([sys.executable, str(CLUSTER), "kill", "n4"], check=True, timeout=60)
+    store, words = grid
+    waited = bench(*words, "--store", str(store), *SLURM, "--wait")
+    assert waited.returncode == 0, waited.stdout + waited.stderr
+    assert "2 of 2 cells done" in waited.stdout and (store / "leaderboard/leaderboard.md").is_file()
+    local = bench(*words, "--store", str(tmp_path), "--jobs", "1")
+    assert local.returncode == 0, local.stderr
+    assert len(metrics(tmp_path)) == 2 and metrics(store) == metrics(tmp_path)
+    check_order(store)
+
+
+def check_order(store: Path) -> None:
+    """Look into the accounting: two stages, then an array of the two cells, each after the one before."""
+    places = [*store.glob("pretrain/*"), *store.glob("score/*")]
+    steps = {p.name.rpartition("-")[2]: p.name for p in places}
+    names = {number: steps[key] for key, number in numbers(store).items()}
+    text = output("sacct", "-X", "-n", "-P", "-o", "JobID,State,Start,End", "-j", ",".join(names))
+    rows = {line.split("|")[0]: line.split("|")[1:] for line in text.splitlines()}
+    assert rows.keys() == names.keys() and {row[0] for row in rows.values()} == {"COMPLETED"}
+    first, second, *both = sorted(rows, key=lambda number: rows[number][1])
+    assert names[first].startswith("cmc.contrast-") and names[second].startswith("cmc.contrast_2-")
+    assert {n.partition("_")[2] for n in both} == {"0", "1"} and len({n.partition("_")[0] for n in both}) == 1
+    assert rows[second][1] >= rows[first][2] and all(rows[n][1] >= rows[second][2] for n in both)
+
+
+def test_deaths_are_told_apart_and_only_they_are_retried(
+    grid: object, troubles: Path, bench: Bench, adapters: Path, site: Sites, small: tuple[str, ...]
+) -> None:
     alive = {"queued", "running"}
     until("all deaths", lambda: alive.isdisjoint(r["state"] for r in cells(bench, troubles).values()), 200)
     subprocess.run([sys.executable, str(CLUSTER), "up", "n4"], check=True, timeout=100)
