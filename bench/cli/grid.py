@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from bench.cli.options import grid_options, json_option, store_option
+from bench.errors import ConfigError
 
 if TYPE_CHECKING:
     from bench.plan import Plan
@@ -75,9 +76,9 @@ def run(
     are submitted and the command returns; `bench status` tells how they are, `bench cancel` ends them.
     """
     if executor == "local" and wait:
-        raise click.UsageError("--wait belongs to --executor slurm")
+        raise ConfigError("--wait: belongs to --executor slurm")
     if executor == "slurm" and jobs is not None:
-        raise click.UsageError("--jobs belongs to --executor local; the site YAML has at_once")
+        raise ConfigError("--jobs: belongs to --executor local; the site YAML has at_once")
     request, plan, store = _planned(options)
     store.prepare()
     if executor == "slurm":

@@ -8,7 +8,7 @@ from bench.claims import release
 from bench.errors import StepError
 from bench.execute.launches import Job, close, pending, tail
 from bench.execute.plans import kept
-from bench.execute.queue import UNKNOWN, Queue, State
+from bench.execute.queue import NEVER, UNKNOWN, Queue, State
 from bench.plan import Step
 from bench.store import Store
 
@@ -71,7 +71,8 @@ def _explain(job: Job, state: State, step: Step, store: Store) -> None:
     held = [s for s in chain if release(store.folder(s) / "claim.json", job.number)]
     if store.done(step) or any(store.failure(s).get("job") == job.number for s in chain):
         return
-    if not held and any(store.state(s) in ("failed", "blocked") for s in chain[:-1] if s.kind == "pretrain"):
+    stages = [store.state(s) for s in chain[:-1] if s.kind == "pretrain"]
+    if not held and (state.reason == NEVER or "failed" in stages or "blocked" in stages):
         return
     target = next((s for s in held if not store.done(s)), step)
     lines = tail(job.log)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +37,18 @@ class Job:
             return time.time() - (self.folder / ARRAYS).stat().st_mtime
         except OSError:
             return float("inf")
+
+
+@contextmanager
+def alone(store: Store) -> Iterator[None]:
+    """Keep others from submitting to this store, so that two at once do not submit the same step."""
+    from filelock import FileLock
+
+    folder = store.root / "launches"
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        yield
 
 
 def fresh(store: Store) -> Path:

@@ -13,6 +13,8 @@ from bench.errors import StepError
 EVERY_S = 10.0  # the controller is asked at most so often by one process
 TIMEOUT_S = 60.0
 
+NEVER = "DependencyNeverSatisfied"  # SLURM cancels the job within seconds
+
 # states after which a job may still run, or run again; all others are final
 LIVE = frozenset(
     (
@@ -33,7 +35,7 @@ class State:
     @property
     def live(self) -> bool:
         """Say whether the job waits, runs, or will run again."""
-        return self.state in LIVE and self.reason != "DependencyNeverSatisfied"
+        return self.state in LIVE and self.reason != NEVER
 
 
 UNKNOWN = State(state="")

@@ -68,9 +68,10 @@ def run_on_cluster(
         )
     cluster, queue = load_cluster(site), Queue()
     file = plans.keep(request, store)
-    live = live_jobs(store, queue)
-    plan = plans.only_failed(plan, store) if failed else plan
-    launch = submit(file, plan, store, cluster, live)
+    with launches.alone(store):
+        live = live_jobs(store, queue)
+        plan = plans.only_failed(plan, store) if failed else plan
+        launch = submit(file, plan, store, cluster, live)
     if wait:
         todo = {step.key: step for step in plan.steps if step.key in live.keys() | launch.keys}
         return finish(plan, store, follow(plan, todo, store, queue), as_json=as_json)

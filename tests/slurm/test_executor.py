@@ -230,6 +230,8 @@ def test_mistakes_are_one_line(
     assert "invalid partition specified: nowhere" in wrong.stderr
     none = bench(*words, "--site", "nowhere.yaml")
     assert none.returncode == 2 and "--site nowhere.yaml: no such file" in none.stderr
+    more = bench(*words, "--jobs", "2")
+    assert more.returncode == 2 and "--jobs: belongs to --executor local" in more.stderr
     away = bench(*words, SLURM_CONF="/dev/null")
     assert away.returncode == 2 and away.stderr.count("\n") == 1 and "ClusterName" in away.stderr
 
