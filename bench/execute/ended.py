@@ -71,8 +71,8 @@ def _explain(job: Job, state: State, step: Step, store: Store) -> None:
     held = [s for s in chain if release(store.folder(s) / "claim.json", job.number)]
     if store.done(step) or any(store.failure(s).get("job") == job.number for s in chain):
         return
-    stages = [store.state(s) for s in chain[:-1] if s.kind == "pretrain"]
-    if not held and (state.reason == NEVER or "failed" in stages or "blocked" in stages):
+    stages = {store.state(s) for s in chain[:-1] if s.kind == "pretrain"}
+    if not held and ({"failed", "blocked"} & stages or (state.reason == NEVER and stages != {"done"})):
         return
     target = next((s for s in held if not store.done(s)), step)
     lines = tail(job.log)

@@ -70,6 +70,21 @@ def test_jobs_are_looked_after_until_they_have_ended(launched: tuple[Store, Plan
     assert not launches.pending(store) and store.failure(plan.steps[0])["attempt"] == 1
 
 
+def test_a_stage_whose_job_died_after_its_work_does_not_hide_that_nothing_follows(
+    launched: tuple[Store, Plan, Path],
+) -> None:
+    store, plan, _ = launched
+    for stage in plan.steps[:2]:
+        (store.folder(stage)).mkdir(parents=True)
+        (store.folder(stage) / "record.json").write_text("{}")
+    dead = State(state="TIMEOUT", reason="TimeLimit", node="n1")
+    never = State(state="CANCELLED", reason="DependencyNeverSatisfied")
+    assert not live_jobs(store, Answers({"1": dead, "2": dead, "3_0": never}))
+    assert not any(store.failure(stage) for stage in plan.steps[:2])
+    message = store.failure(plan.steps[-1])["message"]
+    assert message.startswith("CANCELLED (DependencyNeverSatisfied): job 3_0")
+
+
 def test_what_a_job_told_itself_stays(launched: tuple[Store, Plan, Path]) -> None:
     store, plan, _ = launched
     store.fail(plan.steps[0], StepError("loss is not finite"), job="1")
