@@ -101,13 +101,44 @@ def _owner(path: Path) -> dict[str, Any]:
     return owner if isinstance(owner, dict) and isinstance(owner.get("pid"), int) else {}
 
 
+def slurm_job() -> str:
+    """Return the SLURM job that this process is part of, as `12` or `12_3`; "" outside of SLURM."""
+    array, task = (os.environ.get(f"SLURM_ARRAY_{name}_ID") for name in ("JOB", "TASK"))
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID", "")
+
+
+def release(path: Path, job: str) -> bool:
+    """Remove the claim of a SLURM job that is known to have ended; say whether it had one."""
+    from filelock import FileLock
+
+    if _owner(path).get("job") != job:
+        return False
+    with suppress(OSError), FileLock(path.with_name(f".{path.name}.lock")):
+        if _owner(path).get("job") == job:
+            path.unlink(missing_ok=True)
+    return True
+
+
 def _myself() -> dict[str, str | int]:
     pid = os.getpid()
-    return {"host": socket.gethostname(), "boot": _boot(), "pid": pid, "started": _started(pid)}
+    place: dict[str, str | int] = {
+        "host": socket.gethostname(),
+        "boot": _boot(),
+        "pid": pid,
+        "started": _started(pid),
+    }
+    restarts = os.environ.get("SLURM_RESTART_COUNT", "0")
+    return place | ({"job": job, "restarts": restarts} if (job := slurm_job()) else {})
 
 
 def _gone(owner: dict[str, Any]) -> bool:
-    """Say whether the owner ran on this machine and does not any more; False when that cannot be known."""
+    """Say whether the owner ran on this machine and does not any more; False when that cannot be known.
+
+    An earlier start of the same SLURM job is gone wherever it ran, or SLURM would not have started it again.
+    """
+    mine = _myself()
+    if "job" in mine and owner.get("job") == mine["job"] and owner.get("restarts") != mine["restarts"]:
+        return True
     if owner.get("host") != socket.gethostname() or owner.get("boot") != _boot():
         return False
     return _started(owner["pid"]) != owner.get("started")

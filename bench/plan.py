@@ -89,8 +89,10 @@ def expand(request: Request) -> Plan:
     """
     found: dict[str, Step] = {}
 
-    def once(kind: StepKind, spec: Mapping[str, Any], inputs: tuple[Step, ...]) -> Step:
-        step = Step(kind, spec, inputs, request.resources)
+    def once(
+        kind: StepKind, spec: Mapping[str, Any], inputs: tuple[Step, ...], owner: Mapping[str, Any]
+    ) -> Step:
+        step = Step(kind, spec, inputs, {**request.resources, **owner.get("resources", {})})
         return found.setdefault(step.key, step)
 
     cells = []
@@ -109,7 +111,8 @@ def expand(request: Request) -> Plan:
     return Plan(cells=tuple(cells), steps=tuple(found.values()))
 
 
-Once = Callable[[StepKind, Mapping[str, Any], tuple[Step, ...]], Step]
+# makes a step, or finds it made before: kind, spec, inputs, and the stage or task with its resources
+Once = Callable[[StepKind, Mapping[str, Any], tuple[Step, ...], Mapping[str, Any]], Step]
 
 
 def _pairs(request: Request) -> list[tuple[str, str]]:
@@ -226,7 +229,7 @@ def _pretraining(request: Request, method: str, encoder: str, seed: int, once: O
             "data": _data(request, parts) if steps else {},
             "seed": seed,
         }
-        inputs = (once("pretrain", spec, inputs),)
+        inputs = (once("pretrain", spec, inputs, stage),)
     return inputs[0]
 
 
@@ -242,6 +245,7 @@ class _Row:
             for split, n in preset["samples"].items()
         }
         self.once = once
+        self.spec = spec
         self.finetune = {
             **_common(request),
             **{key: spec[key] for key in ("adapter", "version", "config", "modality", "augment")},
@@ -266,9 +270,9 @@ class _Row:
     def cell(self, budget: str, seed: int, chain: Step) -> Step:
         """Return the score step of one cell: fine-tuning, prediction and scoring in a row."""
         spec = {**self.finetune, "budget": budget, "subset": _subset(budget, seed), "seed": seed}
-        tuned = self.once("finetune", spec, (chain,))
-        predicted = self.once("predict", self.predict, (tuned,))
-        return self.once("score", self.score, (predicted,))
+        tuned = self.once("finetune", spec, (chain,), self.spec)
+        predicted = self.once("predict", self.predict, (tuned,), self.spec)
+        return self.once("score", self.score, (predicted,), self.spec)
 
 
 def _subset(budget: str, seed: int) -> int:

@@ -16,6 +16,7 @@ from bench import overrides, weights
 from bench.errors import ConfigError, DataError, nearest
 from bench.files import canonical, sha256_text, write_atomic
 from bench.registry import BUILT_IN, GROUPS, config_dirs, load, names, pick
+from bench.resources import DEFAULTS, is_resource
 from bench.schema import check
 from bench.stages import load_methods, resolve_stages
 
@@ -30,6 +31,7 @@ _CODE = (
     "request.py",
     "registry.py",
     "overrides.py",
+    "resources.py",
     "schema.py",
     "stages.py",
 )  # what a resolved request is made by
@@ -171,7 +173,7 @@ def _resolve(words: Words, dirs: list[Path]) -> Request:
     config = _load(methods, tasks, words.preset, known)
     changes = overrides.apply(config, words.overrides)
     _check_all(config, {group: {n: f"{group} {n}" for n in known[group]} for group in GROUPS}, words.preset)
-    resources = config["preset"].pop("resources", {})
+    resources = config["preset"].pop("resources")
     specs = {m: {**config["method"][m], "stages": resolve_stages(m, config["method"])} for m in methods}
     preset = {**config["preset"], "name": words.preset}
     defaults = {m: _defaults(specs[m], preset) for m in methods}
@@ -192,7 +194,7 @@ def _resolve(words: Words, dirs: list[Path]) -> Request:
         mode=words.mode,
         config_dirs=tuple(str(d) for d in dirs[1:]),
         resources=resources,
-        changes={key: value for key, value in changes.items() if not key.startswith("preset.resources.")},
+        changes={key: value for key, value in changes.items() if not is_resource(key)},
     )
 
 
@@ -209,6 +211,7 @@ def _load(
     }
     _tune_methods(config, known["method"])
     _check_all(config, known, preset)
+    config["preset"]["resources"] = {**DEFAULTS, **config["preset"]["resources"]}
     return config
 
 

@@ -6,9 +6,11 @@ The keys under `config` belong to the adapter, whose `Config` checks them.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from typing import Any
 
 from bench.errors import ConfigError, nearest
+from bench.resources import check_resources
 
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("constant", "cos_epoch", "cos_moco", "cos_warm_step", "poly")
@@ -74,7 +76,11 @@ _RULES: dict[str, dict[str, Rule]] = {
         "finetune.evaluations": "count",
     },
 }
-_OPTIONAL = {"task": {"published": ""}}  # keys that may be left out, with what that means
+_OPTIONAL: dict[str, dict[str, Any]] = {
+    "method": {"resources": {}},
+    "task": {"published": "", "resources": {}},
+    "preset": {"resources": {}},
+}  # keys that may be left out, with what that means
 
 
 def check(group: str, body: dict[str, Any], where: str) -> None:
@@ -83,7 +89,7 @@ def check(group: str, body: dict[str, Any], where: str) -> None:
     Raises:
         ConfigError: a key is missing, or its value is of the wrong type or not allowed.
     """
-    body.update({key: value for key, value in _OPTIONAL.get(group, {}).items() if key not in body})
+    body.update({k: copy(value) for k, value in _OPTIONAL.get(group, {}).items() if k not in body})
     for key, rule in _RULES[group].items():
         *way, last = key.split(".")
         section: Any = body
@@ -92,6 +98,7 @@ def check(group: str, body: dict[str, Any], where: str) -> None:
         if not isinstance(section, dict) or last not in section:
             raise ConfigError(f'{where}: "{key}" is missing')
         section[last] = _checked(section[last], rule, f"{where}: {key}")
+    check_resources(body.get("resources", {}), where)
     if group == "method":
         _check_method(body, where)
 

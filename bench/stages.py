@@ -32,7 +32,7 @@ def load_methods(methods: Sequence[str], known: Mapping[str, Path]) -> dict[str,
 
 
 def resolve_stages(method: str, bodies: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Replace `use: other.stage` by that stage, and give each stage its name and modalities.
+    """Replace `use: other.stage` by that stage, and give each stage its name, modalities and resources.
 
     Raises:
         ConfigError: the reused stage does not exist, or stages reuse each other in a circle.
@@ -46,6 +46,7 @@ def resolve_stages(method: str, bodies: Mapping[str, Mapping[str, Any]]) -> dict
             **bodies[owner]["stages"][source],
             "name": f"{owner}.{source}",
             "modalities": bodies[owner]["modalities"],
+            "resources": bodies[owner].get("resources", {}),
         }
     return stages
 

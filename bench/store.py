@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.claims import Claim, is_live
+from bench.claims import Claim, is_live, slurm_job
 from bench.errors import BenchError, DataError
 from bench.files import quarantine, write_atomic
 from bench.plan import Step
@@ -128,8 +128,8 @@ class Store:
         (folder / "failure.json").unlink(missing_ok=True)
         return record
 
-    def fail(self, step: Step, error: BaseException) -> None:
-        """Keep the reason and the traceback of a failure beside the step."""
+    def fail(self, step: Step, error: BaseException, **facts: str) -> None:
+        """Keep reason and traceback of a failure beside the step; `facts` come on top."""
         attempt = int(self.failure(step).get("attempt", 0)) + 1
         content = {
             "error": type(error).__name__,
@@ -137,6 +137,8 @@ class Store:
             "expected": isinstance(error, BenchError),
             "attempt": attempt,
             "traceback": "".join(traceback.format_exception(error)),
+            "job": slurm_job(),
+            **facts,
         }
         write_atomic(self.folder(step) / "failure.json", json.dumps(content, indent=1))
 

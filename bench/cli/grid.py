@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from bench.cli.options import grid_options, json_option, store_option
+from bench.errors import ConfigError
 
 if TYPE_CHECKING:
     from bench.plan import Plan
@@ -39,21 +40,58 @@ def _planned(options: dict[str, Any]) -> tuple[Request, Plan, Store]:
     return request, expand(request), store
 
 
+def _typed_or_stored(options: dict[str, Any]) -> tuple[Plan, Store]:
+    """Return the grid that was typed, or all grids of the store where only the store was."""
+    from bench.execute.plans import stored_plan
+    from bench.store import Store
+
+    source = click.get_current_context().get_parameter_source
+    if any(source(name) is ParameterSource.COMMANDLINE for name in options if name != "store"):
+        _, plan, store = _planned(options)
+        return plan, store
+    store = Store(Path(options["store"]))
+    return stored_plan(store), store
+
+
 @click.command()
 @grid_options
-@click.option("--executor", type=click.Choice(["local"]), default="local", help="Where steps run.")
+@click.option("--executor", type=click.Choice(["local", "slurm"]), default="local", help="Where steps run.")
 @click.option("--jobs", type=click.IntRange(min=1), default=None, help="Processes (default: one per core).")
+@click.option("--retry-failed", is_flag=True, help="Only cells that failed, or wait for something that did.")
+@click.option("--wait", is_flag=True, help="With --executor slurm: follow the jobs to their end.")
+@click.option("--site", default="", envvar="BENCH_SITE", help="YAML with the values of the cluster.")
 @json_option
-def run(executor: str, jobs: int | None, as_json: bool, **options: Any) -> None:
-    """Run a grid and write its leaderboard; what is done is not computed again."""
-    from bench.execute.local import execute
-    from bench.execute.summary import finish
+def run(
+    executor: str,
+    jobs: int | None,
+    retry_failed: bool,
+    wait: bool,
+    site: str,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Run a grid and write its leaderboard; what is done is not computed again.
 
+    What is missing or failed is computed; with --retry-failed only what failed. With --executor slurm jobs
+    are submitted and the command returns; `bench status` tells how they are, `bench cancel` ends them.
+    """
+    if executor == "local" and wait:
+        raise ConfigError("--wait: belongs to --executor slurm")
+    if executor == "slurm" and jobs is not None:
+        raise ConfigError("--jobs: belongs to --executor local; the site YAML has at_once")
     request, plan, store = _planned(options)
     store.prepare()
+    if executor == "slurm":
+        from bench.execute.slurm import run_on_cluster
+
+        sys.exit(run_on_cluster(request, plan, store, site, failed=retry_failed, wait=wait, as_json=as_json))
+    from bench.execute.local import execute
+    from bench.execute.plans import only_failed
+    from bench.execute.summary import finish
+
+    plan = only_failed(plan, store) if retry_failed else plan
     outcome = execute(request, plan, store, jobs=jobs)
-    code = finish(plan, store, outcome, as_json=as_json)
-    sys.exit(code)
+    sys.exit(finish(plan, store, outcome, as_json=as_json))
 
 
 @click.command()
@@ -72,25 +110,17 @@ def plan(as_json: bool, **options: Any) -> None:
 @click.option("--watch", is_flag=True, help="Repeat every two seconds until interrupted.")
 @json_option
 def status(watch: bool, as_json: bool, **options: Any) -> None:
-    """Show which cells are done, running, lost, failed, blocked, missing or not applicable.
+    """Show which cells are done, running, queued, lost, failed, blocked, missing or not applicable.
 
     Without options: of all grids that were run on this store.
     """
-    from bench.execute.status import show_status, stored_plan
-    from bench.store import Store
+    from bench.execute.queue import Queue
+    from bench.execute.status import show_status
 
-    typed = any(
-        click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
-        for name in options
-        if name != "store"
-    )
-    if typed:
-        _, plan, store = _planned(options)
-    else:
-        store = Store(Path(options["store"]))
-        plan = stored_plan(store)
+    plan, store = _typed_or_stored(options)
+    queue = Queue()
     while True:
-        text = show_status(plan, store, as_json=as_json)
+        text = show_status(plan, store, queue, as_json=as_json)
         if not watch:
             click.echo(text)
             return
@@ -99,6 +129,18 @@ def status(watch: bool, as_json: bool, **options: Any) -> None:
         click.clear()
         click.echo(text)
         time.sleep(2)
+
+
+@click.command()
+@grid_options
+def cancel(**options: Any) -> None:
+    """Cancel the SLURM jobs of a grid, and no others; without options: of all grids of this store."""
+    from bench.execute.queue import Queue
+    from bench.execute.slurm import cancel_plan
+
+    plan, store = _typed_or_stored(options)
+    cancelled, kept = cancel_plan(plan, store, Queue())
+    click.echo(f"{cancelled} jobs cancelled" + (f", {kept} kept for other grids" if kept else ""))
 
 
 @click.command()

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from bench.cli.data import data
-from bench.cli.grid import leaderboard, plan, run, status
+from bench.cli.grid import cancel, leaderboard, plan, run, status
 from bench.cli.inspect import doctor, explain, list_command, logs, show
 from bench.errors import BenchError
 
@@ -37,5 +37,5 @@ def main() -> None:
     """Tell which pretraining to use for human-centric vision: one grid, one protocol, honest intervals."""
 
 
-for command in (run, plan, status, leaderboard, list_command, show, explain, logs, doctor, data):
+for command in (run, plan, status, cancel, leaderboard, list_command, show, explain, logs, doctor, data):
     main.add_command(command)

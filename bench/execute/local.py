@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError, StepError
+from bench.execute import plans
 from bench.execute.data_jobs import cores, specs_of_step
 from bench.execute.job import ensure, install_signals, quiet_threads
 from bench.execute.progress import Progress
 from bench.execute.site import Site
-from bench.files import canonical, sha256_text, write_atomic
+from bench.files import canonical
 from bench.plan import Plan, Step
-from bench.request import Request, to_json
+from bench.request import Request
 from bench.store import Store
 
 POLL_S = 1.0  # between looks at work that another process has claimed
@@ -67,8 +68,7 @@ def execute(request: Request, plan: Plan, store: Store, jobs: int | None = None)
         KeyboardInterrupt: interrupted; finished work and checkpoints are kept.
     """
     begun = time.monotonic()
-    body = to_json(request)
-    write_atomic(store.root / "plans" / f"{sha256_text(body)[:16]}.json", body)
+    plans.keep(request, store)
     outcome = Outcome()
     todo = _jobs(plan, store, request)
     if todo:
@@ -87,10 +87,7 @@ def default_jobs() -> int:
 def _jobs(plan: Plan, store: Store, request: Request) -> list[Job]:
     """List what is missing: shards, pretraining stages, cells. Ranked so that stages start first."""
     site = Site(store=str(store.root), config_dirs=request.config_dirs)
-    cells = {c.step.key: c.step for c in plan.cells if c.step}
-    missing = {k: s for k, s in cells.items() if store.record(s) is None}
-    wanted = {s.key: s for cell in missing.values() for s in cell.ancestors() if s.kind == "pretrain"}
-    stages = {k: s for k, s in wanted.items() if store.record(s) is None}
+    stages, missing = plans.left(plan, store)
     jobs: list[Job] = []
     shards: dict[str, set[str]] = {}
     for rank, steps in ((0, stages), (2, missing)):

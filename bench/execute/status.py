@@ -4,47 +4,40 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
-from bench.errors import ConfigError
-from bench.plan import Cell, Plan, Step, expand
-from bench.request import from_json
+from bench.errors import StepError
+from bench.execute.ended import Live, live_jobs
+from bench.execute.queue import Queue
+from bench.plan import Cell, Plan, Step
 from bench.store import Store
 
 LINES = 60  # cells listed one by one; larger plans are summed up
 
 
-def _state(cell: Cell, store: Store) -> tuple[str, str]:
-    """Return state and reason of a cell, looking through its chain of steps."""
+def _state(cell: Cell, store: Store, live: Mapping[str, Live]) -> tuple[str, str]:
+    """Return state and reason of a cell, looking through its chain of steps and their SLURM jobs."""
     if cell.step is None:
         return "n/a", cell.reason
     if store.done(cell.step):
         return "done", ""
     states = {step: store.state(step) for step in [*cell.step.ancestors(), cell.step]}
-    for wanted in ("running", "lost", "failed"):
+    for step, state in states.items():
+        if state == "running":
+            return "running", _reason(step, "running", store)
+    jobs = [live[step.key] for step in states if step.key in live]
+    for job in jobs:
+        if job.state.state == "RUNNING":
+            return "running", job.text
+    if cell.step.key in live:
+        return "queued", live[cell.step.key].text
+    for wanted in ("lost", "failed"):
         for step, state in states.items():
             if state == wanted:
                 name = "blocked" if step.kind == "pretrain" and wanted == "failed" else wanted
                 return name, _reason(step, wanted, store)
     return "missing", ""
-
-
-def stored_plan(store: Store) -> Plan:
-    """Return the plan of all grids that were run on a store.
-
-    Raises:
-        ConfigError: there was none.
-    """
-    cells: dict[Any, Cell] = {}
-    steps: dict[str, Step] = {}
-    for path in sorted((store.root / "plans").glob("*.json")):
-        plan = expand(from_json(json.loads(path.read_text())))
-        steps |= {step.key: step for step in plan.steps}
-        for cell in plan.cells:
-            cells[cell.step.key if cell.step else (cell.method, cell.encoder, cell.task, cell.budget)] = cell
-    if not cells:
-        raise ConfigError(f"no grid has been run on {store.root}; name a store with --store DIR, or a grid")
-    return Plan(cells=tuple(cells.values()), steps=tuple(steps.values()))
 
 
 def _reason(step: Step, state: str, store: Store) -> str:
@@ -62,10 +55,10 @@ def _reason(step: Step, state: str, store: Store) -> str:
         return f"{step.kind} {step.key}"
 
 
-def _rows(plan: Plan, store: Store) -> list[dict[str, Any]]:
+def _rows(plan: Plan, store: Store, live: Mapping[str, Live]) -> list[dict[str, Any]]:
     rows = []
     for cell in plan.cells:
-        state, reason = _state(cell, store)
+        state, reason = _state(cell, store, live)
         rows.append(
             {
                 "method": cell.method,
@@ -92,19 +85,29 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def show_status(plan: Plan, store: Store, *, as_json: bool) -> str:
-    """Return the state of every cell, and the counts."""
-    rows = _rows(plan, store)
+def show_status(plan: Plan, store: Store, queue: Queue, *, as_json: bool) -> str:
+    """Return the state of every cell, and the counts; SLURM is asked where jobs were submitted."""
+    live, trouble = _jobs(store, queue)
+    rows = _rows(plan, store, live)
     counts = Counter(r["state"] for r in rows)
     if as_json:
-        return json.dumps({"counts": dict(counts), "cells": rows}, indent=1)
+        return json.dumps({"counts": dict(counts), "cells": rows, "trouble": trouble}, indent=1)
     total = ", ".join(f"{n} {state}" for state, n in sorted(counts.items()))
-    return "\n".join([*_table(rows), "", f"{len(rows)} cells: {total}"])
+    lines = [*_table(rows), "", f"{len(rows)} cells: {total}"]
+    return "\n".join(lines + ([f"Without the states of SLURM jobs: {trouble}"] if trouble else []))
+
+
+def _jobs(store: Store, queue: Queue) -> tuple[dict[str, Live], str]:
+    """Return the SLURM jobs that wait or run by the key of their step, and why that cannot be known."""
+    try:
+        return live_jobs(store, queue), ""
+    except StepError as error:
+        return {}, str(error)
 
 
 def show_plan(plan: Plan, store: Store, *, as_json: bool) -> str:
     """Return the cells with what is cached, the steps left to run, and their estimated cost."""
-    rows = _rows(plan, store)
+    rows = _rows(plan, store, {})
     left = [s for s in plan.steps if not store.done(s)]
     kinds = Counter(s.kind for s in left)
     samples = sum(_samples(s) for s in left)

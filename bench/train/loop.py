@@ -31,6 +31,7 @@ from bench.train.seeding import seeded_layers
 PROGRESS_S = 1.0
 
 stop = threading.Event()  # set by a signal: save a checkpoint after the current step and leave
+save = threading.Event()  # set by a signal: save a checkpoint after the current step and go on
 active = threading.Event()  # a loop runs in this process and will look at `stop`
 
 
@@ -182,7 +183,8 @@ def _train(trainee: Trainee, run: Run, fabric: Fabric) -> Outcome:
         if now - shown > PROGRESS_S or done == steps:
             shown = now
             show_progress(run.folder, done, steps, meter.losses[-1])
-        if done < steps and (now - saved > run.checkpoint_s or stop.is_set()):
+        if done < steps and (now - saved > run.checkpoint_s or stop.is_set() or save.is_set()):
+            save.clear()
             trainer.save(done, meter)
             saved = time.monotonic()
             if stop.is_set():

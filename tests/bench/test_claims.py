@@ -137,3 +137,27 @@ def test_an_unwritable_folder_is_one_clear_line(tmp_path: Path) -> None:
         Claim(tmp_path / "file" / "c"),
     ):
         pass
+
+
+def test_a_restarted_job_takes_over_the_claim_of_its_earlier_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "claim.json"
+    mine = {"host": "a node that is gone", "boot": "", "pid": 1, "started": "1", "token": ""}
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "12")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    for job, restarts, free in (("12_3", "0", True), ("12_3", "1", False), ("12_4", "0", False)):
+        path.write_text(json.dumps({**mine, "job": job, "restarts": restarts}))
+        with Claim(path) as claim:
+            assert claim.held is free
+
+
+def test_the_claim_of_an_ended_job_can_be_removed(tmp_path: Path) -> None:
+    path = tmp_path / "claim.json"
+    path.write_text(json.dumps({"host": "elsewhere", "pid": 1, "job": "12_3", "restarts": "0"}))
+    claims.release(path, "12")
+    assert is_live(path)
+    claims.release(path, "12_3")
+    assert not path.exists()
+    claims.release(path, "12_3")

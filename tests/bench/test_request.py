@@ -242,9 +242,8 @@ def test_presets_tune_methods_and_hold_resources(configs: Path) -> None:
     tune({"hcmoco": {"stages": {"dense": {"config": {"dim": 2}}}}})
     assert keys() == before  # concerns another method; resources are in no key
     assert keys("preset.resources.data_workers=3") == before
-    assert resolve(dataclasses.replace(ONE, overrides=("preset.resources.data_workers=3",))).resources == {
-        "data_workers": 3
-    }
+    changed = resolve(dataclasses.replace(ONE, overrides=("preset.resources.data_workers=3",)))
+    assert changed.resources["data_workers"] == 3 and not changed.changes
     tune({"cmc": {"stages": {"contrast": {"config": {"dim": 2}}}}})
     assert keys() != before
     assert resolve(Words(methods="hcmoco")).methods["hcmoco"]["stages"]["first"]["config"]["dim"] == 2

@@ -28,7 +28,9 @@ LIGHT = (
     "bench.cli.main", "bench.cli.grid", "bench.cli.inspect", "bench.cli.data",
     "bench.errors", "bench.files", "bench.registry", "bench.overrides", "bench.schema",
     "bench.stages", "bench.request", "bench.plan", "bench.record", "bench.claims", "bench.store",
-    "bench.show", "bench.provenance", "bench.execute.status",
+    "bench.show", "bench.provenance", "bench.resources", "bench.execute.status", "bench.execute.plans",
+    "bench.execute.ended", "bench.execute.launches", "bench.execute.queue", "bench.execute.cluster",
+    "bench.execute.arrays", "bench.execute.slurm", "bench.execute.follow",
 )  # fmt: skip
 GLOBAL_SEEDS = {
     "torch.manual_seed", "torch.random.manual_seed", "torch.seed", "torch.cuda.manual_seed",
@@ -183,13 +185,16 @@ def loaded(*words: str) -> set[str]:
         ("run", "--help"),
         ("plan", "--methods", "hcmoco,cmc", "--tasks", "densepose", "--fractions", "0.1,1.0"),
         ("status", "--json", "--methods", "cmc"),
+        ("cancel", "--methods", "cmc"),
         ("list", "methods"),
         ("show", "hcmoco"),
     ],
 )
 def test_quick_commands_load_nothing_heavy(words: tuple[str, ...], tmp_path: Path) -> None:
     store = (
-        ("--store", str(tmp_path)) if words[0] in ("plan", "status", "show") and "--help" not in words else ()
+        ("--store", str(tmp_path))
+        if words[0] in ("plan", "status", "cancel", "show") and "--help" not in words
+        else ()
     )
     assert loaded(*words, *store) == set()
 

@@ -1,0 +1,76 @@
+"""Following submitted jobs until all are over: `bench run --executor slurm --wait`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from bench.execute.ended import Live, live_jobs
+from bench.execute.local import Outcome
+from bench.execute.progress import Progress
+from bench.execute.queue import Queue
+from bench.plan import Plan, Step
+from bench.store import Store
+
+LOOK_S = 1.0  # between looks into the store; SLURM is asked more rarely
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A running job, as `Progress` wants it."""
+
+    step: Step
+
+
+def follow(plan: Plan, todo: dict[str, Step], store: Store, queue: Queue) -> Outcome:
+    """Show how the jobs of steps go on until each is done or has died.
+
+    Args:
+        plan: the grid.
+        todo: steps with a job, by key.
+        store: where the jobs leave their results.
+        queue: asks SLURM.
+
+    Raises:
+        StepError: the controller does not answer.
+        KeyboardInterrupt: interrupted; the jobs go on.
+    """
+    begun = time.monotonic()
+    outcome = Outcome()
+    progress = Progress(plan, store, len(todo))
+    waiting = dict(todo)
+    try:
+        while waiting:
+            live = live_jobs(store, queue)
+            for key, step in list(waiting.items()):
+                if result := _settled(step, live, store, outcome):
+                    del waiting[key]
+                    progress.ended(key, step, result)
+                elif _runs(live.get(key)) and key not in progress.starts:
+                    progress.started(key, step)
+            running = [_Shown(step) for key, step in waiting.items() if _runs(live.get(key))]
+            progress.tick(running, len(waiting) - len(running))
+            time.sleep(LOOK_S if waiting else 0.0)
+    finally:
+        progress.close()
+    outcome.seconds = time.monotonic() - begun
+    return outcome
+
+
+def _runs(found: Live | None) -> bool:
+    return found is not None and found.state.state == "RUNNING"
+
+
+def _settled(step: Step, live: dict[str, Live], store: Store, outcome: Outcome) -> str:
+    """Return `done`, `failed` or `blocked` for a job that is over, "" for one that is not; note it."""
+    if store.done(step):
+        outcome.computed += 1
+        return "done"
+    if step.key in live:
+        return ""
+    chain = [*step.ancestors(), step]
+    failed = next((s for s in chain if store.failure(s)), None)
+    blocked = failed is not None and failed.kind == "pretrain" and failed.key != step.key
+    reason = f"{failed.slug}: {store.failure(failed)['message']}" if failed else "cancelled or never started"
+    outcome.failed[step.key] = f"blocked: {reason}" if blocked else reason
+    return "blocked" if blocked else "failed"

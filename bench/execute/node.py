@@ -1,0 +1,124 @@
+"""What a SLURM job does on its node: bring one step of a kept plan to `done`, and leave when asked to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from submitit.helpers import DelayedSubmission
+
+from bench.claims import slurm_job
+from bench.errors import StepError
+from bench.execute import plans
+from bench.execute.data_jobs import specs_of_step
+from bench.execute.job import Result, ensure, quiet_threads
+from bench.execute.site import Site
+from bench.plan import Step
+from bench.store import Store, warn
+
+POLL_S = 2.0  # between looks at work that another process has claimed
+
+
+class Work:
+    """The function that jobs call with words; it holds nothing, so that its pickle is its name."""
+
+    def __call__(self, key: str, store: str, plan: str, max_attempts: str) -> str:
+        """Bring the step with a key to `done`.
+
+        Args:
+            key: of the step.
+            store: folder of the store.
+            plan: name of the file with the request, in the store's folder `plans`.
+            max_attempts: how often the job may start.
+
+        Raises:
+            StepError: it failed; the reason is in the store. SLURM then knows the job as FAILED.
+        """
+        return _work(key, Path(store), plan, int(max_attempts))
+
+    def checkpoint(self, *words: str) -> DelayedSubmission:
+        """Return the same call for the next start; what was computed is on disk when this is called."""
+        return DelayedSubmission(self, *words)
+
+
+def _work(key: str, root: Path, plan: str, max_attempts: int) -> str:
+    quiet_threads()
+    store = Store(root)
+    request, expanded = plans.read(root / "plans" / plan)
+    step = next((s for s in expanded.steps if s.key == key), None)
+    if step is None:
+        raise StepError(f"plan {plan} has no step {key}: the code has changed since; run the grid again")
+    attempt = int(os.environ.get("SLURM_RESTART_COUNT", "0")) + 1
+    if attempt > max_attempts:
+        return _give_up(step, store, attempt)
+    leave = _install_signals(last=attempt == max_attempts)
+    try:
+        result = _bring(step, store, Site(store=str(root), config_dirs=request.config_dirs))
+    except KeyboardInterrupt:  # a training has saved its state because it was told to stop
+        leave(signal.SIGUSR2, None)
+        raise
+    if result == "done":
+        return result
+    failures = (store.failure(s) for s in (*step.ancestors(), step))
+    raise StepError(next((f["message"] for f in failures if f), result))
+
+
+def _give_up(step: Step, store: Store, attempt: int) -> str:
+    error = StepError(
+        f"job {slurm_job()} was started {attempt} times, by time limit, preemption or dead nodes; "
+        "raise resources.hours, or max_attempts in the site YAML"
+    )
+    store.fail(step, error)
+    raise error
+
+
+def _bring(step: Step, store: Store, site: Site) -> Result:
+    """Render what is missing, then compute; wait where another process is at work on the same."""
+    if store.record(step) is None:
+        _render(step, store)
+    while (result := ensure(step, site)) == "busy":
+        time.sleep(POLL_S)
+    return result
+
+
+def _render(step: Step, store: Store) -> None:
+    """Render the shards that the step lacks; other jobs do the same, and no shard is drawn twice."""
+    from bench.data.build import build
+    from bench.data.synthetic import Synthetic
+
+    own = [s for s in step.ancestors() if s.kind != "pretrain" or store.record(s) is None]
+    specs = [spec for s in (*own, step) for spec in specs_of_step(s)]
+    cpus = int(os.environ.get("SLURM_CPUS_PER_TASK", "1"))
+    if count := build(specs, store.data, Synthetic(), jobs=cpus):
+        warn(f"{count} samples rendered")
+
+
+def _install_signals(*, last: bool) -> Any:
+    """Let a training save its state before submitit requeues the job; return submitit's own handler.
+
+    SIGUSR2 comes ahead of a time limit or a preemption; on the last attempt the training saves and goes on,
+    so that SLURM has the last word on why it ended. SIGTERM may mean anything: it saves and goes on too.
+    """
+    leave: Any = signal.getsignal(signal.SIGUSR2)
+
+    def stop(number: int, frame: object) -> None:
+        loop = sys.modules.get("bench.train.loop")
+        if last:
+            save(number, frame)
+        elif loop is None or not loop.active.is_set():
+            leave(number, frame)
+        else:
+            loop.stop.set()
+
+    def save(number: int, frame: object) -> None:
+        os.write(2, f"bench: {signal.Signals(number).name}: saves and goes on\n".encode())
+        if loop := sys.modules.get("bench.train.loop"):
+            loop.save.set()
+
+    signal.signal(signal.SIGUSR2, stop)
+    signal.signal(signal.SIGTERM, save)
+    return leave

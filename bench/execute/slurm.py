@@ -1,0 +1,176 @@
+"""The SLURM executor: submits the missing steps of a plan as arrays through submitit, and comes back."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from contextlib import redirect_stderr
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.errors import ConfigError
+from bench.execute import launches, plans
+from bench.execute.arrays import Array, arrays
+from bench.execute.cluster import Cluster, load_cluster
+from bench.execute.ended import Live, live_jobs
+from bench.execute.queue import Queue, cancel, installed
+from bench.plan import Plan
+from bench.request import Request
+from bench.store import Store
+
+if TYPE_CHECKING:
+    import submitit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """What a submission did."""
+
+    keys: frozenset[str]  # of the steps that got a job
+    arrays: int  # calls of sbatch
+    busy: int  # steps that were queued or running already
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Return the numbers that scripts may read."""
+        return {"submitted": len(self.keys), "arrays": self.arrays, "already_queued": self.busy}
+
+    def text(self, store: Store) -> str:
+        """Say what was done and how to go on."""
+        busy = f", {self.busy} were queued or running already" if self.busy else ""
+        return (
+            f"{len(self.keys)} jobs submitted in {self.arrays} arrays{busy}\n"
+            f"bench status --store {store.root} tells how they are; bench leaderboard comes after them"
+        )
+
+
+def run_on_cluster(
+    request: Request, plan: Plan, store: Store, site: str, *, failed: bool, wait: bool, as_json: bool
+) -> int:
+    """Submit a plan, or only what failed of it; follow the jobs if asked to; return the exit code.
+
+    Raises:
+        ConfigError: the site YAML is wrong, there is no SLURM here, or sbatch refuses a job.
+        StepError: the controller does not answer.
+    """
+    from bench.execute.follow import follow
+    from bench.execute.local import Outcome
+    from bench.execute.summary import finish
+
+    if not installed():
+        raise ConfigError(
+            "--executor slurm: this machine has no squeue; log in to the cluster, or run locally"
+        )
+    cluster, queue = load_cluster(site), Queue()
+    file = plans.keep(request, store)
+    with launches.alone(store):
+        live = live_jobs(store, queue)
+        plan = plans.only_failed(plan, store) if failed else plan
+        launch = submit(file, plan, store, cluster, live)
+    if wait:
+        todo = {step.key: step for step in plan.steps if step.key in live.keys() | launch.keys}
+        return finish(plan, store, follow(plan, todo, store, queue), as_json=as_json)
+    if not launch.keys and not launch.busy:
+        return finish(plan, store, Outcome(), as_json=as_json)
+    click.echo(json.dumps(launch.counts) if as_json else launch.text(store))
+    return 0
+
+
+def submit(file: Path, plan: Plan, store: Store, cluster: Cluster, live: Mapping[str, Live]) -> Launch:
+    """Submit what is missing and neither queued nor running.
+
+    Args:
+        file: where the request is kept.
+        plan: its steps.
+        store: results so far.
+        cluster: values of the site.
+        live: jobs that wait or run, by the key of their step.
+
+    Raises:
+        ConfigError: sbatch refuses a job (with its own words); what it took before is submitted.
+    """
+    stages, cells = plans.left(plan, store)
+    wanted = arrays(stages, cells, live.keys(), cluster.array_limit)
+    numbers = {key: found.job.number for key, found in live.items()}
+    folder = launches.fresh(store) if wanted else Path()
+    for array in wanted:
+        after = numbers[array.after] if array.after else ""
+        keys = [step.key for step in array.steps]
+        jobs = _submit(array, keys, after, folder, file, store, cluster)
+        launches.note(folder, jobs, keys)
+        numbers |= dict(zip(keys, jobs, strict=True))
+    busy = sum(1 for key in (*stages, *cells) if key in live)
+    return Launch(keys=frozenset(numbers.keys() - live.keys()), arrays=len(wanted), busy=busy)
+
+
+def _submit(
+    array: Array, keys: list[str], after: str, folder: Path, file: Path, store: Store, cluster: Cluster
+) -> list[str]:
+    """Call sbatch once; return the number of each task's job."""
+    from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+    from bench.execute.node import Work
+
+    executor = _executor(array, after, folder, cluster)
+    same = [str(store.root.resolve()), file.name, str(cluster.max_attempts)]
+    columns = [keys, *([word] * len(keys) for word in same)]
+    try:
+        with redirect_stderr(StringIO()):  # the error repeats what sbatch says
+            return [str(job.job_id) for job in executor.map_array(Work(), *columns)]
+    except (FailedJobError, FailedSubmissionError) as error:
+        lines = [line for line in str(error).splitlines() if "sbatch: error" in line] or [str(error)]
+        said = " ".join(line.removeprefix("sbatch: error: ").strip() for line in lines)
+        raise ConfigError(f"sbatch refuses {array.steps[0].slug}: {said} (site YAML or resources)") from error
+
+
+def _executor(array: Array, after: str, folder: Path, cluster: Cluster) -> submitit.SlurmExecutor:
+    """Return an executor whose parameters are those of the array and of the site."""
+    import submitit
+
+    need = array.resources
+    names = ("partition", "account", "qos", "constraint")
+    more: dict[str, Any] = {name: value for name in names if (value := getattr(cluster, name))}
+    if need["gpus"]:
+        more["gpus_per_node"] = int(need["gpus"])
+    if after:
+        more["dependency"] = f"afterok:{after}"
+    requeue = "requeue" if cluster.max_attempts > 1 else "no-requeue"
+    executor = submitit.SlurmExecutor(folder=folder, max_num_timeout=cluster.max_attempts)
+    executor.update_parameters(
+        job_name=f"bench-{array.steps[0].kind}-{array.steps[0].slug}"[:64],
+        time=math.ceil(need["hours"] * 60),
+        mem=f"{math.ceil(need['mem'] * 1024)}M",
+        cpus_per_task=int(need["cpus"]),
+        signal_delay_s=cluster.signal_s,
+        array_parallelism=cluster.at_once,
+        setup=["export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK", *cluster.setup],
+        additional_parameters={"kill-on-invalid-dep": "yes", requeue: True, **cluster.sbatch},
+        **more,
+    )
+    return executor
+
+
+def cancel_plan(plan: Plan, store: Store, queue: Queue) -> tuple[int, int]:
+    """Cancel the jobs of a plan; stages that jobs of another plan wait for are left alone.
+
+    Returns:
+        How many jobs were cancelled, and how many were left alone.
+
+    Raises:
+        StepError: the controller does not answer.
+    """
+    live = live_jobs(store, queue)
+    ours = {key: found.job.number for key, found in live.items() if key in plan.keys}
+    others = {step.key: step for step in plans.kept(store).steps if step.key in live.keys() - ours.keys()}
+    needed = {s.key for step in others.values() for s in step.ancestors()} & ours.keys()
+    numbers = [number for key, number in ours.items() if key not in needed]
+    rest = {found.job.number for found in live.values()} - set(numbers)
+    kept = {number.partition("_")[0] for number in rest}
+    whole = {array for n in numbers if (array := n.partition("_")[0]) not in kept}
+    cancel([*sorted(whole), *(n for n in numbers if n.partition("_")[0] in kept)])
+    return len(numbers), len(needed)

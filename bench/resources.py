@@ -1,0 +1,48 @@
+"""What steps ask a machine for: `resources` of presets, methods and tasks. Never part of a key.
+
+A method's apply to its stages, a task's to the cells of that task; what they leave out is the preset's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bench.errors import ConfigError, nearest
+
+DEFAULTS: Mapping[str, Any] = {
+    "gpus": 0,  # per node
+    "cpus": 1,
+    "mem": 4.0,  # GB
+    "hours": 1.0,  # wall time of one attempt
+    "checkpoint_s": 20.0,  # at most this much work is repeated after a kill
+    "data_workers": 0,  # reading threads per training
+}
+_COUNTS = ("gpus", "cpus", "data_workers")
+_ABOVE_ZERO = ("cpus", "mem", "hours")
+
+
+def check_resources(section: Any, where: str) -> None:
+    """Check a `resources` section; all keys may be left out.
+
+    Raises:
+        ConfigError: an unknown key (with the nearest known one), or a value that is not a fitting number.
+    """
+    if not isinstance(section, dict):
+        raise ConfigError(f"{where}: resources: is not a section")
+    for name, value in section.items():
+        if name not in DEFAULTS:
+            raise ConfigError(f'{where}: resources: unknown key "{name}".{nearest(str(name), DEFAULTS)}')
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        whole = name not in _COUNTS or isinstance(value, int)
+        if not (number and whole and value >= 0) or (value == 0 and name in _ABOVE_ZERO):
+            kind = "whole number" if name in _COUNTS else "number"
+            least = "above 0" if name in _ABOVE_ZERO else "of at least 0"
+            raise ConfigError(f"{where}: resources.{name}: {value!r} is not a {kind} {least}")
+
+
+def is_resource(key: str) -> bool:
+    """Say whether a dotted key of a request belongs to a `resources` section, which no label names."""
+    group, *words = key.split(".")
+    place = 0 if group == "preset" else 1
+    return group in ("preset", "method", "task") and words[place : place + 1] == ["resources"]
