@@ -17,6 +17,18 @@ from bench.errors import BenchError
 class _Group(click.Group):
     """Prints errors meant for the user as one line and leaves with their exit code."""
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        try:
+            code = super().main(*args, **{**extra, "standalone_mode": False})
+        except click.ClickException as error:
+            text = error.format_message()
+            if "\n" in text:  # the help of a command that was called without its arguments
+                error.show()
+            else:
+                click.echo(f"bench: {text}", err=True)
+            code = error.exit_code
+        sys.exit(code if isinstance(code, int) else 0)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
