@@ -158,8 +158,8 @@ def _work(run: Callable[..., str], *arguments: Any) -> str:
 
 
 def _pool(count: int) -> ProcessPoolExecutor | _Inline:
+    install_signals()
     if count == 1:
-        install_signals()
         return _Inline()
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(count, mp_context=context, initializer=_start_worker, initargs=(os.getpid(),))
