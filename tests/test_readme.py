@@ -43,7 +43,7 @@ def test_command_runs(
 ) -> None:
     words = bench_words(command)
     assert words
-    words = [str(tmp_path / w) if w in ("my-leaderboard", "people.png", "ci-store") else w for w in words]
+    words = [str(tmp_path / w) if w in ("my-leaderboard", "people-sheets", "ci-store") else w for w in words]
     if words[0] in ("run", "plan", "status", "data"):
         words += small
         if words[0] == "run" and "3x" in words:  # a grid of ninety cells: one seed, and fewer steps

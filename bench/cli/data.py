@@ -68,9 +68,14 @@ def data_verify(**options: Any) -> None:
 
 @data.command("show")
 @_data_options
-@click.option("--out", default="people.png", show_default=True, help="Picture to write.")
+@click.option(
+    "--out",
+    default="people-sheets",
+    show_default=True,
+    help="Folder for the sheets, one per domain and split.",
+)
 def data_show(out: str, **options: Any) -> None:
-    """Write a contact sheet: colour, depth, parts, IUV, joints, and view and pose pairs."""
+    """Write contact sheets: colour, depth, parts, IUV and joints of samples of each split."""
     from bench.execute.data_jobs import show_all
 
     specs, store = _data_specs(**options)
