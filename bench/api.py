@@ -48,9 +48,7 @@ class FeatureInfo:
 class Features:
     """Output of an encoder for one batch."""
 
-    maps: tuple[
-        Tensor, ...
-    ]  # pyramid: (N, C_i, H/s_i, W/s_i); tokens: hooked blocks as (N, D, h, w); graph: ()
+    maps: tuple[Tensor, ...]  # pyramid: (N, C_i, H/s_i, W/s_i); tokens: hooked blocks (N, D, h, w); graph: ()
     pooled: Tensor  # (N, P) one vector per sample
     tokens: Tensor | None = None  # tokens: (N, h*w, D) of the last block, no prefix; graph: (N, J, D)
 

@@ -45,7 +45,7 @@ class Claim:
 
         with writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(self._lock):  # for microseconds; freed at death
+            with FileLock(_lock(self.path)):  # for microseconds; freed at death
                 if not is_live(self.path):
                     for rest in self.path.parent.glob(f".{self.path.name}-*"):  # of a killed process
                         rest.unlink(missing_ok=True)
@@ -67,13 +67,12 @@ class Claim:
             self._thread.join()
         if self.held:
             self.held = False
-            with suppress(OSError), FileLock(self._lock):  # a claim that stays behind is seen to be lost
+            with (
+                suppress(OSError),
+                FileLock(_lock(self.path)),
+            ):  # a claim that stays behind is seen to be lost
                 if _owner(self.path) == self._mine:
                     self.path.unlink(missing_ok=True)
-
-    @property
-    def _lock(self) -> Path:
-        return self.path.with_name(f".{self.path.name}.lock")
 
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT_S):
@@ -90,6 +89,10 @@ def is_live(path: Path) -> bool:
         return False
     owner = _owner(path)
     return bool(owner) and age < STALE_S and not _gone(owner)
+
+
+def _lock(path: Path) -> Path:
+    return path.with_name(f".{path.name}.lock")
 
 
 def _owner(path: Path) -> dict[str, Any]:
@@ -113,7 +116,7 @@ def release(path: Path, job: str) -> bool:
 
     if _owner(path).get("job") != job:
         return False
-    with suppress(OSError), FileLock(path.with_name(f".{path.name}.lock")):
+    with suppress(OSError), FileLock(_lock(path)):
         if _owner(path).get("job") == job:
             path.unlink(missing_ok=True)
     return True
@@ -121,14 +124,16 @@ def release(path: Path, job: str) -> bool:
 
 def _myself() -> dict[str, str | int]:
     pid = os.getpid()
-    place: dict[str, str | int] = {
-        "host": socket.gethostname(),
-        "boot": _boot(),
-        "pid": pid,
-        "started": _started(pid),
-    }
-    restarts = os.environ.get("SLURM_RESTART_COUNT", "0")
-    return place | ({"job": job, "restarts": restarts} if (job := slurm_job()) else {})
+    mine: dict[str, str | int] = {"host": socket.gethostname(), "boot": _boot(), "pid": pid}
+    mine["started"] = _started(pid)
+    if job := slurm_job():
+        mine |= {"job": job, "restarts": _restarts()}
+    return mine
+
+
+def _restarts() -> str:
+    """Return how often SLURM has started the job of this process again."""
+    return os.environ.get("SLURM_RESTART_COUNT", "0")
 
 
 def _gone(owner: dict[str, Any]) -> bool:
@@ -136,8 +141,8 @@ def _gone(owner: dict[str, Any]) -> bool:
 
     An earlier start of the same SLURM job is gone wherever it ran, or SLURM would not have started it again.
     """
-    mine = _myself()
-    if "job" in mine and owner.get("job") == mine["job"] and owner.get("restarts") != mine["restarts"]:
+    job = slurm_job()
+    if job and owner.get("job") == job and owner.get("restarts") != _restarts():
         return True
     if owner.get("host") != socket.gethostname() or owner.get("boot") != _boot():
         return False

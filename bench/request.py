@@ -142,13 +142,14 @@ def resolve(words: Words, cache: Path | None = None) -> Request:
 
 def _with_weights(request: Request) -> Request:
     """Let checksums stand for the weights files that are named; not part of what is cached."""
-    methods, files = weights.by_content(request.methods)
-    if not files:
+    methods, marks = weights.by_content(request.methods)
+    if not marks:
         return request
     changes = {
-        key: weights.digest(value) if value and key.endswith(f".config.{weights.KEY}") else value
+        key: marks.get(value, value) if key.endswith(f".config.{weights.KEY}") else value
         for key, value in request.changes.items()
     }
+    files = {mark: str(Path(path).resolve()) for path, mark in marks.items()}
     return replace(request, methods=methods, changes=changes, resources={**request.resources, "files": files})
 
 

@@ -142,6 +142,10 @@ class Store:
         }
         write_atomic(self.folder(step) / "failure.json", json.dumps(content, indent=1))
 
+    def first_failed(self, step: Step) -> Step | None:
+        """Return the first step with a stored failure among a step's inputs and itself."""
+        return next((s for s in (*step.ancestors(), step) if self.failure(s)), None)
+
     def claim(self, step: Step) -> Claim:
         """Return the claim on a step, to be held while working on it."""
         return Claim(self.folder(step) / "claim.json")

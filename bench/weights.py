@@ -16,26 +16,26 @@ _MARK = "sha256:"
 def by_content(
     methods: Mapping[str, Mapping[str, Any]],
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-    """Replace the paths of weights files in the stages of methods by checksums; return also where each lies.
+    """Replace the paths of weights files in the stages of methods by checksums; return also those by path.
 
     Raises:
         AssetError: there is no such file.
     """
-    files: dict[str, str] = {}
+    marks: dict[str, str] = {}
 
     def named(stage: Mapping[str, Any]) -> dict[str, Any]:
         path = stage["config"].get(KEY)
         if not path:
             return dict(stage)
-        mark = digest(path)
-        files[mark] = str(Path(path).resolve())
-        return {**stage, "config": {**stage["config"], KEY: mark}}
+        if path not in marks:
+            marks[path] = _digest(path)
+        return {**stage, "config": {**stage["config"], KEY: marks[path]}}
 
     found = {
         name: {**method, "stages": {s: named(stage) for s, stage in method["stages"].items()}}
         for name, method in methods.items()
     }
-    return found, files
+    return found, marks
 
 
 def located(config: Mapping[str, Any], resources: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,17 +48,12 @@ def located(config: Mapping[str, Any], resources: Mapping[str, Any]) -> dict[str
     if not isinstance(mark, str) or not mark.startswith(_MARK):
         return dict(config)
     path = resources["files"][mark]
-    if digest(path) != mark:
+    if _digest(path) != mark:
         raise AssetError(f"weights file {path} has changed since the grid was planned; run the command again")
     return {**config, KEY: path}
 
 
-def digest(path: str) -> str:
-    """Return what stands for the content of a weights file in a config.
-
-    Raises:
-        AssetError: there is no such file.
-    """
+def _digest(path: str) -> str:
     if not Path(path).is_file():
         raise AssetError(f"there is no weights file {path}; correct the config key `{KEY}`")
     return f"{_MARK}{sha256_file(Path(path))[:16]}"

@@ -68,8 +68,7 @@ def _settled(step: Step, live: dict[str, Live], store: Store, outcome: Outcome) 
         return "done"
     if step.key in live:
         return ""
-    chain = [*step.ancestors(), step]
-    failed = next((s for s in chain if store.failure(s)), None)
+    failed = store.first_failed(step)
     blocked = failed is not None and failed.kind == "pretrain" and failed.key != step.key
     reason = f"{failed.slug}: {store.failure(failed)['message']}" if failed else "cancelled or never started"
     outcome.failed[step.key] = f"blocked: {reason}" if blocked else reason

@@ -246,15 +246,8 @@ def _settle(
     elif result == "done":
         outcome.computed += 1
     else:
-        reason = next(
-            (
-                f"{s.slug}: {store.failure(s)['message']}"
-                for s in [*job.step.ancestors(), job.step]
-                if store.failure(s)
-            ),
-            result,
-        )
-        outcome.failed[job.name] = reason
+        failed = store.first_failed(job.step)
+        outcome.failed[job.name] = f"{failed.slug}: {store.failure(failed)['message']}" if failed else result
     progress.ended(job.name, job.step, result)
 
 

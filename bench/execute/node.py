@@ -63,8 +63,8 @@ def _work(key: str, root: Path, plan: str, max_attempts: int) -> str:
         raise
     if result == "done":
         return result
-    failures = (store.failure(s) for s in (*step.ancestors(), step))
-    raise StepError(next((f["message"] for f in failures if f), result))
+    failed = store.first_failed(step)
+    raise StepError(store.failure(failed)["message"] if failed else result)
 
 
 def _give_up(step: Step, store: Store, attempt: int) -> str:
