@@ -19,7 +19,7 @@ A *batch* is one dict of tensors; absent keys are absent, validity per sample is
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -78,44 +78,79 @@ class DataInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draws:
-    """Random numbers for rows of a batch that several ranks share.
+    """Random numbers for rows of a batch that is cut into parts.
 
-    Every rank draws for the rows of all ranks and keeps its own: the numbers of a row do not depend on the
-    number of ranks, and the generators of all ranks stay in step.
+    Every part draws for the rows of all parts and keeps its own: the numbers of a row do not depend on the
+    number of parts, and the generators of all parts stay in step.
     """
 
-    generator: torch.Generator  # on the CPU, in the same state on all ranks
-    rank: int = 0
-    ranks: int = 1
+    generator: torch.Generator  # on the CPU, in the same state for all parts
+    part: int = 0
+    parts: int = 1
 
     def rand(self, rows: int, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
         """Return uniform numbers in [0, 1), (rows, *shape), on the CPU."""
-        return self._own(torch.rand(rows * self.ranks, *shape, generator=self.generator, dtype=dtype))
+        return self._own(torch.rand(rows * self.parts, *shape, generator=self.generator, dtype=dtype))
 
     def randn(self, rows: int, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
         """Return normal numbers, (rows, *shape), on the CPU."""
-        return self._own(torch.randn(rows * self.ranks, *shape, generator=self.generator, dtype=dtype))
+        return self._own(torch.randn(rows * self.parts, *shape, generator=self.generator, dtype=dtype))
 
     def randint(self, high: int, rows: int, *shape: int) -> Tensor:
         """Return whole numbers in [0, high), (rows, *shape) int64, on the CPU."""
-        return self._own(torch.randint(high, (rows * self.ranks, *shape), generator=self.generator))
+        return self._own(torch.randint(high, (rows * self.parts, *shape), generator=self.generator))
 
     def _own(self, drawn: Tensor) -> Tensor:
-        return drawn.chunk(self.ranks)[self.rank]
+        return drawn.chunk(self.parts)[self.part]
+
+
+class Peers:
+    """The processes that a tensor's rows are spread over; this class is one process with all of them.
+
+    For several processes: `bench.train.peers.Processes`. All of them call the same methods in the same order.
+    """
+
+    rank: int = 0
+    ranks: int = 1
+
+    def gather(self, x: Tensor) -> Tensor:
+        """Return the rows of all ranks, in the order of the ranks, without gradient."""
+        return x.detach()
+
+    def join(self, x: Tensor) -> Tensor:
+        """Return the rows of all ranks; the gradient of each row reaches its rank."""
+        return x
+
+    def total(self, x: Tensor) -> Tensor:
+        """Return the sum over all ranks, without gradient."""
+        return x.detach()
+
+    def any(self, flag: bool) -> bool:
+        """Say whether a flag is set on any rank."""
+        return flag
+
+
+ALONE = Peers()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """Where a step stands. All randomness of a step comes from `draws`, so that resume is exact."""
+    """Where a step stands. All randomness of a step comes from `draws`, so that resume is exact.
+
+    A batch may be spread over processes (`world`). By default they count as one: means, batch norm and
+    negatives of the batch cover the rows of all, and `group` is `world`. Where a recipe cuts the batch into
+    parts of their own (`train.groups`), `group` is this process alone.
+    """
 
     step: int  # 0-based, within this stage
     total_steps: int
     draws: Draws  # seeded from (run seed, step)
-    gather: Callable[[Tensor], Tensor] = field(default=lambda x: x)  # all ranks' rows, no gradient
+    group: Peers = ALONE  # whose rows make one batch: `safe_mean(values, mask, ctx.group)`
+    world: Peers = ALONE  # all processes of the training, e.g. to write all rows into a memory
 
     @property
     def generator(self) -> torch.Generator:
-        """Return the generator of what is drawn once for all ranks, e.g. shared negatives."""
+        """Return the generator of what is drawn once for the whole batch, e.g. shared negatives."""
         return self.draws.generator
 
 

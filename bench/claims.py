@@ -9,13 +9,12 @@ import json
 import os
 import socket
 import threading
-import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from bench.files import write_atomic, writing
+from bench.files import age_s, write_atomic, writing
 
 HEARTBEAT_S = 5.0
 STALE_S = 60.0
@@ -84,11 +83,11 @@ class Claim:
 def is_live(path: Path) -> bool:
     """Say whether a claim exists and its owner is at work."""
     try:
-        age = time.time() - path.stat().st_mtime
+        fresh = age_s(path, STALE_S) < STALE_S
     except OSError:
         return False
     owner = _owner(path)
-    return bool(owner) and age < STALE_S and not _gone(owner)
+    return bool(owner) and fresh and not _gone(owner)
 
 
 def _lock(path: Path) -> Path:
@@ -110,6 +109,13 @@ def slurm_job() -> str:
     return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID", "")
 
 
+def ours(path: Path) -> str:
+    """Return the token of a claim that another process of this SLURM job holds, in this start; else ""."""
+    owner, job = _owner(path), slurm_job()
+    mine = bool(job) and owner.get("job") == job and owner.get("restarts") == _restarts()
+    return str(owner.get("token", "")) if mine else ""
+
+
 def release(path: Path, job: str) -> bool:
     """Remove the claim of a SLURM job that is known to have ended; say whether it had one."""
     from filelock import FileLock
@@ -129,6 +135,12 @@ def _myself() -> dict[str, str | int]:
     if job := slurm_job():
         mine |= {"job": job, "restarts": _restarts()}
     return mine
+
+
+def start() -> str:
+    """Return which start of which SLURM job this process is part of; "" outside of SLURM."""
+    job = slurm_job()
+    return f"{job}/{_restarts()}" if job else ""
 
 
 def _restarts() -> str:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from bench.errors import DataError
+
+CLOCK_S = 60.0  # how long the measured lead of a file system's clock is believed
 
 _ADVICE = {
     errno.ENOSPC: "the disk is full; free some space and run again, finished work is kept",
@@ -78,6 +82,45 @@ def sha256_file(path: Path) -> str:
     """Return the SHA-256 of a file as 64 hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def age_s(path: Path, fresh_s: float) -> float:
+    """Return how many seconds ago a file was last written or touched.
+
+    The time stamps on a shared file system are its server's. Where this machine's clock does not say that the
+    file is fresh, a file written now is asked for the time, so that a clock that is wrong decides nothing.
+
+    Args:
+        path: the file.
+        fresh_s: up to this age the local clock is believed.
+
+    Raises:
+        OSError: there is no such file.
+    """
+    written = path.stat().st_mtime
+    age = time.time() - written
+    return age if 0 <= age < fresh_s else _server_time(path.parent) - written
+
+
+_offsets: dict[
+    int, tuple[float, float]
+] = {}  # device -> when it was asked (monotonic), its lead over our clock
+
+
+def _server_time(folder: Path) -> float:
+    """Return the time of a folder's file system; ours, where nothing can be written."""
+    device = folder.stat().st_dev
+    asked, lead = _offsets.get(device, (-math.inf, 0.0))
+    if time.monotonic() - asked > CLOCK_S:
+        probe = folder / f".clock-{os.getpid()}-{os.urandom(4).hex()}"
+        try:
+            probe.touch()
+            lead = probe.stat().st_mtime - time.time()
+            probe.unlink()
+        except OSError:
+            lead = 0.0
+        _offsets[device] = time.monotonic(), lead
+    return time.time() + lead
 
 
 def quarantine(path: Path) -> Path:

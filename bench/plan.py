@@ -14,6 +14,7 @@ from bench.errors import ConfigError
 from bench.files import canonical, sha256_text
 from bench.overrides import describe
 from bench.request import Request
+from bench.resources import on_one_device
 
 PROTOCOL = 1  # raise when a change of the harness moves numbers: older records then stop matching
 
@@ -92,7 +93,10 @@ def expand(request: Request) -> Plan:
     def once(
         kind: StepKind, spec: Mapping[str, Any], inputs: tuple[Step, ...], owner: Mapping[str, Any]
     ) -> Step:
-        step = Step(kind, spec, inputs, {**request.resources, **owner.get("resources", {})})
+        resources = {**request.resources, **owner.get("resources", {})}
+        if kind != "pretrain":
+            resources = on_one_device(resources)
+        step = Step(kind, spec, inputs, resources)
         return found.setdefault(step.key, step)
 
     cells = []
@@ -219,6 +223,11 @@ def _pretraining(request: Request, method: str, encoder: str, seed: int, once: O
             raise ConfigError(
                 f"method {method}: the share of stage {stage['name']} is not enough for one step; "
                 "raise preset.pretrain.seen or lower preset.pretrain.batch"
+            )
+        if steps and preset["batch"] % stage["train"]["groups"]:
+            raise ConfigError(
+                f"method {method}: preset.pretrain.batch={preset['batch']} cannot be cut into the "
+                f"{stage['train']['groups']} groups of stage {stage['name']}"
             )
         spec = {
             **_common(request),

@@ -1,6 +1,7 @@
 """What steps ask a machine for: `resources` of presets, methods and tasks. Never part of a key.
 
-A method's apply to its stages, a task's to the cells of that task; what they leave out is the preset's.
+A method's apply to its stages, a task's to the cells of that task; what they leave out is the preset's. Only
+stages of pretraining are spread over several GPUs or nodes; a cell takes one device.
 """
 
 from __future__ import annotations
@@ -11,15 +12,16 @@ from typing import Any
 from bench.errors import ConfigError, nearest
 
 DEFAULTS: Mapping[str, Any] = {
-    "gpus": 0,  # per node
-    "cpus": 1,
-    "mem": 4.0,  # GB
+    "nodes": 1,
+    "gpus": 0,  # per node; a process for each of them
+    "cpus": 1,  # per process
+    "mem": 4.0,  # GB per node
     "hours": 1.0,  # wall time of one attempt
     "checkpoint_s": 20.0,  # at most this much work is repeated after a kill
     "data_workers": 0,  # reading threads per training
 }
-_COUNTS = ("gpus", "cpus", "data_workers")
-_ABOVE_ZERO = ("cpus", "mem", "hours")
+_COUNTS = ("nodes", "gpus", "cpus", "data_workers")
+_ABOVE_ZERO = ("nodes", "cpus", "mem", "hours")
 
 
 def check_resources(section: Any, where: str) -> None:
@@ -39,6 +41,11 @@ def check_resources(section: Any, where: str) -> None:
             kind = "whole number" if name in _COUNTS else "number"
             least = "above 0" if name in _ABOVE_ZERO else "of at least 0"
             raise ConfigError(f"{where}: resources.{name}: {value!r} is not a {kind} {least}")
+
+
+def on_one_device(resources: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a step asks for that is never spread over processes: at most one GPU of one node."""
+    return {**resources, "nodes": 1, "gpus": min(1, resources["gpus"])}
 
 
 def is_resource(key: str) -> bool:

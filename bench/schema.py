@@ -32,7 +32,7 @@ _RECIPE: dict[str, Rule] = {
 _RULES: dict[str, dict[str, Rule]] = {
     "method": {"modalities": "list", "encoder_kinds": "list", "stages": "section"},
     "stage": {"adapter": "text", "version": "count", "share": "number", "config": "section"},
-    "train": {"lr": "number", "base_batch": "count", **_RECIPE},
+    "train": {"lr": "number", "base_batch": "count", "groups": "count", **_RECIPE},
     "task": {
         "adapter": "text",
         "version": "count",
@@ -78,6 +78,7 @@ _RULES: dict[str, dict[str, Rule]] = {
 }
 _OPTIONAL: dict[str, dict[str, Any]] = {
     "method": {"resources": {}},
+    "train": {"groups": 1},
     "task": {"published": "", "resources": {}},
     "preset": {"resources": {}},
 }  # keys that may be left out, with what that means

@@ -17,12 +17,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.claims import Claim, is_live, slurm_job
+from bench.claims import Claim, is_live, slurm_job, start
 from bench.errors import BenchError, DataError
 from bench.files import quarantine, write_atomic
 from bench.plan import Step
 from bench.record import read_record, write_record
 
+CLAIM = "claim.json"
 State = Literal["done", "running", "lost", "failed", "blocked", "missing"]
 
 
@@ -109,8 +110,8 @@ class Store:
             names = os.listdir(folder)  # noqa: PTH208  thousands of folders are looked at
         if "record.json" in names:
             return "done"
-        if "claim.json" in names:
-            return "running" if is_live(folder / "claim.json") else "lost"
+        if CLAIM in names:
+            return "running" if is_live(folder / CLAIM) else "lost"
         if "failure.json" in names:
             return "failed"
         if any(self.state(i) in ("failed", "blocked") for i in step.inputs):
@@ -129,8 +130,14 @@ class Store:
         return record
 
     def fail(self, step: Step, error: BaseException, **facts: str) -> None:
-        """Keep reason and traceback of a failure beside the step; `facts` come on top."""
-        attempt = int(self.failure(step).get("attempt", 0)) + 1
+        """Keep reason and traceback of a failure beside the step; `facts` come on top.
+
+        Of several failures in one start of a job, e.g. of processes that train together, the first counts.
+        """
+        earlier, now = self.failure(step), start()
+        if now and earlier.get("start") == now:
+            return
+        attempt = int(earlier.get("attempt", 0)) + 1
         content = {
             "error": type(error).__name__,
             "message": " ".join(str(error).split()) or type(error).__name__,
@@ -138,6 +145,7 @@ class Store:
             "attempt": attempt,
             "traceback": "".join(traceback.format_exception(error)),
             "job": slurm_job(),
+            "start": now,
             **facts,
         }
         write_atomic(self.folder(step) / "failure.json", json.dumps(content, indent=1))
@@ -148,4 +156,4 @@ class Store:
 
     def claim(self, step: Step) -> Claim:
         """Return the claim on a step, to be held while working on it."""
-        return Claim(self.folder(step) / "claim.json")
+        return Claim(self.folder(step) / CLAIM)

@@ -62,25 +62,26 @@ class CMC(Method):
         return load_image_encoders(self.encoders.values(), file=self.cfg.file)
 
     def training_step(self, batch: Batch, ctx: Context) -> StepOutput:
-        features, valid = self.encode(batch)
+        features, valid = self.encode(batch, ctx)
         loss, scalars = self.sample_level(features, valid, batch["sample_id"], ctx)
         return StepOutput(terms={"sample": loss}, scalars=scalars)
 
     def after_step(self, ctx: Context) -> None:
         for ids, entries in self._unwritten:
-            everyone = ctx.gather(ids)
+            everyone = ctx.world.gather(ids)
             for modality, (embedding, valid) in entries.items():
                 known = torch.ones_like(valid) if self.cfg.variant == "official" else valid
-                self.memory.update(modality, everyone, ctx.gather(embedding), ctx.gather(known))
+                embedded, kept = ctx.world.gather(embedding), ctx.world.gather(known)
+                self.memory.update(modality, everyone, embedded, kept)
         self._unwritten.clear()
 
-    def encode(self, batch: Batch) -> tuple[dict[str, Features], dict[str, Tensor]]:
+    def encode(self, batch: Batch, ctx: Context) -> tuple[dict[str, Features], dict[str, Tensor]]:
         """Encode all modalities; return features and which samples have them, (N,) bool."""
         features, valid = {}, {}
         for modality in self.modalities:
             x, present = batch[modality], batch[f"valid.{modality}"]
             encoded = torch.ones_like(present) if self.cfg.variant == "official" else present
-            features[modality] = encode_present(self.encoder(modality), x, encoded)
+            features[modality] = encode_present(self.encoder(modality), x, encoded, ctx.group)
             valid[modality] = present
         return features, valid
 
@@ -117,7 +118,9 @@ class CMC(Method):
                     values = memory_contrast(
                         own[anchor], positives, negatives, self.cfg.temperature, excluded
                     )  # (N,)
-                    terms[f"{anchor}_{target}"] = safe_mean(values, usable[anchor] & usable[target])
+                    terms[f"{anchor}_{target}"] = safe_mean(
+                        values, usable[anchor] & usable[target], ctx.group
+                    )
         self._unwritten.append((ids, {m: (own[m].detach(), valid[m]) for m in self.modalities}))
         total = torch.stack([terms[f"{a}_{b}"] for a, b in permutations(self.modalities, 2)]).sum()
         return total, {f"sample_{name}": value.detach() for name, value in terms.items()}

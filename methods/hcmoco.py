@@ -44,7 +44,6 @@ class HCMoCoConfig:
     )
     scl_use_keypoint_features: bool = False  # `structure` also contrasts the nodes of the key-point graph
     scl_exclude_self: bool = False  # leave the anchor out of the denominator of `structure`
-    scl_gather: bool = False  # `structure` sees the joints of all ranks
     weight_sample: float = 1.0
     weight_dense: float = 1.0
     weight_sparse: float = 1.0
@@ -83,7 +82,7 @@ class HCMoCo(CMC):
 
     def training_step(self, batch: Batch, ctx: Context) -> StepOutput:
         cfg = self.levels
-        features, valid = self.encode(batch)
+        features, valid = self.encode(batch, ctx)
         terms: dict[str, Tensor] = {}
         floors: dict[str, Tensor] = {}
         scalars: dict[str, Tensor] = {}
@@ -100,7 +99,7 @@ class HCMoCo(CMC):
         if cfg.joint:
             for m in self.dense_modalities:
                 values = joint_contrast(readings[m], nodes, cfg.temperature)
-                terms[f"joint_{m}"] = cfg.weight_sparse * safe_mean(values, seen[m])
+                terms[f"joint_{m}"] = cfg.weight_sparse * safe_mean(values, seen[m], ctx.group)
         if cfg.structure:
             loss, floor = self.structure_level(readings, nodes, seen, ctx)
             terms["structure"], floors["structure"] = cfg.weight_sparse * loss, cfg.weight_sparse * floor
@@ -134,7 +133,7 @@ class HCMoCo(CMC):
             targets = hard_targets(cells)
         values, floors = dense_contrast(pixels["rgb"], pixels["depth"], targets, cfg.temperature)
         usable = valid["rgb"] & valid["depth"] & mask.flatten(1).any(1)
-        return safe_mean(values, usable), safe_mean(floors, usable)
+        return safe_mean(values, usable, ctx.group), safe_mean(floors, usable, ctx.group)
 
     def read_joints(self, features: Mapping[str, Features], batch: Batch) -> dict[str, Tensor]:
         """Return the dense embeddings at the joints, (N, J, D) of unit length, per dense modality.
@@ -170,7 +169,7 @@ class HCMoCo(CMC):
     def structure_level(
         self, readings: Mapping[str, Tensor], nodes: Tensor, seen: Mapping[str, Tensor], ctx: Context
     ) -> tuple[Tensor, Tensor]:
-        """Contrast the joints of all samples of the batch, colour and depth together.
+        """Contrast the joints of all samples of the batch (of all processes), colour and depth together.
 
         The official code keeps rows of absent modalities as negatives and divides by all rows.
 
@@ -182,15 +181,15 @@ class HCMoCo(CMC):
         rows = torch.cat([part.flatten(0, 1) for part in parts.values()])  # (R, D)
         valid = torch.cat([seen[m].flatten() for m in parts])
         labels = torch.arange(nodes.shape[1], device=rows.device).repeat(len(rows) // nodes.shape[1])
-        anchors = slice(0, len(rows))
-        if cfg.scl_gather:
-            rows, labels, valid, anchors = _with_other_ranks(rows, labels, valid, ctx)
+        own = slice(ctx.group.rank * len(rows), (ctx.group.rank + 1) * len(rows))
+        rows, labels, valid = ctx.group.join(rows), ctx.group.gather(labels), ctx.group.gather(valid)
         counted = torch.ones_like(valid) if cfg.variant == "official" else valid
         (values, floors), usable = structure_contrast(
-            rows, labels, valid, counted, cfg.temperature, exclude_self=cfg.scl_exclude_self, anchors=anchors
+            rows, labels, valid, counted, cfg.temperature, exclude_self=cfg.scl_exclude_self, anchors=own
         )
-        share = usable.float().mean() if cfg.variant == "official" else 1.0
-        return safe_mean(values, usable) * share, safe_mean(floors, usable) * share
+        divided = torch.ones_like(usable) if cfg.variant == "official" else usable
+        values, floors = (torch.where(usable, part, 0.0) for part in (values, floors))
+        return safe_mean(values, divided, ctx.group), safe_mean(floors, divided, ctx.group)
 
     def _check(self) -> None:
         cfg = self.levels
@@ -209,14 +208,3 @@ class HCMoCo(CMC):
                     f"HCMoCo: the graph encoder's width {width} must equal dim {cfg.dim}, "
                     "or set share_dense_sparse_mapper=false"
                 )
-
-
-def _with_other_ranks(
-    rows: Tensor, labels: Tensor, valid: Tensor, ctx: Context
-) -> tuple[Tensor, Tensor, Tensor, slice]:
-    """Join the rows of all ranks, gradients through this rank's only; say which are this rank's."""
-    others = ctx.gather(rows.detach())
-    rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
-    own = slice(rank * len(rows), (rank + 1) * len(rows))
-    joined = torch.cat([others[: own.start], rows, others[own.stop :]])
-    return joined, ctx.gather(labels), ctx.gather(valid), own

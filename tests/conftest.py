@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -26,6 +27,7 @@ SMALL = (
 )
 
 Bench = Callable[..., subprocess.CompletedProcess[str]]
+Metrics = Callable[[Path], dict[str, list[float]]]
 
 
 def command(*words: str) -> list[str]:
@@ -74,6 +76,20 @@ def finished(tmp_path_factory: pytest.TempPathFactory, bench: Bench, small: tupl
     done = bench("run", *GRID, "--store", str(store), "--jobs", "1", *small)
     assert done.returncode == 0, done.stderr
     return store
+
+
+@pytest.fixture(scope="session")
+def metrics() -> Metrics:
+    """Return all metrics and replicates of a store by key, to be compared bit for bit."""
+
+    def read(store: Path) -> dict[str, list[float]]:
+        found = {}
+        for path in sorted(store.glob("score/*/record.json")):
+            record = json.loads(path.read_text())
+            found[record["key"]] = [m["value"] for m in record["metrics"]] + record["interval"]["replicates"]
+        return found
+
+    return read
 
 
 GRID = ("--methods", "hcmoco,cmc", "--tasks", "densepose", "--fractions", "0.1,1.0")

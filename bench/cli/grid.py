@@ -85,11 +85,14 @@ def run(
         from bench.execute.slurm import run_on_cluster
 
         sys.exit(run_on_cluster(request, plan, store, site, failed=retry_failed, wait=wait, as_json=as_json))
+    from bench.execute.ended import note_deaths
     from bench.execute.local import execute
     from bench.execute.plans import only_failed
     from bench.execute.summary import finish
 
-    plan = only_failed(plan, store) if retry_failed else plan
+    if retry_failed:
+        note_deaths(store)
+        plan = only_failed(plan, store)
     outcome = execute(request, plan, store, jobs=jobs)
     sys.exit(finish(plan, store, outcome, as_json=as_json))
 

@@ -34,9 +34,17 @@ def order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
 
 
 def indices(
-    rows: NDArray[np.int64], batch_size: int, steps: int, seed: int, start_step: int = 0
+    rows: NDArray[np.int64],
+    batch_size: int,
+    steps: int,
+    seed: int,
+    start_step: int = 0,
+    own: range = range(1),
+    of: int = 1,
 ) -> Iterator[NDArray[np.int64]]:
     """Rows of each step from `start_step` on. An epoch is a permutation whose incomplete end is dropped.
+
+    With `of` equal parts per batch, those numbered `own` come one after the other.
 
     Raises:
         ConfigError: there are fewer rows than a batch has.
@@ -51,8 +59,9 @@ def indices(
         if step // per_epoch != epoch:
             epoch = step // per_epoch
             shuffled = rows[order(len(rows), seed, epoch)]
-        first = step % per_epoch * batch_size
-        yield shuffled[first : first + batch_size]
+        first, size = step % per_epoch * batch_size, batch_size // of
+        for part in own:
+            yield shuffled[first + part * size : first + (part + 1) * size]
 
 
 def loader(
@@ -64,8 +73,10 @@ def loader(
     start_step: int = 0,
     workers: int = 1,
     rows: ArrayLike | None = None,
+    own: range = range(1),
+    of: int = 1,
 ) -> Iterator[Arrays]:
-    """Yield the raw batches of the steps `start_step` to `steps - 1`.
+    """Yield the raw batches of the steps `start_step` to `steps - 1`, or parts of them.
 
     Args:
         dataset: source of the rows.
@@ -77,12 +88,14 @@ def loader(
         workers: reading threads. They work ahead while the current batch is in use and never change the
             order; 0 reads when asked.
         rows: positions that take part; all if absent.
+        own: which parts of each batch are wanted.
+        of: parts per batch, which they divide evenly.
 
     Raises:
         ConfigError: there are fewer rows than a batch has.
     """
     chosen = np.arange(len(dataset)) if rows is None else np.asarray(rows, np.int64)
-    wanted = indices(chosen, batch_size, steps, seed, start_step)
+    wanted = indices(chosen, batch_size, steps, seed, start_step, own, of)
     if workers < 1:
         for positions in wanted:
             yield dataset.batch(positions, fields)

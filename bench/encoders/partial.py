@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from bench.api import Encoder, Features
+from bench.api import ALONE, Encoder, Features, Peers
 
 
-def encode_present(encoder: Encoder, x: Tensor, present: Tensor) -> Features:
+def encode_present(encoder: Encoder, x: Tensor, present: Tensor, group: Peers = ALONE) -> Features:
     """Encode part of a batch, so that empty inputs do not enter the statistics of batch norm.
 
     Where no sample is present the whole (empty) batch is encoded with frozen statistics, to keep every
@@ -17,17 +17,21 @@ def encode_present(encoder: Encoder, x: Tensor, present: Tensor) -> Features:
         encoder: of any kind.
         x: its input, (N, ...).
         present: (N,) bool.
+        group: processes that share batch norm; those without a sample take part with no rows.
 
     Returns:
         Features of all N samples, zero where absent.
     """
     rows = present.nonzero().flatten()
-    if len(rows) in (0, len(x)):
+    if not group.any(len(rows) > 0):
         training = encoder.training
-        encoder.train(training and len(rows) > 0)
-        out: Features = encoder(x)
+        encoder.eval()
+        empty: Features = encoder(x)
         encoder.train(training)
-        return out
+        return empty
+    if len(rows) == len(x):
+        whole: Features = encoder(x)
+        return whole
     part: Features = encoder(x[rows])
 
     def spread(values: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.plan import Step
 
-ASKED = ("gpus", "cpus", "mem", "hours")
+ASKED = ("nodes", "gpus", "cpus", "mem", "hours")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,9 +8,9 @@ from bench.claims import release
 from bench.errors import StepError
 from bench.execute.launches import Job, close, pending, tail
 from bench.execute.plans import kept
-from bench.execute.queue import NEVER, UNKNOWN, Queue, State
+from bench.execute.queue import NEVER, UNKNOWN, Queue, State, installed
 from bench.plan import Step
-from bench.store import Store
+from bench.store import CLAIM, Store
 
 SETTLE_S = 60.0  # a job that was just submitted may not be known to the accounting yet
 MEMORY = ("exceeded job memory limit", "exceeded memory limit", "oom-kill", "oom_kill", "out of memory")
@@ -65,17 +65,27 @@ def live_jobs(store: Store, queue: Queue) -> dict[str, Live]:
     return live
 
 
+def note_deaths(store: Store) -> None:
+    """Write down what SLURM knows of jobs that have died; without SLURM on this machine nothing.
+
+    Raises:
+        StepError: the controller does not answer.
+    """
+    if installed():
+        live_jobs(store, Queue())
+
+
 def _explain(job: Job, state: State, step: Step, store: Store) -> None:
     """Write down why a job ended, unless it did its work, has told so itself, or was never to start."""
     chain = [*step.ancestors(), step]
-    held = [s for s in chain if release(store.folder(s) / "claim.json", job.number)]
+    held = [s for s in chain if release(store.folder(s) / CLAIM, job.number)]
     if store.done(step) or any(store.failure(s).get("job") == job.number for s in chain):
         return
     stages = {store.state(s) for s in chain[:-1] if s.kind == "pretrain"}
     if not held and ({"failed", "blocked"} & stages or (state.reason == NEVER and stages != {"done"})):
         return
     target = next((s for s in held if not store.done(s)), step)
-    lines = tail(job.log)
+    lines = [line for log in job.logs for line in tail(log)]
     word = state.state
     if word == "FAILED" and any(sign in line.lower() for line in lines for sign in MEMORY):
         word = "OUT_OF_MEMORY"  # where SLURM itself watches the memory, it kills the step and says no more
@@ -94,7 +104,8 @@ def _message(job: Job, state: State, word: str, lines: list[str]) -> str:
 
 
 def _telling(lines: list[str]) -> str:
-    """Return the last line of a log in which SLURM gives a reason, else the last one."""
+    """Return the last line of a log in which SLURM gives a reason, else how a process ended, else the last."""
     signs = (*MEMORY, "due to")
     said = [line for line in lines if "slurmstepd" in line and any(sign in line.lower() for sign in signs)]
-    return (said or lines)[-1]
+    ends = [line for line in lines if line.startswith("srun: error:") and "task" in line]
+    return said[-1] if said else (ends or lines[-1:])[0]

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from safetensors.torch import load_file, save
 from torch import nn
 
@@ -27,7 +28,8 @@ from bench.plan import Step
 from bench.provenance import provenance
 from bench.store import Store
 from bench.train.adapters import build_config, load_adapter, source_file
-from bench.train.loop import Run, Trainee, fit, points
+from bench.train.loop import fit, points
+from bench.train.run import Run, Trainee
 from bench.train.seeding import seeded_initialisation
 
 WEIGHTS = "weights.safetensors"
@@ -75,7 +77,7 @@ def finetune(step: Step, store: Store, site: Site) -> dict[str, Any]:
         scores = evaluate_task(task, predicted, val.batch(rows, task.fields))
         return {score.name: score.value for score in scores}
 
-    outcome = fit(trainee, _run(step, train, chosen["train"], folder, task, fabric.device, evaluate), fabric)
+    outcome = fit(trainee, _run(step, train, chosen["train"], folder, task, fabric, evaluate), fabric)
     state = {k: v.detach().cpu().contiguous() for k, v in trainee.state_dict().items()}
     write_atomic(folder / WEIGHTS, save(state))
     last = outcome.curve[-1]
@@ -172,7 +174,7 @@ def _run(
     rows: Sequence[int],
     folder: Path,
     task: Task,
-    device: torch.device,
+    fabric: Fabric,
     evaluate: Any,
 ) -> Run:
     train = {**step.spec["train"], "batch": min(int(step.spec["train"]["batch"]), len(rows))}
@@ -180,7 +182,7 @@ def _run(
         step,
         data,
         folder,
-        device,
+        fabric,
         train=train,
         modalities=(step.spec["modality"],),
         labels=task.fields,

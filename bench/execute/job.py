@@ -12,20 +12,29 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
+from bench.claims import ours
+from bench.errors import StepError
 from bench.execute.site import Site
 from bench.files import quarantine, sha256_file, write_atomic
 from bench.plan import Step
-from bench.store import Store, warn
+from bench.store import CLAIM, Store, warn
 
 Result = Literal["done", "failed", "busy", "blocked"]
 
+ASSIST_S = 0.5  # between looks at whether the first process of a job has begun a training
+LINGER_S = 30.0  # SLURM ends a job with its first dead process, and says how that one died
+LOST_PEER = ("connection closed by peer", "connection reset by peer", "remote process exited", "nccl error")
+
 
 def ensure(step: Step, site: Site) -> Result:
-    """Bring a step to `done`; its inputs first. Never raises for a failed step.
+    """Bring a step to `done`; its inputs first. Does not raise for a failed step.
 
     Returns:
         `done` (now or before), `failed` (reason stored), `blocked` (an input failed), or `busy` (another live
         process works on it).
+
+    Raises:
+        StepError: another process of this job has died in a training; what it or SLURM says of it counts.
     """
     store = Store(Path(site.store))
     if store.record(step) is not None:
@@ -55,11 +64,52 @@ def _attempt(step: Step, store: Store, site: Site) -> Result:
         body["spec"] = dict(step.spec)
         store.finish(step, body)
     except Exception as error:
+        if site.team.size > 1 and _lost_peer(error):
+            time.sleep(LINGER_S)
+            raise StepError("another process of this training has died") from error
         store.fail(step, error)
         return "failed"
     for name in ("progress.json", *(p.name for p in folder.glob("checkpoint-*.pt"))):
         (folder / name).unlink(missing_ok=True)
     return "done"
+
+
+def _lost_peer(error: Exception) -> bool:
+    """Say whether an error only tells that another process is gone."""
+    return any(sign in str(error).lower() for sign in LOST_PEER)
+
+
+def assist(step: Step, site: Site) -> Result:
+    """Take part in all trainings that the first process of this job begins, until the step is done.
+
+    Raises:
+        Exception: what went wrong in this process; the reason is stored.
+    """
+    store = Store(Path(site.store))
+    joined: set[str] = set()
+    while not store.done(step):
+        for stage in (*step.ancestors(), step):
+            token = ours(store.folder(stage) / CLAIM) if _trains(stage) else ""
+            if token and token not in joined:
+                joined.add(token)
+                _join(stage, store, site)
+        time.sleep(ASSIST_S)
+    return "done"
+
+
+def _trains(step: Step) -> bool:
+    return step.kind == "pretrain" and bool(step.spec["data"])
+
+
+def _join(stage: Step, store: Store, site: Site) -> None:
+    try:
+        _work(stage.kind)(stage, store, site)
+    except Exception as error:
+        if _lost_peer(error):
+            time.sleep(LINGER_S)
+        else:
+            store.fail(stage, error)
+        raise
 
 
 def _work(kind: str) -> Callable[[Step, Store, Site], dict[str, Any]]:

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.files import writing
+from bench.files import age_s, writing
 from bench.store import Store
 
 ARRAYS = "arrays.jsonl"  # a line per call of sbatch: job number, keys of the steps in the order of the tasks
@@ -26,15 +26,15 @@ class Job:
     folder: Path  # of the launch
 
     @property
-    def log(self) -> Path:
-        """Return what the job wrote to standard error."""
-        return self.folder / f"{self.number}_0_log.err"
+    def logs(self) -> list[Path]:
+        """Return what the processes of the job wrote to standard error."""
+        return sorted(self.folder.glob(f"{self.number}_*_log.err"))
 
     @property
     def age_s(self) -> float:
         """Return the seconds since its launch last submitted something."""
         try:
-            return time.time() - (self.folder / ARRAYS).stat().st_mtime
+            return age_s(self.folder / ARRAYS, 0.0)
         except OSError:
             return float("inf")
 

@@ -15,8 +15,8 @@ from bench.claims import slurm_job
 from bench.errors import StepError
 from bench.execute import plans
 from bench.execute.data_jobs import specs_of_step
-from bench.execute.job import Result, ensure, quiet_threads
-from bench.execute.site import Site
+from bench.execute.job import Result, assist, ensure, quiet_threads
+from bench.execute.site import Site, Team
 from bench.plan import Step
 from bench.store import Store, warn
 
@@ -52,19 +52,32 @@ def _work(key: str, root: Path, plan: str, max_attempts: int) -> str:
     step = next((s for s in expanded.steps if s.key == key), None)
     if step is None:
         raise StepError(f"plan {plan} has no step {key}: the code has changed since; run the grid again")
-    attempt = int(os.environ.get("SLURM_RESTART_COUNT", "0")) + 1
-    if attempt > max_attempts:
+    attempt, team = _number("SLURM_RESTART_COUNT", 0) + 1, _team()
+    site = Site(store=str(root), config_dirs=request.config_dirs, team=team)
+    if attempt > max_attempts and team.rank == 0:
         return _give_up(step, store, attempt)
     leave = _install_signals(last=attempt == max_attempts)
     try:
-        result = _bring(step, store, Site(store=str(root), config_dirs=request.config_dirs))
+        result = assist(step, site) if team.rank else _bring(step, store, site)
     except KeyboardInterrupt:  # a training has saved its state because it was told to stop
-        leave(signal.SIGUSR2, None)
+        leave(signal.SIGUSR2, None)  # the first process has the job started again, which ends the others
+        while team.rank:
+            signal.pause()
         raise
     if result == "done":
         return result
     failed = store.first_failed(step)
     raise StepError(store.failure(failed)["message"] if failed else result)
+
+
+def _number(name: str, default: int) -> int:
+    return int(os.environ.get(name, default))
+
+
+def _team() -> Team:
+    """Return which process of the job this is, and how many there are."""
+    nodes = _number("SLURM_JOB_NUM_NODES", 1)
+    return Team(rank=_number("SLURM_PROCID", 0), nodes=nodes, per_node=_number("SLURM_NTASKS", 1) // nodes)
 
 
 def _give_up(step: Step, store: Store, attempt: int) -> str:
@@ -92,8 +105,7 @@ def _render(step: Step, store: Store) -> None:
 
     own = [s for s in step.ancestors() if s.kind != "pretrain" or store.record(s) is None]
     specs = [spec for s in (*own, step) for spec in specs_of_step(s)]
-    cpus = int(os.environ.get("SLURM_CPUS_PER_TASK", "1"))
-    if count := build(specs, store.data, Synthetic(), jobs=cpus):
+    if count := build(specs, store.data, Synthetic(), jobs=_number("SLURM_CPUS_PER_TASK", 1)):
         warn(f"{count} samples rendered")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
+from lightning_fabric import Fabric
 from safetensors.torch import load_file, save
 from torch import nn
 
@@ -16,13 +16,14 @@ from bench.encoders import build_encoder, save_encoder
 from bench.errors import ConfigError, DataError
 from bench.execute.device import device_name, make_fabric
 from bench.execute.feed import feed
-from bench.execute.site import Site, check_input, digests
+from bench.execute.site import ALONE, Site, check_input, digests
 from bench.files import write_atomic
 from bench.plan import Step
 from bench.provenance import provenance
 from bench.store import Store
 from bench.train.adapters import build_config, load_adapter, source_file
-from bench.train.loop import Outcome, Run, Trainee, fit, points
+from bench.train.loop import fit, points
+from bench.train.run import Outcome, Run, Trainee
 from bench.train.seeding import seeded_initialisation
 from bench.weights import located
 
@@ -50,9 +51,12 @@ class PretrainTrainee(Trainee):
 
 
 def pretrain(step: Step, store: Store, site: Site) -> dict[str, Any]:
-    """Train one stage and write `state.safetensors` and `encoders/<modality>/`; return the record's body."""
+    """Train one stage and write `state.safetensors` and `encoders/<modality>/`; return the record's body.
+
+    The processes of a team call it together; the first one writes, the others return nothing.
+    """
     spec = step.spec
-    fabric = make_fabric(spec, site.accelerator)
+    fabric = make_fabric(spec, site.accelerator, site.team if spec["data"] else ALONE)
     data = People(spec["data"], store.data) if spec["data"] else None
     info = data.info if data else DataInfo(n_samples=0, image_size=int(spec["size"]), joint_set=JOINT_SET)
     config = located(spec["config"], step.resources)
@@ -63,7 +67,9 @@ def pretrain(step: Step, store: Store, site: Site) -> dict[str, Any]:
     folder = store.folder(step)
     outcome = Outcome()
     if data:
-        outcome = fit(PretrainTrainee(method), make_run(step, data, folder, fabric.device), fabric)
+        outcome = fit(PretrainTrainee(method), make_run(step, data, folder, fabric), fabric)
+    if site.team.rank:
+        return {}
     names = save_method(method, folder)
     return {
         "labels": {
@@ -119,7 +125,7 @@ def load_previous(method: Method, path: Path, name: str) -> None:
     method.load_state_dict({k: found[k] for k in fits}, strict=False)
 
 
-def make_run(step: Step, data: People, folder: Path, device: torch.device) -> Run:
+def make_run(step: Step, data: People, folder: Path, fabric: Fabric) -> Run:
     """Connect data, augmentation and recipe of a stage to the loop."""
     train = step.spec["train"]
     rate = float(train["lr"]) * int(train["batch"]) / int(train["base_batch"])  # linear scaling rule
@@ -127,7 +133,7 @@ def make_run(step: Step, data: People, folder: Path, device: torch.device) -> Ru
         step,
         data,
         folder,
-        device,
+        fabric,
         train={**train, "lr": rate},
         modalities=tuple(step.spec["modalities"]),
         evaluate_at=points(int(train["steps"]), 50),

@@ -112,4 +112,5 @@ def _pretraining_cost(cell: Step, store: Store) -> dict[str, float]:
     return {
         "pretrain_samples_seen": float(sum(c.get("samples_seen", 0.0) for c in costs)),
         "pretrain_wall_s": float(sum(c.get("train_wall_s", 0.0) for c in costs)),
+        "pretrain_device_s": float(sum(c.get("device_s", 0.0) for c in costs)),
     }

@@ -13,12 +13,30 @@ from bench.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Team:
+    """The processes of a job: one per device, which train a stage together."""
+
+    rank: int = 0
+    nodes: int = 1
+    per_node: int = 1
+
+    @property
+    def size(self) -> int:
+        """Return how many there are."""
+        return self.nodes * self.per_node
+
+
+ALONE = Team()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
     """Where and how steps run here; nothing of it may change a number."""
 
     store: str
     config_dirs: tuple[str, ...] = ()
     accelerator: str = "auto"  # cpu, cuda or auto, as Lightning Fabric names them
+    team: Team = ALONE
 
 
 def check_input(store: Store, step: Step, name: str) -> Path:

@@ -19,7 +19,7 @@ from bench.execute.arrays import Array, arrays
 from bench.execute.cluster import Cluster, load_cluster
 from bench.execute.ended import Live, live_jobs
 from bench.execute.queue import Queue, cancel, installed
-from bench.plan import Plan
+from bench.plan import Plan, Step
 from bench.request import Request
 from bench.store import Store
 
@@ -95,6 +95,8 @@ def submit(file: Path, plan: Plan, store: Store, cluster: Cluster, live: Mapping
         ConfigError: sbatch refuses a job (with its own words); what it took before is submitted.
     """
     stages, cells = plans.left(plan, store)
+    for stage in stages.values():
+        _check_share(stage)
     wanted = arrays(stages, cells, live.keys(), cluster.array_limit)
     numbers = {key: found.job.number for key, found in live.items()}
     folder = launches.fresh(store) if wanted else Path()
@@ -106,6 +108,21 @@ def submit(file: Path, plan: Plan, store: Store, cluster: Cluster, live: Mapping
         numbers |= dict(zip(keys, jobs, strict=True))
     busy = sum(1 for key in (*stages, *cells) if key in live)
     return Launch(keys=frozenset(numbers.keys() - live.keys()), arrays=len(wanted), busy=busy)
+
+
+def _check_share(stage: Step) -> None:
+    """Make sure that the processes of a stage can share its batches, before it waits in a queue.
+
+    Raises:
+        ConfigError: they cannot.
+    """
+    train, processes = stage.spec["train"], stage.resources["nodes"] * max(1, stage.resources["gpus"])
+    if train and (train["batch"] % processes or (train["groups"] > 1 and train["groups"] % processes)):
+        groups = f" in {train['groups']} groups" if train["groups"] > 1 else ""
+        raise ConfigError(
+            f"{stage.slug}: {processes} processes (resources.nodes x resources.gpus) cannot share a batch of "
+            f"{train['batch']}{groups} evenly"
+        )
 
 
 def _submit(
@@ -137,6 +154,7 @@ def _executor(array: Array, after: str, folder: Path, cluster: Cluster) -> submi
     more: dict[str, Any] = {name: value for name in names if (value := getattr(cluster, name))}
     if need["gpus"]:
         more["gpus_per_node"] = int(need["gpus"])
+    processes = max(1, int(need["gpus"]))
     if after:
         more["dependency"] = f"afterok:{after}"
     requeue = "requeue" if cluster.max_attempts > 1 else "no-requeue"
@@ -145,9 +163,12 @@ def _executor(array: Array, after: str, folder: Path, cluster: Cluster) -> submi
         job_name=f"bench-{array.steps[0].kind}-{array.steps[0].slug}"[:64],
         time=math.ceil(need["hours"] * 60),
         mem=f"{math.ceil(need['mem'] * 1024)}M",
+        nodes=int(need["nodes"]),
+        ntasks_per_node=processes,
         cpus_per_task=int(need["cpus"]),
         signal_delay_s=cluster.signal_s,
         array_parallelism=cluster.at_once,
+        srun_args=["--kill-on-bad-exit=1"],  # of processes that train together none can go on alone
         setup=["export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK", *cluster.setup],
         additional_parameters={"kill-on-invalid-dep": "yes", requeue: True, **cluster.sbatch},
         **more,

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bench.api import ALONE, Peers
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -44,14 +46,17 @@ def nrm(x: Tensor, dim: int = -1) -> Tensor:
 
 
 @in_float32
-def safe_mean(values: Tensor, mask: Tensor) -> Tensor:
+def safe_mean(values: Tensor, mask: Tensor, group: Peers = ALONE) -> Tensor:
     """Average `values` where `mask` holds; 0, still connected to the graph, where it holds nowhere.
 
     Args:
         values: any shape, finite where `mask` holds.
         mask: bool, same shape.
+        group: processes whose rows count as one batch.
 
     Returns:
-        Scalar.
+        Scalar, this process's share in the mean over all rows of the group: the average of the shares over
+        the processes, which the training loop takes, is that mean.
     """
-    return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)
+    total = torch.where(mask, values, 0.0).sum()
+    return total * group.ranks / group.total(mask.sum()).clamp(min=1)

@@ -7,7 +7,7 @@ from bench.api import Draws, seeded
 
 def test_the_numbers_of_a_row_do_not_depend_on_the_number_of_ranks() -> None:
     def drawn(rank: int, ranks: int) -> list[torch.Tensor]:
-        draws, rows = Draws(generator=seeded(3), rank=rank, ranks=ranks), 12 // ranks
+        draws, rows = Draws(generator=seeded(3), part=rank, parts=ranks), 12 // ranks
         return [
             draws.rand(rows, 3, dtype=torch.float64),
             draws.randn(rows),

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bench import claims
+from bench import claims, files
 from bench.claims import Claim, is_live
 from bench.errors import DataError
 
@@ -161,3 +161,38 @@ def test_the_claim_of_an_ended_job_can_be_removed(tmp_path: Path) -> None:
     claims.release(path, "12_3")
     assert not path.exists()
     claims.release(path, "12_3")
+
+
+@pytest.mark.parametrize("ahead_s", [-7200.0, 7200.0])
+def test_a_wrong_clock_neither_steals_a_live_claim_nor_keeps_a_dead_one(
+    ahead_s: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Time stamps are those of the file system; this machine's clock is two hours off."""
+    owner = {"host": "another node", "boot": "", "pid": 1, "started": "1", "token": ""}
+    for name, seconds in (("live", 5.0), ("dead", claims.STALE_S + 5)):
+        (tmp_path / name).write_text(json.dumps(owner))
+        stamp = time.time() - seconds
+        os.utime(tmp_path / name, (stamp, stamp))
+    true_time = time.time
+    monkeypatch.setattr(files, "_offsets", {})
+    monkeypatch.setattr("time.time", lambda: true_time() + ahead_s)
+    assert is_live(tmp_path / "live") and not is_live(tmp_path / "dead")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dead", "live"]
+
+
+def test_processes_of_one_start_of_a_job_know_each_others_claims(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "claim.json"
+    with Claim(path):
+        assert claims.ours(path) == "" == claims.start()  # outside of SLURM
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    with Claim(path):
+        token = claims.ours(path)
+        assert len(token) == 16 and claims.start() == "12/0"
+        monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+        assert claims.ours(path) == "" and claims.start() == "12/1"
+        monkeypatch.setenv("SLURM_RESTART_COUNT", "0")
+        monkeypatch.setenv("SLURM_JOB_ID", "13")
+        assert claims.ours(path) == ""
+    assert claims.ours(path) == ""

@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 from bench.errors import ConfigError
 from bench.plan import NO_ENCODER, Cell, Plan, Step, expand
 from bench.request import Request
+from bench.resources import DEFAULTS
 
-TRAIN = {"optimizer": "sgd", "lr": 0.03, "base_batch": 8, "momentum": 0.9, "weight_decay": 0.0}
+TRAIN = {
+    "optimizer": "sgd", "lr": 0.03, "base_batch": 8, "momentum": 0.9, "weight_decay": 0.0, "groups": 1,
+}  # fmt: skip
 
 
 def stage(name: str, share: float, version: int = 1) -> dict[str, Any]:
@@ -70,7 +73,7 @@ def request(**changes: Any) -> Request:
         "default_encoders": {
             "hcmoco": ("cnn", "vit"), "cmc": ("cnn",), "mae": ("vit",), "scratch": ("tagged",),
         },
-        "track": "controlled", "mode": "strict", "config_dirs": (), "resources": {},
+        "track": "controlled", "mode": "strict", "config_dirs": (), "resources": DEFAULTS,
     }  # fmt: skip
     return Request(**{**body, **changes})
 
@@ -95,11 +98,11 @@ def step_of(plan: Plan, *words: str | int) -> Step:
 
 
 GOLDEN = [
-    ("pretrain", "fd0457ff2d40f189"),
-    ("pretrain", "799e6067ef7d7766"),
-    ("finetune", "ddfeed1a158f3ebe"),
-    ("predict", "dc68aee73904d732"),
-    ("score", "c67cb06a17c9a250"),
+    ("pretrain", "11e1e7874ef819b3"),
+    ("pretrain", "ba3b6badfd5e0aad"),
+    ("finetune", "390c03aa26e2eb93"),
+    ("predict", "5ee39d8104b95b61"),
+    ("score", "1d7dc3509a4e5d0d"),
 ]
 
 
@@ -122,11 +125,12 @@ def test_keys_do_not_depend_on_order_resources_or_summaries() -> None:
 
     one = request()
     turned = {f.name: backwards(getattr(one, f.name)) for f in dataclasses.fields(one)}
-    other = Request(**{**turned, "resources": {"gpus": 4}})
+    other = Request(**{**turned, "resources": {**DEFAULTS, "gpus": 4, "nodes": 2}})
     for spec in other.encoders.values():
         spec["summary"] = "another"  # type: ignore[index]
     assert expand(one).keys == expand(other).keys
-    assert next(iter(expand(other).steps)).resources == {"gpus": 4}
+    asked = {s.kind: (s.resources["nodes"], s.resources["gpus"]) for s in expand(other).steps}
+    assert asked == {"pretrain": (2, 4), "finetune": (1, 1), "predict": (1, 1), "score": (1, 1)}
 
 
 @pytest.mark.parametrize(

@@ -114,25 +114,6 @@ def test_official_variant_remembers_empty_depth_and_drops_samples_without_colour
         assert (scalars["sample_depth_kp2d"] == 0) == (variant == "official")
 
 
-def test_two_ranks_write_the_same_memory(make, encoders, context, make_batch):
-    batches = [make_batch(seed=0), make_batch(seed=1)]
-    ranks = [make(CMC, CMCConfig(dim=16), encoders(*ALL)) for _ in batches]
-    for method, batch in zip(ranks, batches, strict=True):
-        method.training_step(batch, context())
-    sent = [[] for _ in ranks]
-    for method, log in zip(ranks, sent, strict=True):  # first pass records what each rank sends
-        saved = {k: v.clone() for k, v in method.state_dict().items()}
-        entries = list(method._unwritten)
-        method.after_step(context(gather=lambda x, log=log: log.append(x) or x))
-        method.load_state_dict(saved)
-        method._unwritten.extend(entries)
-    for method in ranks:
-        joined = iter([torch.cat(parts) for parts in zip(*sent, strict=True)])
-        method.after_step(context(gather=lambda x, joined=joined: next(joined)))
-    a, b = (m.memory.state_dict() for m in ranks)
-    assert all(torch.equal(a[k], b[k]) for k in a)
-
-
 def test_resume_is_exact(make, encoders, check_resume):
     check_resume(lambda: make(CMC, CMCConfig(dim=16), encoders(*ALL)), torch.optim.SGD, lr=0.03, momentum=0.9)
 

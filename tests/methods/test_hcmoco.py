@@ -6,7 +6,7 @@ from bench.errors import ConfigError
 from bench.losses.cells import draw_cells, mask_on_grid
 from bench.losses.dense import dense_contrast, soft_targets
 from bench.losses.joints import structure_contrast
-from bench.losses.numerics import nrm, safe_mean
+from bench.losses.numerics import nrm
 from methods.cmc import CMC, CMCConfig
 from methods.hcmoco import HCMoCo, HCMoCoConfig
 
@@ -223,25 +223,6 @@ def test_official_hard_targets_take_repeated_cells_for_different_ones(build, bat
     official = build(**options, variant="official").training_step(narrow, context())
     assert official.lower_bounds["dense"] == 0 < paper.lower_bounds["dense"]
     assert official.terms["dense"].item() == pytest.approx(paper.terms["dense"].item(), rel=0.01)
-
-
-def test_other_ranks_take_part_on_request(build, make_batch, context):
-    method = build(sample=False, dense="off", joint=False, scl_gather=True).eval()
-    mine, other = make_batch(seed=0), make_batch(seed=1)
-    sent = []
-    method.training_step(other, context(gather=lambda x: sent.append(x) or x))
-    queue = iter(sent)
-    out = method.training_step(mine, context(gather=lambda x: torch.cat([x, next(queue)])))
-    rows, valid = [], []
-    for batch in (mine, other):
-        readings = method.read_joints({m: method.encoders[m](batch[m]) for m in ("rgb", "depth")}, batch)
-        rows += [readings["rgb"].flatten(0, 1), readings["depth"].flatten(0, 1)]
-        valid += [batch["kp_vis"].flatten()] * 2
-    rows, valid, labels = torch.cat(rows), torch.cat(valid), torch.arange(16).repeat(24)
-    (values, _), usable = structure_contrast(rows, labels, valid, valid, 0.07, anchors=slice(0, 192))
-    torch.testing.assert_close(out.terms["structure"], safe_mean(values, usable))
-    out.terms["structure"].backward()
-    assert method.dense_mappers["rgb"].weight.grad.any()
 
 
 def test_resume_is_exact(build, check_resume):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +22,7 @@ METHOD = '''
 """Regress the mean colour, slowly, or not to the end; how slowly is not part of a key."""
 
 import os
+import signal
 import time
 from dataclasses import dataclass
 
@@ -53,6 +56,10 @@ class Colour(Method):
                 time.sleep(60)
             if self.cfg.trouble == "hangs":
                 time.sleep(300)
+            if self.cfg.trouble == "second fails" and ctx.world.rank == 1:
+                raise ValueError("this method fails in its second process")
+            if self.cfg.trouble == "second dies" and ctx.world.rank == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
         guess = self.mapper(self.encoders["rgb"](batch["rgb"]).pooled)
         return StepOutput(terms={"colour": self.cfg.weight * F.mse_loss(guess, batch["rgb"].mean((2, 3)))})
 '''
@@ -69,11 +76,60 @@ METHODS = {
     "hungry": ({"trouble": "hungry"}, {"mem": 2}),
     "endless": ({"trouble": "hangs", "weight": 1.0}, {"hours": 0.016}),
     "doomed": ({"trouble": "hangs", "weight": 2.0}, {}),
+    "pair": ({"weight": 4.0}, {"nodes": 2}),
+    "second_fails": ({"trouble": "second fails"}, {"nodes": 2}),
+    "second_dies": ({"trouble": "second dies"}, {"nodes": 2}),
 }
 
 
+class Cluster:
+    """A running SLURM, and what is known there about the jobs of a store."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+
+    def output(self, *words: str) -> str:
+        """Run a program of SLURM."""
+        return subprocess.run(words, capture_output=True, text=True, timeout=60, check=True).stdout
+
+    def jobs(self, store: Path) -> dict[str, str]:
+        """The newest job of each submitted step, by key."""
+        found: dict[str, str] = {}
+        for path in sorted(store.glob("launches/*/arrays.jsonl")):
+            for line in path.read_text().splitlines():
+                array = json.loads(line)
+                found |= dict(zip(array["keys"], array["jobs"], strict=True))
+        return found
+
+    def logs(self, store: Path, job: str) -> str:
+        """What the processes of a job wrote to standard error."""
+        return "".join(path.read_text() for path in sorted(store.glob(f"launches/*/{job}_*_log.err")))
+
+    def cells(self, store: Path) -> dict[str, dict[str, str]]:
+        """What `bench status` says in a new shell, by method."""
+        shown = json.loads(self.bench("status", "--store", str(store), "--json").stdout)
+        assert not shown["trouble"]
+        return {row["method"]: row for row in shown["cells"]}
+
+    def until(self, what: str, ready: Callable[[], object], seconds: float) -> None:
+        limit = time.monotonic() + seconds
+        while not ready():
+            assert time.monotonic() < limit, f"waited {seconds} s in vain for {what}"
+            time.sleep(1)
+
+    def until_over(self, store: Path, seconds: float) -> dict[str, dict[str, str]]:
+        """Wait until no cell of a store waits or runs; return the cells."""
+        alive = {"queued", "running"}
+        self.until(
+            "the end of all jobs",
+            lambda: alive.isdisjoint(row["state"] for row in self.cells(store).values()),
+            seconds,
+        )
+        return self.cells(store)
+
+
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[None]:
+def cluster(bench: Bench) -> Iterator[Cluster]:
     """A SLURM that runs; one that ran before is left running."""
     from importlib.util import module_from_spec, spec_from_file_location
 
@@ -85,7 +141,7 @@ def cluster() -> Iterator[None]:
         pytest.skip(f"wants root and the packages {module.PACKAGES}")
     ran = subprocess.run(["squeue"], capture_output=True, check=False, timeout=60).returncode == 0
     subprocess.run([*CLUSTER, "start"], check=True, timeout=120)
-    yield
+    yield Cluster(bench)
     if not ran:
         subprocess.run([*CLUSTER, "stop"], check=True, timeout=120)
 
@@ -132,7 +188,7 @@ def warm(bench: Bench, small: tuple[str, ...], tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture
-def jobs(cluster: None, bench: Bench) -> Iterator[Callable[[Path], Path]]:
+def jobs(cluster: Cluster, bench: Bench) -> Iterator[Callable[[Path], Path]]:
     """Register stores whose jobs are cancelled at the end of the test."""
     stores: list[Path] = []
 

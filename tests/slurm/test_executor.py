@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ pytestmark = pytest.mark.slurm
 Bench = Callable[..., subprocess.CompletedProcess[str]]
 Sites = Callable[..., str]
 Jobs = Callable[[Path], Path]
+Metrics = Callable[[Path], dict[str, list[float]]]
 
 CLUSTER = Path(__file__).with_name("cluster.py")
 TROUBLED = "fails,hungry,endless"
@@ -24,47 +26,9 @@ CELL = ("--tasks", "densepose", "--fractions", "0.1")
 SLURM = ("--executor", "slurm")
 
 
-def metrics(store: Path) -> dict[str, list[float]]:
-    """All metrics and replicates of a store by key, to be compared bit for bit."""
-    found = {}
-    for path in sorted(store.glob("score/*/record.json")):
-        record = json.loads(path.read_text())
-        found[record["key"]] = [m["value"] for m in record["metrics"]] + record["interval"]["replicates"]
-    return found
-
-
-def until(what: str, ready: Callable[[], object], seconds: float) -> None:
-    limit = time.monotonic() + seconds
-    while not ready():
-        assert time.monotonic() < limit, f"waited {seconds} s in vain for {what}"
-        time.sleep(1)
-
-
-def output(*words: str) -> str:
-    """Run a program of SLURM."""
-    return subprocess.run(words, capture_output=True, text=True, timeout=60, check=True).stdout
-
-
-def numbers(store: Path) -> dict[str, str]:
-    """The newest job of each submitted step, by key."""
-    found: dict[str, str] = {}
-    for path in sorted(store.glob("launches/*/arrays.jsonl")):
-        for line in path.read_text().splitlines():
-            array = json.loads(line)
-            found |= dict(zip(array["keys"], array["jobs"], strict=True))
-    return found
-
-
-def cells(bench: Bench, store: Path) -> dict[str, dict[str, str]]:
-    """What `bench status` says in a new shell, by method."""
-    shown = json.loads(bench("status", "--store", str(store), "--json").stdout)
-    assert not shown["trouble"]
-    return {row["method"]: row for row in shown["cells"]}
-
-
 @pytest.fixture(scope="module")
 def troubles(
-    cluster: None, warm: None, bench: Bench, adapters: Path, site: Sites, small: tuple[str, ...],
+    cluster: Any, warm: None, bench: Bench, adapters: Path, site: Sites, small: tuple[str, ...],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Path]:  # fmt: skip
     """A store whose jobs die in four ways while the other tests run; nothing is requeued."""
@@ -80,6 +44,7 @@ def troubles(
 
 @pytest.fixture(scope="module")
 def grid(
+    cluster: Any,
     troubles: Path,
     bench: Bench,
     site: Sites,
@@ -95,14 +60,16 @@ def grid(
     assert first.returncode == 0 and "4 jobs submitted in 3 arrays" in first.stdout, first.stderr
     again = json.loads(bench(*submit, "--json").stdout)
     assert again == {"submitted": 0, "arrays": 0, "already_queued": 4}
-    assert cells(bench, store)["cmc"]["state"] in ("queued", "running")
-    until("the doomed training", lambda: list(troubles.glob("pretrain/doomed*/claim.json")), 90)
+    assert cluster.cells(store)["cmc"]["state"] in ("queued", "running")
+    cluster.until("the doomed training", lambda: list(troubles.glob("pretrain/doomed*/claim.json")), 90)
     subprocess.run([sys.executable, str(CLUSTER), "kill", "n4"], check=True, timeout=60)
     yield store, words
     bench("cancel", "--store", str(store))
 
 
 def test_interrupted_pretraining_goes_on_with_the_same_numbers(
+    cluster: Any,
+    metrics: Metrics,
     grid: object,
     bench: Bench,
     adapters: Path,
@@ -119,14 +86,14 @@ def test_interrupted_pretraining_goes_on_with_the_same_numbers(
         words = ("--methods", methods, *CELL, "--store", str(store), "--config-dir", str(adapters))
         done = bench("run", *words, *SLURM, "--site", file, *small, seen, STEP_S="0.25")
         assert done.returncode == 0, done.stderr
-    until("three trainings", lambda: len(list(store.glob("pretrain/*/progress.json"))) == 3, 90)
+    cluster.until("three trainings", lambda: len(list(store.glob("pretrain/*/progress.json"))) == 3, 90)
     folders = {p.name[:6]: p for p in store.glob("pretrain/*")}
-    job = {name: numbers(store)[folder.name.rpartition("-")[2]] for name, folder in folders.items()}
-    output("scontrol", "requeue", job["slow_a"])
-    output("scancel", "--signal=USR2", job["slow_b"])
-    output("sbatch", "-p", "main", "-w", "n2", "--exclusive", "-o", "/dev/null", "--wrap", "sleep 3")
+    job = {name: cluster.jobs(store)[folder.name.rpartition("-")[2]] for name, folder in folders.items()}
+    cluster.output("scontrol", "requeue", job["slow_a"])
+    cluster.output("scancel", "--signal=USR2", job["slow_b"])
+    cluster.output("sbatch", "-p", "main", "-w", "n2", "--exclusive", "-o", "/dev/null", "--wrap", "sleep 3")
     sent = time.monotonic()
-    until("a checkpoint", lambda: list(folders["slow_b"].glob("checkpoint-*.pt")), 10)
+    cluster.until("a checkpoint", lambda: list(folders["slow_b"].glob("checkpoint-*.pt")), 10)
     print(f"checkpoint {time.monotonic() - sent:.1f} s after the signal")
     words = ("--methods", "slow_*", *CELL, "--config-dir", str(adapters), *small, seen)
     local = bench("run", *words, "--store", str(tmp_path / "local"), "--jobs", "1")
@@ -134,14 +101,16 @@ def test_interrupted_pretraining_goes_on_with_the_same_numbers(
     waited = bench("run", *words, "--store", str(store), *SLURM, "--wait")
     assert waited.returncode == 0, waited.stdout + waited.stderr
     for name, number in job.items():
-        log = "".join(p.read_text() for p in store.glob(f"launches/*/{number}_0_log.err"))
+        log = cluster.logs(store, number)
         assert re.search(rf"{name}\S* goes on from step [1-9]", log), log
-        assert int(output("sacct", "-n", "-D", "-X", "-j", number).count("\n")) >= 2  # it was started again
+        assert (
+            int(cluster.output("sacct", "-n", "-D", "-X", "-j", number).count("\n")) >= 2
+        )  # it was started again
     assert len(metrics(store)) == 3 and metrics(store) == metrics(tmp_path / "local")
 
 
 def test_a_grid_ends_with_the_records_of_a_local_run(
-    grid: tuple[Path, tuple[str, ...]], bench: Bench, tmp_path: Path
+    cluster: Any, metrics: Metrics, grid: tuple[Path, tuple[str, ...]], bench: Bench, tmp_path: Path
 ) -> None:
     store, words = grid
     waited = bench(*words, "--store", str(store), *SLURM, "--wait")
@@ -150,15 +119,15 @@ def test_a_grid_ends_with_the_records_of_a_local_run(
     local = bench(*words, "--store", str(tmp_path), "--jobs", "1")
     assert local.returncode == 0, local.stderr
     assert len(metrics(tmp_path)) == 2 and metrics(store) == metrics(tmp_path)
-    check_order(store)
+    check_order(cluster, store)
 
 
-def check_order(store: Path) -> None:
+def check_order(cluster: Any, store: Path) -> None:
     """Look into the accounting: two stages, then an array of the two cells, each after the one before."""
     places = [*store.glob("pretrain/*"), *store.glob("score/*")]
     steps = {p.name.rpartition("-")[2]: p.name for p in places}
-    names = {number: steps[key] for key, number in numbers(store).items()}
-    text = output("sacct", "-X", "-n", "-P", "-o", "JobID,State,Start,End", "-j", ",".join(names))
+    names = {number: steps[key] for key, number in cluster.jobs(store).items()}
+    text = cluster.output("sacct", "-X", "-n", "-P", "-o", "JobID,State,Start,End", "-j", ",".join(names))
     rows = {line.split("|")[0]: line.split("|")[1:] for line in text.splitlines()}
     assert rows.keys() == names.keys() and {row[0] for row in rows.values()} == {"COMPLETED"}
     first, second, *both = sorted(rows, key=lambda number: rows[number][1])
@@ -168,12 +137,16 @@ def check_order(store: Path) -> None:
 
 
 def test_deaths_are_told_apart_and_only_they_are_retried(
-    grid: object, troubles: Path, bench: Bench, adapters: Path, site: Sites, small: tuple[str, ...]
+    cluster: Any,
+    grid: object,
+    troubles: Path,
+    bench: Bench,
+    adapters: Path,
+    site: Sites,
+    small: tuple[str, ...],
 ) -> None:
-    alive = {"queued", "running"}
-    until("all deaths", lambda: alive.isdisjoint(r["state"] for r in cells(bench, troubles).values()), 200)
+    shown = cluster.until_over(troubles, 200)
     subprocess.run([sys.executable, str(CLUSTER), "up", "n4"], check=True, timeout=100)
-    shown = cells(bench, troubles)
     assert shown["scratch"]["state"] == "done"
     reasons = {name: row["reason"] for name, row in shown.items() if name != "scratch"}
     print("\n".join(reasons.values()))
@@ -190,16 +163,16 @@ def test_deaths_are_told_apart_and_only_they_are_retried(
     again = bench("run", *words, *SLURM, "--site", held)
     assert json.loads(again.stdout)["submitted"] == 8, again.stderr  # four stages and their cells
     assert "8 jobs cancelled" in bench("cancel", "--store", str(troubles)).stdout
-    assert "CANCELLED" in cells(bench, troubles)["fails"]["reason"]
+    assert "CANCELLED" in cluster.cells(troubles)["fails"]["reason"]
     words = ("--methods", "fails,scratch,slow_a", *words[2:])  # here, and what made it fail is mended
     mended = bench("run", *words, "--jobs", "1", MENDED="1")
     assert mended.returncode == 0, mended.stdout + mended.stderr
     assert json.loads(mended.stdout)["computed_steps"] == 2
-    assert cells(bench, troubles)["fails"]["state"] == "done"
+    assert cluster.cells(troubles)["fails"]["state"] == "done"
 
 
 def test_a_thousand_cells_are_submitted_once_and_cancelled(
-    cluster: None, bench: Bench, site: Sites, small: tuple[str, ...], tmp_path: Path, jobs: Jobs
+    cluster: Any, bench: Bench, site: Sites, small: tuple[str, ...], tmp_path: Path, jobs: Jobs
 ) -> None:
     held = site(array_limit=400, sbatch={"hold": True})
     store = ("--store", str(jobs(tmp_path)), *small)
@@ -215,14 +188,16 @@ def test_a_thousand_cells_are_submitted_once_and_cancelled(
     assert json.loads(again.stdout) == {"submitted": 0, "arrays": 0, "already_queued": 1000}
     assert bench("run", *other, *store, *SLURM, "--site", held).returncode == 0
     assert "1000 jobs cancelled" in bench("cancel", *grid, *store).stdout
-    until("the end of the jobs", lambda: len(output("squeue", "--me", "-h", "-r").splitlines()) == 3, 30)
+    cluster.until(
+        "the end of the jobs", lambda: len(cluster.output("squeue", "--me", "-h", "-r").splitlines()) == 3, 30
+    )
     counts = json.loads(bench("status", "--json", "--store", str(tmp_path)).stdout)["counts"]
     assert counts == {"failed": 1000, "queued": 1}
     assert "3 jobs cancelled" in bench("cancel", *other, *store).stdout
 
 
 def test_mistakes_are_one_line(
-    cluster: None, bench: Bench, site: Sites, small: tuple[str, ...], tmp_path: Path
+    cluster: Any, bench: Bench, site: Sites, small: tuple[str, ...], tmp_path: Path
 ) -> None:
     words = ("run", "--methods", "scratch", "--tasks", "densepose", "--store", str(tmp_path), *SLURM, *small)
     wrong = bench(*words, "--site", site(partition="nowhere"))
@@ -237,17 +212,17 @@ def test_mistakes_are_one_line(
 
 
 def test_states_are_known_without_accounting(
-    cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from bench.execute.queue import UNKNOWN, Queue, State
 
-    number = output("sbatch", "--parsable", "-o", "/dev/null", "--wrap", "exit 3").strip()
+    number = cluster.output("sbatch", "--parsable", "-o", "/dev/null", "--wrap", "exit 3").strip()
     conf = Path("/etc/slurm/slurm.conf").read_text()
     (tmp_path / "slurm.conf").write_text(re.sub(r"(?m)^Accounting.*$", "", conf))
     for name in ("gres.conf", "cgroup.conf"):
         (tmp_path / name).write_text((Path("/etc/slurm") / name).read_text())
     monkeypatch.setenv("SLURM_CONF", str(tmp_path / "slurm.conf"))
-    until("its end", lambda: not Queue().states([number])[number].live, 30)
+    cluster.until("its end", lambda: not Queue().states([number])[number].live, 30)
     assert subprocess.run(["sacct"], capture_output=True, check=False, timeout=60).returncode
     found = Queue().states([number, "1"])
     assert found[number].state == "FAILED" and found["1"] == UNKNOWN

@@ -21,7 +21,8 @@ from bench.api import Batch, Context, StepOutput
 from bench.plan import expand
 from bench.record import read_record, write_record
 from bench.request import Words, resolve
-from bench.train.loop import Run, Trainee, fit
+from bench.train.loop import fit
+from bench.train.run import Run, Trainee
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from bench.execute.arrays import arrays
 from bench.plan import Step
 
-FULL = {"gpus": 0, "cpus": 1, "mem": 4, "hours": 1}
+FULL = {"nodes": 1, "gpus": 0, "cpus": 1, "mem": 4, "hours": 1}
 
 
 def stage(name: str, *inputs: Step, steps: int = 1, **resources: float) -> Step:

@@ -14,18 +14,10 @@ from pathlib import Path
 import pytest
 
 Bench = Callable[..., subprocess.CompletedProcess[str]]
+Metrics = Callable[[Path], dict[str, list[float]]]
 
 
-def metrics(store: Path) -> dict[str, list[float]]:
-    """All metrics and replicates of a store by key, to be compared bit for bit."""
-    found = {}
-    for path in sorted(store.glob("score/*/record.json")):
-        record = json.loads(path.read_text())
-        found[record["key"]] = [m["value"] for m in record["metrics"]] + record["interval"]["replicates"]
-    return found
-
-
-def test_grid_runs_to_a_leaderboard(finished: Path) -> None:
+def test_grid_runs_to_a_leaderboard(metrics: Metrics, finished: Path) -> None:
     assert len(metrics(finished)) == 4
     stages = sorted(p.name.rpartition("-")[0] for p in (finished / "pretrain").iterdir())
     # the first stage of HCMoCo is that of CMC: trained once
@@ -55,7 +47,12 @@ def test_status_without_options_shows_what_was_run(bench: Bench, finished: Path,
 
 
 def test_jobs_do_not_change_numbers(
-    bench: Bench, finished: Path, grid: tuple[str, ...], small: tuple[str, ...], tmp_path: Path
+    metrics: Metrics,
+    bench: Bench,
+    finished: Path,
+    grid: tuple[str, ...],
+    small: tuple[str, ...],
+    tmp_path: Path,
 ) -> None:
     done = bench("run", *grid, "--store", str(tmp_path), "--jobs", "2", *small)
     assert done.returncode == 0, done.stderr
@@ -84,6 +81,7 @@ def progress(store: Path, kind: str, least: int) -> bool:
 
 @pytest.mark.parametrize(("kind", "least"), [("pretrain", 2), ("finetune", 1)])
 def test_killed_run_goes_on_with_the_same_numbers(
+    metrics: Metrics,
     bench: Bench,
     environment: dict[str, str],
     finished: Path,
@@ -122,6 +120,7 @@ def interrupted(words: list[str], environment: dict[str, str], store: Path) -> t
 
 
 def test_interrupt_saves_and_says_how_to_resume(
+    metrics: Metrics,
     bench: Bench,
     environment: dict[str, str],
     finished: Path,
@@ -148,7 +147,12 @@ def test_interrupt_saves_the_training_that_runs(
 
 
 def test_two_runs_share_one_store(
-    environment: dict[str, str], finished: Path, grid: tuple[str, ...], small: tuple[str, ...], tmp_path: Path
+    metrics: Metrics,
+    environment: dict[str, str],
+    finished: Path,
+    grid: tuple[str, ...],
+    small: tuple[str, ...],
+    tmp_path: Path,
 ) -> None:
     words = ["run", *grid, "--store", str(tmp_path), "--jobs", "1", "--json", *small]
     both = [
@@ -168,7 +172,12 @@ def test_two_runs_share_one_store(
 
 
 def test_damaged_weights_are_named_and_made_anew(
-    bench: Bench, finished: Path, grid: tuple[str, ...], small: tuple[str, ...], tmp_path: Path
+    metrics: Metrics,
+    bench: Bench,
+    finished: Path,
+    grid: tuple[str, ...],
+    small: tuple[str, ...],
+    tmp_path: Path,
 ) -> None:
     store = tmp_path / "store"
     subprocess.run(["cp", "-r", str(finished), str(store)], check=True)
@@ -186,7 +195,7 @@ def test_damaged_weights_are_named_and_made_anew(
 
 
 def test_imagenet_takes_weights_as_timm_saves_them(
-    bench: Bench, small: tuple[str, ...], tmp_path: Path
+    metrics: Metrics, bench: Bench, small: tuple[str, ...], tmp_path: Path
 ) -> None:
     script = (
         "import timm, torch; torch.manual_seed(1); "

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from bench.api import Batch, Context, Draws, StepOutput, seeded
 from bench.errors import DataError, StepError
 from bench.train import loop
-from bench.train.loop import Outcome, Run, Trainee, fit, points
+from bench.train.loop import fit, points
+from bench.train.run import Outcome, Run, Trainee
 from bench.train.schedule import learning_rate
 from bench.train.seeding import seeded_initialisation
 

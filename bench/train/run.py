@@ -1,0 +1,64 @@
+"""What the training loop is given, and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.api import Batch, Context, Draws, StepOutput
+from bench.train.peers import Share
+
+
+class Trainee(nn.Module):
+    """What the loop trains: one step that returns loss terms, and hooks around it."""
+
+    ctx: Context  # of the current step
+
+    def step(self, batch: Batch, ctx: Context) -> StepOutput:
+        """Return the loss terms of one batch."""
+        raise NotImplementedError
+
+    def forward(self, batch: Batch) -> dict[str, dict[str, Tensor]]:
+        """Run a step in the plain dicts that Fabric can pass through its wrappers."""
+        out = self.step(batch, self.ctx)
+        floors = {f"floor_{n}": torch.as_tensor(v) for n, v in out.lower_bounds.items()}
+        return {"terms": {n: t.float() for n, t in out.terms.items()}, "logged": {**out.scalars, **floors}}
+
+    def before_step(self, ctx: Context) -> None:
+        """Run before the forward pass."""
+
+    def after_step(self, ctx: Context) -> None:
+        """Run after the optimiser step."""
+
+    def no_decay(self, name: str, parameter: nn.Parameter) -> bool:
+        """Say whether a parameter is left out of weight decay."""
+        return False
+
+
+@dataclass(kw_only=True)
+class Run:
+    """Everything that one training needs besides the module."""
+
+    train: Mapping[str, Any]  # resolved recipe: optimizer, lr, batch, steps, schedule, ...
+    seed: int
+    folder: Path  # of the step: checkpoints, log and progress are written there
+    steps_per_epoch: int
+    batches: Callable[[int], Iterator[Any]]  # from a step on, its own raw parts of each batch in turn
+    prepare: Callable[[Any, Draws], Batch]  # raw -> augmented part of a batch on the device
+    share: Share = field(default_factory=Share)  # which parts of each batch are this process's
+    evaluate_at: Sequence[int] = ()  # after how many steps
+    evaluate: Callable[[], Mapping[str, float]] | None = None
+    checkpoint_s: float = 20.0  # at most this much work is repeated after a kill
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """What a training leaves behind besides the trained module."""
+
+    curve: list[dict[str, float]] = field(default_factory=list)
+    cost: dict[str, float] = field(default_factory=dict)

@@ -1,0 +1,138 @@
+"""Module and optimiser on their device: takes steps, saves and restores itself; alone or among processes."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from bench.api import ALONE, Batch, Context, Draws, seeded
+from bench.store import warn
+from bench.train.batch_norm import Apart, join_batch_norm
+from bench.train.checkpoint import load_checkpoint, reject_checkpoints, save_checkpoint
+from bench.train.meter import Meter
+from bench.train.optim import build_optimizer
+from bench.train.peers import peers
+from bench.train.run import Run, Trainee
+from bench.train.schedule import learning_rate
+from bench.train.seeding import seeded_layers
+
+Numbers = dict[str, float]
+
+
+class Trainer:
+    """Trains one module; all processes of a Fabric call the same methods."""
+
+    def __init__(self, trainee: Trainee, run: Run, fabric: Fabric) -> None:
+        self.trainee, self.run, self.fabric = trainee, run, fabric
+        self.world = peers(fabric)
+        together = int(run.train.get("groups", 1)) == 1
+        self.group = self.world if together else ALONE
+        if self.group.ranks > 1:
+            join_batch_norm(trainee, fabric.device)
+        self.optimizer = build_optimizer(trainee, run.train, trainee.no_decay)
+        self.module, self.wrapped = fabric.setup(trainee, self.optimizer)
+        self.statistics = Apart(trainee, 1 if together else run.share.of)
+
+    @property
+    def leads(self) -> bool:
+        """Say whether this process writes what all of them have in common."""
+        return self.world.rank == 0
+
+    def draws(self, stream: str, step: int, part: int) -> Draws:
+        """Return the source of random numbers of a step for a part of its batch."""
+        return Draws(generator=seeded(self.run.seed, stream, step), part=part, parts=self.run.share.of)
+
+    def advance(self, parts: Sequence[Batch], step: int) -> tuple[Numbers, Numbers]:
+        """Take one optimiser step, unless a loss is not finite.
+
+        Args:
+            parts: this process's, in the order of its share.
+            step: 0-based.
+
+        Returns:
+            Loss terms and logged values, means over all parts of the batch.
+        """
+        run, trainee = self.run, self.trainee
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(run.train, step, run.steps_per_epoch)
+        contexts = [self._context(step, part) for part in run.share.own]
+        trainee.before_step(contexts[0])
+        self.optimizer.zero_grad(set_to_none=True)
+        with self.statistics.step(self.world):
+            outs = [self._part(batch, ctx, len(parts)) for batch, ctx in zip(parts, contexts, strict=True)]
+        if (clip := float(run.train["clip"])) > 0:
+            nn.utils.clip_grad_norm_(trainee.parameters(), clip)
+        values, logged = self._means(outs)
+        if math.isfinite(sum(values.values())):
+            self.wrapped.step()
+            trainee.after_step(contexts[-1])
+        return values, logged
+
+    def _context(self, step: int, part: int) -> Context:
+        return Context(
+            step=step,
+            total_steps=int(self.run.train["steps"]),
+            draws=self.draws("step", step, part),
+            group=self.group,
+            world=self.world,
+        )
+
+    def _part(self, batch: Batch, ctx: Context, parts: int) -> dict[str, dict[str, Tensor]]:
+        """Run one part forth and back; the gradients of a step are exchanged with its last part."""
+        last = ctx.draws.part == self.run.share.own[-1]
+        alone: AbstractContextManager[None] = nullcontext()
+        if self.world.ranks > 1:
+            alone = self.fabric.no_backward_sync(self.module, enabled=not last)
+        self.trainee.ctx = ctx
+        words: tuple[int | str, ...] = ("layers", ctx.step, *([ctx.draws.part] if ctx.draws.part else []))
+        with alone:
+            with self.statistics.part(), seeded_layers(self.fabric.device, self.run.seed, *words):
+                out: dict[str, dict[str, Tensor]] = self.module(batch)
+            self.fabric.backward(torch.stack(list(out["terms"].values())).sum() / parts)
+        return out
+
+    def _means(self, outs: Sequence[dict[str, dict[str, Tensor]]]) -> tuple[Numbers, Numbers]:
+        """Average over the parts of all processes, with one wait for the device."""
+        names = [(kind, name) for kind in ("terms", "logged") for name in outs[0][kind]]
+        first = next(iter(outs[0]["terms"].values()))
+        rows = [torch.stack([out[kind][name].detach().to(first) for kind, name in names]) for out in outs]
+        own = torch.stack(rows).mean(0) if len(rows) > 1 else rows[0]
+        numbers = (self.world.total(own) / self.world.ranks).tolist()
+        found: dict[str, Numbers] = {"terms": {}, "logged": {}}
+        for (kind, name), number in zip(names, numbers, strict=True):
+            found[kind][name] = number
+        return found["terms"], found["logged"]
+
+    def save(self, step: int, meter: Meter) -> None:
+        """Write a checkpoint after `step` steps, which all processes have taken."""
+        if self.leads:
+            state = {"module": self.trainee.state_dict(), "optimizer": self.optimizer.state_dict()}
+            save_checkpoint(self.run.folder, step, {**state, "meter": meter.state()})
+
+    def restore(self, meter: Meter) -> int:
+        """Load the newest checkpoint, if any, into all processes; return how many steps are done."""
+        loaded = load_checkpoint(self.run.folder) if self.leads else None
+        if self.world.ranks > 1:
+            loaded = self.fabric.broadcast(loaded)
+        if loaded is None:
+            return 0
+        step, body = loaded
+        fresh = copy.deepcopy(self.trainee.state_dict())
+        try:
+            self.trainee.load_state_dict(body["module"])
+            self.optimizer.load_state_dict(body["optimizer"])
+            meter.restore(body["meter"])
+        except (RuntimeError, ValueError, KeyError):  # the code has changed since: nothing of it may stay
+            self.trainee.load_state_dict(fresh)
+            if self.leads:
+                reject_checkpoints(self.run.folder)
+            return 0
+        if self.leads:
+            warn(f"{self.run.folder.name}: goes on from step {step}")
+        return step
