@@ -104,7 +104,7 @@ def _message(job: Job, state: State, word: str, lines: list[str]) -> str:
 
 
 def _telling(lines: list[str]) -> str:
-    """Return the last line of a log in which SLURM gives a reason, else how a process ended, else the last."""
+    """Return the last line in which SLURM gives a reason, else the first that says how a process ended."""
     signs = (*MEMORY, "due to")
     said = [line for line in lines if "slurmstepd" in line and any(sign in line.lower() for sign in signs)]
     ends = [line for line in lines if line.startswith("srun: error:") and "task" in line]

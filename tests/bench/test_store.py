@@ -124,6 +124,20 @@ def test_failures_are_counted_and_forgotten_after_success(tmp_path: Path) -> Non
     assert store.failure(step) == {} and store.state(step) == "done"
 
 
+def test_of_several_failures_in_one_start_of_a_job_the_first_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Processes that train together fail one after the other."""
+    store, step = Store(tmp_path), pretrain()
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    for message in ("the reason", "another process is gone"):
+        store.fail(step, StepError(message))
+    assert (store.failure(step)["message"], store.failure(step)["attempt"]) == ("the reason", 1)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    store.fail(step, StepError("again"))
+    assert (store.failure(step)["message"], store.failure(step)["attempt"]) == ("again", 2)
+
+
 @pytest.mark.parametrize("content", ["", "[]", "[1]", '{"attempt": "x"}', '{"message": "m"}'])
 def test_a_damaged_failure_counts_as_none(content: str, tmp_path: Path) -> None:
     store, step = Store(tmp_path), pretrain()

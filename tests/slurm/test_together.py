@@ -1,4 +1,4 @@
-"""Stages whose batches two nodes share: the losses of one process, interruptions, deaths of one of the two."""
+"""Stages whose batches two nodes share: losses of one process, interruptions, deaths of one of the two."""
 
 from __future__ import annotations
 

@@ -60,6 +60,14 @@ def test_resuming_at_any_step_goes_on_exactly() -> None:
     assert whole != seen(Squares(23), ["x"], 4, 20, 8)
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_parts_of_a_batch_come_in_turn_and_make_the_batch(workers: int) -> None:
+    whole = seen(Squares(23), ["x"], 6, 9, 7, start_step=2)
+    for own in (range(3), range(1), range(1, 3)):
+        parts = seen(Squares(23), ["x"], 6, 9, 7, start_step=2, workers=workers, own=own, of=3)
+        assert parts == [batch[2 * part : 2 * part + 2] for batch in whole for part in own]
+
+
 @pytest.mark.parametrize("workers", [0, 1, 4])
 def test_workers_do_not_change_the_order(workers: int) -> None:
     assert seen(Squares(23, 0.002), ["x"], 4, 20, 7, workers=workers) == seen(Squares(23), ["x"], 4, 20, 7)

@@ -98,6 +98,7 @@ def test_what_a_job_told_itself_stays(launched: tuple[Store, Plan, Path]) -> Non
     [
         ("error: Detected 1 oom_kill event in Step", "OUT_OF_MEMORY"),
         ("Killed", "FAILED"),
+        ("srun: error: n4: task 1: Killed\nbench: another process has died", "FAILED"),
         ("", "FAILED"),
     ],
 )
@@ -107,7 +108,10 @@ def test_memory_is_named_where_only_the_log_tells(
     store, plan, folder = launched
     (folder / "1_0_log.err").write_text(log)
     live_jobs(store, Answers({"1": State(state="FAILED", reason="None")}))
-    assert store.failure(plan.steps[0])["message"].startswith(f"{word}: job 1")
+    message = store.failure(plan.steps[0])["message"]
+    assert message.startswith(f"{word}: job 1") and (
+        not log or f'its log says "{log.splitlines()[0]}"' in message
+    )
 
 
 def test_ranges_of_tasks_are_spelled_out() -> None:
