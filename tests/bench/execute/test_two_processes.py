@@ -17,8 +17,8 @@ Bench = Callable[..., subprocess.CompletedProcess[str]]
 SCRIPT = Path(__file__).with_name("two_processes.py")
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 STAGES = ("cmc.contrast", "cmc.contrast_2", "hcmoco.dense", "mae.pixels")
-# three samples per process: often only one process has a sample with depth; at 32 px a map has one cell
-BATCH = ("preset.pretrain.batch=6", "preset.pretrain.seen=48", "preset.size=48")
+# four samples per process: often only one process has a sample with depth; at 32 px a map has one cell
+BATCH = ("preset.pretrain.batch=8", "preset.pretrain.seen=48", "preset.size=48")
 TOLERANCE = 1e-7  # relative, of states in double precision
 LOSS_TOLERANCE = 1e-6  # of losses, which are kept as float32
 
@@ -52,7 +52,7 @@ def read(root: Path, stage: str, groups: int, rank: int, size: int) -> dict[str,
     return content
 
 
-@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("groups", [1, 2, 4])
 @pytest.mark.parametrize("stage", STAGES)
 def test_two_processes_train_as_one(root: Path, stage: str, groups: int) -> None:
     """Losses, weights, statistics of batch norm, and memories, also where a process has no depth at all."""
@@ -62,7 +62,7 @@ def test_two_processes_train_as_one(root: Path, stage: str, groups: int) -> None
         assert torch.equal(first["state"][name], second["state"][name]), name
         found = first["state"][name]
         assert torch.allclose(found, value, rtol=TOLERANCE, atol=TOLERANCE), name
-    assert len(alone["curve"]) >= 4 and first["curve"] == second["curve"]
+    assert len(alone["curve"]) >= 3 and first["curve"] == second["curve"]
     for ours, theirs in zip(first["curve"], alone["curve"], strict=True):
         assert ours == pytest.approx(theirs, rel=LOSS_TOLERANCE)
 

@@ -23,13 +23,13 @@ from bench.train.loop import fit
 
 
 def main(root: str, *overrides: str) -> None:
-    """Do so twice: each batch as a whole, and cut into two groups."""
+    """Do so with each batch as a whole, and cut into two and four groups."""
     rank, size = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1)))
     torch.set_num_threads(1)
     plan = expand(resolve(Words(methods="cmc,hcmoco,mae", tasks="densepose", overrides=overrides)))
     stages = [step for step in plan.steps if step.kind == "pretrain"]
     team = Team(rank=rank, nodes=1, per_node=size)
-    for groups in (1, 2):
+    for groups in (1, 2, 4):
         states: dict[str, dict[str, torch.Tensor]] = {}
         for step in stages:
             previous = states[step.inputs[0].key] if step.inputs else {}
