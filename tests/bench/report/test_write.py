@@ -20,7 +20,8 @@ from bench.errors import DataError
 from bench.report import text
 from bench.report.exports import cell_rows, csv_text
 from bench.report.frame import load
-from bench.report.markdown import NOT_COMPARABLE, document
+from bench.report.markdown import document
+from bench.report.notes import NOT_COMPARABLE
 from bench.report.tables import build_tables
 from bench.report.terminal import WIDTH, terminal
 from bench.report.write import report
