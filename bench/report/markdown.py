@@ -17,11 +17,12 @@ from bench.report.tables import Comparison, Group, Table, TableKey
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """A plot as the Markdown refers to it."""
+    """A plot as Markdown and the HTML page refer to it."""
 
-    path: str  # relative to the Markdown file
+    path: str  # of the PNG, relative to the report; the SVG lies beside it
     title: str
     caption: str
+    encoder: str = ""  # the one it shows, "" = all
 
 
 def document(
