@@ -64,7 +64,6 @@ def report(
     curves = _curves(loaded)
     style = looks(row.name for table in tables for row in table.rows)
     paths, pictures = _draw(tables, curves, style, out_dir)
-    markdown = document(tables, costs, published, pictures, problems)
     sources = Sources(
         details=loaded.details,
         curves=curves,
@@ -74,17 +73,24 @@ def report(
     content = Content(
         tables=tables, costs=costs, published=published, pictures=pictures, problems=problems, sources=sources
     )
-    texts = {
-        "leaderboard.md": markdown,
+    texts = _texts(content, out_dir)
+    for name, body in texts.items():
+        write_atomic(out_dir / name, body)
+    written = (*(out_dir / name for name in texts), *paths)
+    markdown = texts["leaderboard.md"]
+    return Report(paths=written, markdown=markdown, terminal=terminal(tables), problems=problems)
+
+
+def _texts(content: Content, out_dir: Path) -> dict[str, str]:
+    """Return the files of a report that are texts, by name; the plots must be there already."""
+    tables, costs, published, problems = content.tables, content.costs, content.published, content.problems
+    return {
+        "leaderboard.md": document(tables, costs, published, content.pictures, problems),
         "leaderboard.html": page(content, out_dir),
         "leaderboard.csv": csv_text(cell_rows(tables)),
         "differences.csv": csv_text(difference_rows(tables)),
         "leaderboard.json": json_text(tables, costs, published, problems),
     }
-    for name, body in texts.items():
-        write_atomic(out_dir / name, body)
-    written = (*(out_dir / name for name in texts), *paths)
-    return Report(paths=written, markdown=markdown, terminal=terminal(tables), problems=problems)
 
 
 def _check(loaded: Loaded, store_root: Path) -> None:

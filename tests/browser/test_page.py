@@ -102,12 +102,23 @@ def test_incomplete_rows_are_never_sorted_in(leaderboard: Path, visit: Open) -> 
     page = visit(leaderboard).page
     section = page.locator("main > section", has=page.locator(".incomplete"))
     assert (
-        "mmv on resnet10: missing 10 %: seed 1; 100 %: seed 1" in section.locator(".incomplete").inner_text()
+        "mmv on resnet10: missing 10 %: seed 1; 100 %: seeds 0, 1, 2"
+        in section.locator(".incomplete").inner_text()
     )
     section.locator("table.scores th[data-sort='high'] button").first.click()
     assert section.locator("table.scores tr[data-method='mmv']").count() == 0
     section.locator(".incomplete .open").first.click()
     assert page.locator("dialog h2").inner_text() == "mmv"
+
+
+def test_absent_numbers_come_last_whichever_way_a_column_is_sorted(leaderboard: Path, visit: Open) -> None:
+    page = visit(leaderboard).page
+    table = page.locator("#t4 table.differences")
+    assert table.locator("tr[data-method=mmv] td.number").last.inner_text() == "n/a"
+    for _ in range(2):
+        table.locator("th[data-share='1'] button").click()
+        names = table.locator("tr[data-method]").evaluate_all("(rows) => rows.map((r) => r.dataset.method)")
+        assert names[0] == "cmc" and names[-2:] == ["mmv", "mmv"]
 
 
 def test_every_filter_shows_what_it_names(leaderboard: Path, visit: Open) -> None:

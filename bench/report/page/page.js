@@ -144,9 +144,9 @@
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   dialog.addEventListener("close", () => {
     open = null;
-    remember();
     dialog.replaceChildren();
     opener?.focus();
+    remember();
   });
 
   const content = (entry) => {

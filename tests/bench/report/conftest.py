@@ -86,7 +86,8 @@ def record(
 def write(store: Path, records: Iterable[Mapping[str, Any]]) -> Path:
     """Write records as the store lays them out; return the store."""
     for found in records:
-        folder = store / found["kind"] / f"cell-{found['key']}"
+        kind = "score" if found["labels"] else found["kind"]  # only the steps before have no labels here
+        folder = store / kind / f"cell-{found['key']}"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "record.json").write_text(json.dumps(found, indent=1, sort_keys=True))
     return store
