@@ -42,7 +42,8 @@ def write_page(records: list[Any], folder: Path) -> Path:
 def leaderboard(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a grid like `leaderboards/tiny`, and of a second preset in which one row lacks runs."""
     made = worlds()
-    wide = made.world({"scratch": 25.0, "cmc": 31.0, "mmv": 28.0}, labels={"preset": "wide"})
+    effects = {"scratch": 25.0, "cmc": 31.0, "mae": 26.0, "mmv": 28.0}
+    wide = made.world(effects, labels={"preset": "wide"})
     lacking = ("mmv", "1/10", 1), *(("mmv", "1", seed) for seed in range(3))
     kept = [r for r in wide if tuple(r["labels"][n] for n in ("method", "fraction", "seed")) not in lacking]
     return write_page([*made.tiny_world(), *kept], tmp_path_factory.mktemp("page"))

@@ -126,14 +126,11 @@
     const button = make("button", { type: "button", class: "open", "aria-haspopup": "dialog" });
     button.setAttribute("aria-label", `${words}; ${title}, ${place}`);
     button.append(...holder.childNodes);
-    button.addEventListener("click", () => (show(Number(holder.dataset.entry), button), remember()));
+    button.addEventListener("click", () => (show(Number(holder.dataset.entry)), remember()));
     holder.append(button);
   }
 
-  let opener = null;
-
-  const show = (number, button = opener) => {
-    opener = button;
+  const show = (number) => {
     open = number;
     if (!dialog.open) dialog.showModal();
     dialog.replaceChildren(...content(data.entries[number]));
@@ -145,7 +142,6 @@
   dialog.addEventListener("close", () => {
     open = null;
     dialog.replaceChildren();
-    opener?.focus();
     remember();
   });
 
