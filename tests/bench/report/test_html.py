@@ -237,7 +237,10 @@ def test_the_grid_of_the_readme_gives_a_small_page(
 
 
 NASTY = st.text(
-    st.one_of(st.sampled_from("<>&\"'`/\\{}%#=-! \n\t\0\u202e\u2028\u2029é漢"), st.characters()),
+    st.one_of(
+        st.sampled_from("<>&\"'`/\\{}%#=-! \n\t\0\u202e\u2028\u2029é漢"),
+        st.characters(exclude_categories=["Cs"]),
+    ),
     min_size=1,
     max_size=30,
 ).filter(text.plain)
