@@ -59,6 +59,29 @@ def mean(records: Sequence[Record], name: str) -> float | None:
     return float(known.mean()) if known.size else None
 
 
+def shown(row: CostRow) -> dict[str, str]:
+    """Return what tables show of a row, for people, by column."""
+    return {
+        "pretraining samples": amount(row.pretrain_samples_seen),
+        "pretraining time": duration(row.pretrain_wall_s),
+        "pretraining samples/s": amount(row.pretrain_samples_per_s),
+        "fine-tuning runs": str(row.runs),
+        "time per run": duration(row.wall_s),
+        "fine-tuning samples/s": amount(row.samples_per_s),
+        "peak memory": memory(row.peak_memory_mb),
+    }
+
+
+def amount(value: float | None) -> str:
+    """Return a number of things for people: `20,480`; `-` where unknown."""
+    return "-" if value is None else f"{value:,.0f}"
+
+
+def memory(megabytes: float | None) -> str:
+    """Return an amount of memory for people: `1,126 MB`; `-` where unknown."""
+    return "-" if megabytes is None else f"{megabytes:,.0f} MB"
+
+
 def duration(seconds: float | None) -> str:
     """Return a time for people: `12 s`, `3.4 min`, `1.2 h`; `-` where unknown."""
     if seconds is None:

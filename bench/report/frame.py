@@ -57,6 +57,8 @@ COLUMNS = (
 )  # fmt: skip
 CURVE_COLUMNS = ("key", "method", "encoder", "task", "fraction", "seed", "progress", "step", "value")
 
+DETAILS = ("selection", "manifests", "inputs", "provenance", "spec")  # entries of `Loaded.details`
+
 _SHAPE: Mapping[str, type] = {
     "key": str, "kind": str, "labels": dict, "metrics": list, "interval": dict, "curve": list,
     "manifests": dict, "exposure": str, "cost": dict, "provenance": dict,
@@ -70,6 +72,7 @@ class Loaded:
     frame: pd.DataFrame  # `COLUMNS`, one row per (record, metric)
     curves: pd.DataFrame  # `CURVE_COLUMNS`, one row per evaluation on the validation part
     replicates: Mapping[str, NDArray[np.float64]]  # key -> (B,) primary metric on resampled test units
+    details: Mapping[str, Mapping[str, Any]]  # key -> entries `DETAILS` of the record, as they stand there
     problems: tuple[str, ...]  # one line per record or folder that was left out
 
 
@@ -87,6 +90,7 @@ def load(store_root: Path, select: Collection[str] | None = None) -> Loaded:
     rows: list[dict[str, Any]] = []
     points: list[tuple[Any, ...]] = []
     replicates: dict[str, NDArray[np.float64]] = {}
+    details: dict[str, dict[str, Any]] = {}
     for path in paths:
         where = f"record {path.relative_to(store_root).as_posix()}"
         try:
@@ -99,11 +103,14 @@ def load(store_root: Path, select: Collection[str] | None = None) -> Loaded:
             continue
         shared["n_replicates"] = len(drawn)
         replicates[key] = drawn
+        details[key] = {name: record[name] for name in DETAILS if name in record}
         points += curve
         rows += [{**shared, **metric, "primary": i == 0, "key": key} for i, metric in enumerate(metrics)]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     curves = pd.DataFrame(points, columns=list(CURVE_COLUMNS))
-    return Loaded(frame=frame, curves=curves, replicates=replicates, problems=tuple(problems))
+    return Loaded(
+        frame=frame, curves=curves, replicates=replicates, details=details, problems=tuple(problems)
+    )
 
 
 def _paths(store_root: Path, select: Collection[str] | None) -> tuple[list[Path], list[str]]:

@@ -5,27 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.report import text
+from bench.report import notes, text
 from bench.report.cells import SCRATCH, Cell, Row
-from bench.report.costs import CostRow, duration
+from bench.report.costs import CostRow, shown
+from bench.report.notes import NOT_COMPARABLE, TIE, Note
 from bench.report.origin import provenance
 from bench.report.published import PublishedTable
 from bench.report.stats import Difference, Summary
 from bench.report.tables import Comparison, Group, Table, TableKey
 
-TIE = "≈"
-OTHER_MODALITY = "†"
-EXPOSED = "‡"
-NOT_COMPARABLE = "Published numbers (another protocol; not comparable)"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """A plot as the Markdown refers to it."""
+    """A plot as Markdown and the HTML page refer to it."""
 
-    path: str  # relative to the Markdown file
+    path: str  # of the PNG, relative to the report; the SVG lies beside it
     title: str
     caption: str
+    encoder: str = ""  # the one it shows, "" = all
 
 
 def document(
@@ -40,8 +37,7 @@ def document(
     lines = [
         "# Leaderboard",
         "",
-        f"Made from {text.count(records, 'score record')} and nothing else. Tables never mix presets, "
-        "tracks, modes or protocols; rows compare within one encoder.",
+        f"Made from {text.count(records, 'score record')} and nothing else. {notes.SCOPE}",
         "",
     ]
     for table in tables:
@@ -51,17 +47,6 @@ def document(
     if problems:
         lines += ["## Problems", "", *(f"- {text.markdown(problem)}" for problem in problems), ""]
     return "\n".join(lines).rstrip("\n") + "\n"
-
-
-def heading(key: TableKey) -> str:
-    """Return the setting that all numbers of a table share, as one sentence."""
-    direction = "higher" if key.higher_is_better else "lower"
-    return (
-        f"Preset {text.markdown(key.preset)}, track {text.markdown(key.track)}, "
-        f"mode {text.markdown(key.mode)}, protocol {text.markdown(key.protocol)}. "
-        f"Metric: {text.markdown(key.metric)} "
-        f"({text.markdown(text.unit_name(key.unit))}, {direction} is better)."
-    )
 
 
 def grid(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> list[str]:
@@ -77,10 +62,10 @@ def _table(table: Table, pictures: Sequence[Picture]) -> list[str]:
         title += f", test set {text.markdown(key.test_set)}"
     header = ["encoder", "method", *(budget.header for budget in table.budgets)]
     rows = [line for group in table.groups for line in _rows(table, group)]
-    lines = [title, "", heading(key), ""]
+    lines = [title, "", text.markdown(notes.setting(key)), ""]
     if rows:
         lines += grid(header, rows, left=2)
-    lines += [*_notes(table), *_incomplete(table), *_differences(table)]
+    lines += [*_legend(table), *_incomplete(table), *_differences(table)]
     for picture in pictures:
         name = text.markdown(picture.title)
         lines += [f"![{name}]({picture.path})", "", f"{name}. {text.markdown(picture.caption)}", ""]
@@ -101,8 +86,7 @@ def _rows(table: Table, group: Group) -> Iterable[list[str]]:
 
 
 def _name(row: Row) -> str:
-    marks = [OTHER_MODALITY] * row.other_modality + [EXPOSED] * (row.exposure != "none")
-    return " ".join([text.markdown(row.name), *marks])
+    return " ".join([text.markdown(row.name), *notes.marks(row)])
 
 
 def _cell(cell: Cell | None, unit: str) -> str:
@@ -121,50 +105,29 @@ def summary_text(summary: Summary, unit: str) -> str:
     return mean
 
 
-def _notes(table: Table) -> list[str]:
-    notes = [f"n = number of seeds. {text.markdown(table.interval)}"]
-    if any(c.summary.low is None and c.summary.n > 1 for c in table.cells):
-        notes.append("Braces: smallest to largest seed; these cells have no interval.")
-    if any(group.best for group in table.groups):
-        notes.append(
-            f"**Bold**: best mean of its encoder and label share. {TIE}: not distinguishable from it (the "
-            "95 % interval of the paired difference covers 0, or there is none)."
-        )
-    if any(row.other_modality for row in table.rows):
-        shown = sorted({r["modality"] for r in table.records} - {""})
-        notes.append(
-            f"{OTHER_MODALITY}: the encoder was pretrained on another modality than this task's input "
-            f"({text.markdown(text.listed(shown))})."
-        )
-    for row in table.rows:
-        if row.exposure != "none":
-            notes.append(
-                f"{EXPOSED} {text.markdown(row.name)}: pretraining has seen test data "
-                f"({text.markdown(row.exposure)})."
-            )
-    return [line for note in dict.fromkeys(notes) for line in (note, "")]
+def _legend(table: Table) -> list[str]:
+    return [line for note in notes.legend(table) for line in (_note(note), "")]
+
+
+def _note(note: Note) -> str:
+    parts = [text.markdown(note.text), note.bold and f"**Bold**: {text.markdown(note.bold)}"]
+    return " ".join(filter(None, parts))
 
 
 def _incomplete(table: Table) -> list[str]:
     lines = []
     for group in table.groups:
         for row in group.incomplete:
-            missing = "; ".join(
-                f"{budget.title}: {'seed' if len(runs) == 1 else 'seeds'} "
-                f"{text.listed([str(seed) for seed, _ in runs])}"
-                for budget, runs in row.missing.items()
-            )
             there = "; ".join(f"{b.title}: {_cell(c, table.key.unit)}" for b, c in row.cells.items())
-            lines.append(
-                f"- {text.markdown(group.encoder)}, {_name(row)}: missing {missing}. Present: {there}"
-            )
+            name = f"{text.markdown(group.encoder)}, {_name(row)}"
+            lines.append(f"- {name}: missing {notes.missing(row)}. Present: {there}")
     return ["Incomplete, not ranked:", "", *lines, ""] if lines else []
 
 
 def _differences(table: Table) -> list[str]:
     if not table.comparisons:
         if any(row.identity.method != SCRATCH for row in table.rows):
-            return ["No differences: no scratch or reference row of the same encoder shares seeds.", ""]
+            return [notes.NO_DIFFERENCES, ""]
         return []
     by_pair: dict[tuple[str, str, str], dict[str, Comparison]] = {}
     for c in table.comparisons:
@@ -175,14 +138,7 @@ def _differences(table: Table) -> list[str]:
     for (encoder, reference, name), found in by_pair.items():
         cells = [_difference(found.get(b.label), table.key.unit) for b in table.budgets]
         rows.append([text.markdown(encoder), name, text.markdown(reference), *cells])
-    better = "positive" if table.key.higher_is_better else "negative"
-    unit = {"%": "% points"}.get(table.key.unit, text.unit_name(table.key.unit))
-    return [
-        f"Paired differences over common seeds and test units ({text.markdown(unit)}; {better} is better). "
-        "**Bold**: beyond the interval (95 %, it leaves out 0; not corrected for the number of comparisons).",
-        "",
-        *grid(header, rows, left=3),
-    ]
+    return [_note(notes.differences(table.key)), "", *grid(header, rows, left=3)]
 
 
 def _difference(comparison: Comparison | None, unit: str) -> str:
@@ -226,29 +182,11 @@ def _costs(costs: Sequence[CostRow]) -> list[str]:
     if not costs:
         return []
     settings = dict.fromkeys(row.setting for row in costs)
-    header = [
-        "encoder", "method", "pretraining samples", "pretraining time", "pretraining samples/s",
-        "fine-tuning runs", "time per run", "fine-tuning samples/s", "peak memory",
-    ]  # fmt: skip
-    lines = [
-        "## Cost",
-        "",
-        "Means over records; a pretraining that several cells share is counted in each.",
-        "",
-    ]
+    header = ["encoder", "method", *shown(costs[0])]
+    lines = ["## Cost", "", notes.COST, ""]
     for setting in settings:
         rows = [
-            [
-                text.markdown(row.encoder),
-                text.markdown(row.method),
-                _amount(row.pretrain_samples_seen),
-                duration(row.pretrain_wall_s),
-                _amount(row.pretrain_samples_per_s),
-                str(row.runs),
-                duration(row.wall_s),
-                _amount(row.samples_per_s),
-                f"{row.peak_memory_mb:,.0f} MB" if row.peak_memory_mb is not None else "-",
-            ]
+            [text.markdown(row.encoder), text.markdown(row.method), *shown(row).values()]
             for row in costs
             if row.setting == setting
         ]
@@ -258,20 +196,10 @@ def _costs(costs: Sequence[CostRow]) -> list[str]:
     return lines
 
 
-def _amount(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.0f}"
-
-
 def _published(published: Sequence[PublishedTable]) -> list[str]:
     if not published:
         return []
-    lines = [
-        f"## {NOT_COMPARABLE}",
-        "",
-        "As printed in the papers: other data, budgets and recipes, one run each, no intervals. They stand "
-        "here for orientation and take part in no comparison above.",
-        "",
-    ]
+    lines = [f"## {NOT_COMPARABLE}", "", notes.PUBLISHED, ""]
     for table in published:
         header = ["dataset", "method", "init", "pretraining data", "backbone", "setting", *table.metrics]
         rows = [

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from bench.report import text
 from bench.report.budget import Budget
 from bench.report.cells import Row
-from bench.report.markdown import TIE, summary_text
+from bench.report.markdown import summary_text
+from bench.report.notes import TIE
 from bench.report.tables import Group, Table
 
 WIDTH = 100

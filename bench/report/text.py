@@ -11,9 +11,9 @@ _DECIMALS = {"%": 1, "mm": 1, "": 3}
 _UNIT_NAMES = {"": "ratio"}
 
 
-def number(value: float, unit: str) -> str:
-    """Return a value with the decimals of its unit (3 for unknown units)."""
-    return f"{value:.{_DECIMALS.get(unit, 3)}f}"
+def number(value: float, unit: str, more: int = 0) -> str:
+    """Return a value with the decimals of its unit (3 for unknown units) and `more`."""
+    return f"{value:.{_DECIMALS.get(unit, 3) + more}f}"
 
 
 def signed(value: float, unit: str, more: int = 0) -> str:
@@ -29,6 +29,8 @@ def unit_name(unit: str) -> str:
 
 def plain(text: str) -> str:
     """Return a name on one line, without control, formatting or other invisible characters."""
+    if text.isascii() and text.isprintable():
+        return " ".join(text.split())
     kept = (" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text)
     visible = "".join(c for c in kept if unicodedata.category(c) not in ("Cf", "Cs", "Co", "Cn"))
     return " ".join(visible.split())

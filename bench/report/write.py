@@ -1,10 +1,12 @@
-"""Write the leaderboard of a store: Markdown, CSV, JSON and plots."""
+"""Write the leaderboard of a store: Markdown, CSV, JSON, an HTML page and plots."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from bench.errors import DataError
 from bench.files import write_atomic
@@ -13,8 +15,11 @@ from bench.report.costs import cost_rows
 from bench.report.drawing import draw_all, plan
 from bench.report.exports import cell_rows, csv_text, difference_rows, json_text
 from bench.report.frame import Loaded, load
+from bench.report.html import Content, page
+from bench.report.lineage import Lineage
 from bench.report.markdown import Picture, document
-from bench.report.palette import looks
+from bench.report.page.entries import Sources
+from bench.report.palette import Look, looks
 from bench.report.published import published_tables
 from bench.report.stats import Floats
 from bench.report.tables import Table, TableKey, build_tables
@@ -37,11 +42,11 @@ def report(
     select: Collection[str] | None = None,
     reference: str | Sequence[str] | None = None,
 ) -> Report:
-    """Make the leaderboard of a store from its score records alone.
+    """Make the leaderboard of a store; all numbers come from its score records alone.
 
     Args:
         store_root: the store.
-        out_dir: gets leaderboard.{md,csv,json}, differences.csv and plots/*.{png,svg}.
+        out_dir: gets leaderboard.{md,html,csv,json}, differences.csv and plots/*.{png,svg}.
         select: keys of the score records to use; None = all.
         reference: methods to compare with, besides scratch.
 
@@ -56,18 +61,36 @@ def report(
     problems = (*loaded.problems, *doubtful)
     costs = cost_rows(tables)
     published = published_tables(table.published or table.key.task for table in tables)
-    paths, pictures = _draw(tables, loaded, out_dir)
-    markdown = document(tables, costs, published, pictures, problems)
-    texts = {
-        "leaderboard.md": markdown,
+    curves = _curves(loaded)
+    style = looks(row.name for table in tables for row in table.rows)
+    paths, pictures = _draw(tables, curves, style, out_dir)
+    sources = Sources(
+        details=loaded.details,
+        curves=curves,
+        lineage=Lineage(store_root),
+        colours={name: look.colour for name, look in style.items()},
+    )
+    content = Content(
+        tables=tables, costs=costs, published=published, pictures=pictures, problems=problems, sources=sources
+    )
+    texts = _texts(content, out_dir)
+    for name, body in texts.items():
+        write_atomic(out_dir / name, body)
+    written = (*(out_dir / name for name in texts), *paths)
+    markdown = texts["leaderboard.md"]
+    return Report(paths=written, markdown=markdown, terminal=terminal(tables), problems=problems)
+
+
+def _texts(content: Content, out_dir: Path) -> dict[str, str]:
+    """Return the files of a report that are texts, by name; the plots must be there already."""
+    tables, costs, published, problems = content.tables, content.costs, content.published, content.problems
+    return {
+        "leaderboard.md": document(tables, costs, published, content.pictures, problems),
+        "leaderboard.html": page(content, out_dir),
         "leaderboard.csv": csv_text(cell_rows(tables)),
         "differences.csv": csv_text(difference_rows(tables)),
         "leaderboard.json": json_text(tables, costs, published, problems),
     }
-    for name, content in texts.items():
-        write_atomic(out_dir / name, content)
-    written = (*(out_dir / name for name in texts), *paths)
-    return Report(paths=written, markdown=markdown, terminal=terminal(tables), problems=problems)
 
 
 def _check(loaded: Loaded, store_root: Path) -> None:
@@ -85,15 +108,20 @@ def _check(loaded: Loaded, store_root: Path) -> None:
         raise DataError(f"store {store_root} holds no usable score record of those asked for{first}")
 
 
+def _curves(loaded: Loaded) -> dict[str, Floats]:
+    """Return the curve of every record that has one, (P, 2): progress, ascending, and the metric."""
+    points = loaded.curves.sort_values(["key", "progress"])
+    keys = points["key"].tolist()
+    values = points[["progress", "value"]].to_numpy(dtype=float)
+    starts = [i for i, key in enumerate(keys) if i == 0 or key != keys[i - 1]]
+    parts = np.split(values, starts)[1:]  # the first one is what stands before the first start: nothing
+    return {str(keys[i]): part for i, part in zip(starts, parts, strict=True)}
+
+
 def _draw(
-    tables: Sequence[Table], loaded: Loaded, out_dir: Path
+    tables: Sequence[Table], curves: Mapping[str, Floats], style: Mapping[str, Look], out_dir: Path
 ) -> tuple[list[Path], dict[TableKey, list[Picture]]]:
-    """Write all plots; return their paths and how the Markdown refers to them."""
-    curves: dict[str, Floats] = {
-        str(key): part[["progress", "value"]].to_numpy(dtype=float)
-        for key, part in loaded.curves.sort_values(["key", "progress"]).groupby("key")
-    }
-    style = looks(row.name for table in tables for row in table.rows)
+    """Write all plots; return their paths and how Markdown and page refer to them."""
     folder = out_dir / "plots"
     paths: list[Path] = []
     pictures: dict[TableKey, list[Picture]] = {}
@@ -101,6 +129,11 @@ def _draw(
     for job, drawn in zip(jobs, draw_all(jobs, folder), strict=True):
         if drawn:
             paths += drawn.paths(folder).values()
-            picture = Picture(path=f"plots/{drawn.name}.png", title=drawn.title, caption=drawn.caption)
+            picture = Picture(
+                path=f"plots/{drawn.name}.png",
+                title=drawn.title,
+                caption=drawn.caption,
+                encoder="" if job.curves is None else job.table.groups[0].encoder,
+            )
             pictures.setdefault(job.table.key, []).append(picture)
     return paths, pictures

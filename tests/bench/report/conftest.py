@@ -86,7 +86,8 @@ def record(
 def write(store: Path, records: Iterable[Mapping[str, Any]]) -> Path:
     """Write records as the store lays them out; return the store."""
     for found in records:
-        folder = store / "score" / f"cell-{found['key']}"
+        kind = "score" if found["labels"] else found["kind"]  # only the steps before have no labels here
+        folder = store / kind / f"cell-{found['key']}"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "record.json").write_text(json.dumps(found, indent=1, sort_keys=True))
     return store
@@ -120,6 +121,72 @@ def world(
     return found
 
 
+# what the grid of `leaderboards/tiny` holds: methods by encoder; modality, published name, metric, unit and
+# level by task
+TINY_ENCODERS = {"resnet10_w24": ("scratch", "cmc", "hcmoco"), "vit_d96": ("scratch", "mae")}
+TINY_TASKS = {
+    "densepose": ("rgb", "DensePose (single-person AUC)", "auc30", "", 16.0),
+    "parsing_depth": ("depth", "human parsing (depth)", "miou", "%", 10.0),
+    "parsing_rgb": ("rgb", "human parsing (RGB)", "miou", "%", 8.0),
+}
+
+
+def tiny_world() -> list[Record]:
+    """Return 90 score records that look like `leaderboards/tiny`, each after the steps that it rests on."""
+    found = []
+    for place, (encoder, methods) in enumerate(TINY_ENCODERS.items()):
+        for task, (modality, published, metric, unit, level) in TINY_TASKS.items():
+            labels = {
+                "encoder": encoder, "backbone": encoder, "task": task, "dataset": f"d_{task}",
+                "modality": modality, "published": published, "encoder_modality": "rgb", "config": "",
+            }  # fmt: skip
+            effects = {name: level * (1 + 0.06 * i) / (1 + place) for i, name in enumerate(methods)}
+            scores = world(effects, labels=labels, unit_sd=3.0, fractions={"1/10": 0.0, "1": 0.4})
+            found += [_scaled(record, metric, unit) for record in scores]
+    return [step for record in found for step in _with_steps(record)]
+
+
+def _scaled(record: Record, metric: str, unit: str) -> Record:
+    """Return a record in another unit; ratios are a hundredth of what they would be in percent."""
+    factor = 1.0 if unit == "%" else 0.01
+    body = {name: value for name, value in record.items() if name not in ("schema", "digest")}
+    value = body["metrics"][0]["value"] * factor
+    body["metrics"] = [
+        {"name": name, "value": value * share, "unit": unit, "higher_is_better": higher}
+        for name, share, higher in (
+            (metric, 1.0, True),
+            ("macc", 1.7, True),
+            ("background_share", 0.2, False),
+        )
+    ]
+    body["interval"] = {
+        **body["interval"], "replicates": [v * factor for v in body["interval"]["replicates"]],
+    }  # fmt: skip
+    body["curve"] = [{**point, "value": point["value"] * factor} for point in body["curve"]]
+    return seal(body)
+
+
+def _with_steps(score: Record) -> list[Record]:
+    """Return a score record after the steps that it names as its inputs."""
+    labels = score["labels"]
+    specs: dict[str, Any] = {
+        "pretrain": {"adapter": f"methods.{labels['method']}:M", "train": {"lr": 0.003, "batch": 32}},
+        "finetune": {"task": labels["task"], "train": {"lr": 0.02, "betas": [0.9, 0.999], "steps": 80}},
+        "predict": {"data": {"split": "test", "size": 48}},
+    }
+    steps: list[Record] = []
+    for kind, spec in specs.items():
+        common = {name: score[name] for name in ("curve", "selection", "manifests", "cost", "provenance")}
+        body = {
+            **common, "kind": kind, "key": sha256_text(f"{kind} {score['key']}")[:16], "labels": {},
+            "facts": {}, "inputs": [step["key"] for step in steps[-1:]], "files": {},
+            "spec": {**spec, "seed": labels["seed"]},
+        }  # fmt: skip
+        steps.append(seal(body))
+    body = {name: value for name, value in score.items() if name not in ("schema", "digest")}
+    return [*steps, seal({**body, "inputs": [steps[-1]["key"]]})]
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Callable[[Iterable[Mapping[str, Any]]], Path]:
     """Return a function that writes records into a fresh store."""
@@ -134,3 +201,8 @@ def make_record() -> Callable[..., Record]:
 @pytest.fixture
 def make_world() -> Callable[..., list[Record]]:
     return world
+
+
+@pytest.fixture
+def tiny_records() -> list[Record]:
+    return tiny_world()

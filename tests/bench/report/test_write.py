@@ -20,7 +20,8 @@ from bench.errors import DataError
 from bench.report import text
 from bench.report.exports import cell_rows, csv_text
 from bench.report.frame import load
-from bench.report.markdown import NOT_COMPARABLE, document
+from bench.report.markdown import document
+from bench.report.notes import NOT_COMPARABLE
 from bench.report.tables import build_tables
 from bench.report.terminal import WIDTH, terminal
 from bench.report.write import report
@@ -43,7 +44,7 @@ def test_everything_is_written_and_written_the_same_again(
         "convergence_parts_people_resnet10_tiny_controlled_strict_1",
     ]
     assert names == [
-        "leaderboard.md", "leaderboard.csv", "differences.csv", "leaderboard.json",
+        "leaderboard.md", "leaderboard.html", "leaderboard.csv", "differences.csv", "leaderboard.json",
         *(f"plots/{plot}.{kind}" for plot in plots for kind in ("png", "svg")),
     ]  # fmt: skip
     assert {p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*.*")} == {
@@ -56,15 +57,15 @@ def test_everything_is_written_and_written_the_same_again(
     head, _, tail = first.markdown.partition(f"## {NOT_COMPARABLE}")
     assert "| scratch |" in head and "HCMoCo" not in head
     assert "58.28" in tail  # HCMoCo at 10 % of the labels, as printed
-    picture = Image.open(first.paths[4])
+    picture = Image.open(first.paths[5])
     assert picture.width == pytest.approx(3.4 * 200, abs=2)
     assert picture.getextrema() != ((255, 255),) * 4
 
 
 def test_csv_and_json_hold_the_same_numbers(make_world: Make, store: Store, tmp_path: Path) -> None:
     result = report(store(make_world({"scratch": 25.0, "cmc": 30.0}, seeds=5, curve=[])), tmp_path / "out")
-    rows = list(csv.DictReader(io.StringIO(result.paths[1].read_text())))
-    body = json.loads(result.paths[3].read_text())
+    rows = list(csv.DictReader(io.StringIO(result.paths[2].read_text())))
+    body = json.loads(result.paths[4].read_text())
     cells = body["tables"][0]["cells"]
     assert len(rows) == len(cells) == 8  # two methods, two fractions, two metrics
     for row, cell in zip(rows, cells, strict=True):
@@ -81,7 +82,7 @@ def test_csv_and_json_hold_the_same_numbers(make_world: Make, store: Store, tmp_
     scratch = next(row for row in rows if row["method"] == "cmc" and row["primary"] == "true")
     assert float(scratch["low"]) < float(scratch["mean"]) < float(scratch["high"])
     assert float(scratch["pretrain_samples_per_s"]) == pytest.approx(20000 / 90, rel=1e-5)
-    differences = list(csv.DictReader(io.StringIO(result.paths[2].read_text())))
+    differences = list(csv.DictReader(io.StringIO(result.paths[3].read_text())))
     assert [d["beyond"] for d in differences] == ["true", "true"]
     assert body["tables"][0]["provenance"]["seeds"] == ["0", "1", "2", "3", "4"]
 
@@ -164,8 +165,8 @@ def test_plots_take_odd_names_literally(make_record: Make, store: Store, tmp_pat
     result = report(
         store([make_record(SCORES, method=name, labels=labels) for name in names]), tmp_path / "out"
     )
-    assert len(result.paths) == 8
-    assert {path.parent for path in result.paths[4:]} == {tmp_path / "out" / "plots"}
+    assert len(result.paths) == 9
+    assert {path.parent for path in result.paths[5:]} == {tmp_path / "out" / "plots"}
 
 
 def test_reporting_never_imports_torch() -> None:

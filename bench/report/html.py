@@ -1,0 +1,167 @@
+"""The leaderboard as one HTML page that needs nothing beside it: style, script, plots and records inside.
+
+`page/page.html` is the page, filled in by Jinja, which escapes every text. A content security policy forbids
+all requests; the only script and style that run are those whose hashes it names.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined, Template
+from markupsafe import Markup
+
+from bench.report import notes, text
+from bench.report.costs import CostRow, shown
+from bench.report.markdown import Picture
+from bench.report.page.blocks import Builder
+from bench.report.page.entries import Entries, Sources
+from bench.report.page.facets import Facets
+from bench.report.page.figures import embed
+from bench.report.page.grid import Better, Column, Grid, GridCell, GridGroup, GridRow, Section, plain
+from bench.report.published import PublishedTable
+from bench.report.tables import Table, TableKey
+
+_COSTS: Mapping[str, tuple[str, Better]] = {  # attribute of `CostRow` and its better end, by column
+    "pretraining samples": ("pretrain_samples_seen", "low"),
+    "pretraining time": ("pretrain_wall_s", "low"),
+    "pretraining samples/s": ("pretrain_samples_per_s", "high"),
+    "fine-tuning runs": ("runs", "high"),
+    "time per run": ("wall_s", "low"),
+    "fine-tuning samples/s": ("samples_per_s", "high"),
+    "peak memory": ("peak_memory_mb", "low"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """All that the page shows."""
+
+    tables: Sequence[Table]
+    costs: Sequence[CostRow]
+    published: Sequence[PublishedTable]
+    pictures: Mapping[TableKey, Sequence[Picture]]
+    problems: Sequence[str]
+    sources: Sources
+    sections: Sequence[Section] = ()  # further ones, between the tables and the costs
+
+
+def page(content: Content, folder: Path) -> str:
+    """Return the page; the same content gives the same text.
+
+    Args:
+        content: what to show.
+        folder: where the paths of pictures begin.
+    """
+    facets = Facets(content.tables)
+    entries = Entries(content.sources)
+    every = [p for found in content.pictures.values() for p in found]
+    figures = embed([*every, *(p for s in content.sections for p in s.pictures)], folder)
+    blocks = [
+        Builder(table, facets, entries, content.sources.colours).block(
+            [figures[p.path] for p in content.pictures.get(table.key, ())]
+        )
+        for table in content.tables
+    ]
+    template, css, script = _parts()
+    return template.render(
+        css=css,
+        script=script,
+        policy=_policy(css, script),
+        counts=_counts(content.tables),
+        facets=facets,
+        blocks=blocks,
+        several_settings=len({block.words for block in blocks}) > 1,
+        sections=content.sections,
+        costs=list(_costs(content.costs, facets)),
+        published=[_published(table, facets, content.tables) for table in content.published],
+        problems=content.problems,
+        figures=figures,
+        left_out=sum(not figure.source for figure in figures.values()),
+        notes=notes,
+        records=Markup(entries.json()),
+    )
+
+
+@lru_cache(maxsize=1)
+def _parts() -> tuple[Template, Markup, Markup]:
+    """Return the template, the style and the script."""
+    names = ("page.html", "page.css", "page.js")
+    folder = resources.files("bench.report.page")
+    template, css, script = (folder.joinpath(name).read_text(encoding="utf-8") for name in names)
+    environment = Environment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=_visible,
+    )
+    return environment.from_string(template), Markup(css), Markup(script)
+
+
+def _visible(value: Any) -> Any:
+    """Take invisible characters and line breaks out of every text that is not markup."""
+    return text.plain(value) if type(value) is str else value
+
+
+def _policy(css: str, script: str) -> str:
+    """Return the content security policy: nothing may be requested, nothing else may run."""
+    styles, scripts = (
+        base64.b64encode(hashlib.sha256(part.encode()).digest()).decode() for part in (css, script)
+    )
+    return (
+        f"default-src 'none'; style-src 'sha256-{styles}'; script-src 'sha256-{scripts}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _counts(tables: Sequence[Table]) -> str:
+    """Return how much is shown, e.g. `90 score records, 4 methods, 3 tasks, 2 encoders`."""
+    records = [record for table in tables for record in table.records]
+    parts = [text.count(len({record["key"] for record in records}), "score record")]
+    parts += [text.count(len({r[n] for r in records}), n) for n in ("method", "task", "encoder")]
+    return ", ".join(parts)
+
+
+def _costs(costs: Sequence[CostRow], facets: Facets) -> Iterator[tuple[Mapping[str, int], str, Grid]]:
+    """Yield one grid per setting with its facets and the words for it."""
+    names = ("preset", "track", "mode", "protocol")
+    for setting, part in groupby(costs, key=lambda row: row.setting):
+        words = "Preset {}, track {}, mode {}, protocol {}".format(*setting)
+        groups = [
+            GridGroup(
+                title=encoder,
+                encoder=facets.of("encoder", encoder),
+                rows=tuple(_cost_row(row) for row in rows),
+            )
+            for encoder, rows in groupby(part, key=lambda row: row.encoder)
+        ]
+        columns = tuple(Column(title=title, better=better) for title, (_, better) in _COSTS.items())
+        grid = Grid(label=f"Cost: {words}", left=("method",), columns=columns, groups=tuple(groups))
+        yield {n: facets.of(n, word) for n, word in zip(names, setting, strict=True)}, words, grid
+
+
+def _cost_row(row: CostRow) -> GridRow:
+    words = shown(row)
+    cells = tuple(
+        GridCell(main=words[title], value=getattr(row, name)) for title, (name, _) in _COSTS.items()
+    )
+    return GridRow(texts=(row.method,), cells=cells, method=row.method)
+
+
+def _published(table: PublishedTable, facets: Facets, tables: Sequence[Table]) -> tuple[str, str, Grid]:
+    """Return the tasks it belongs to (facet), a title and the numbers as printed."""
+    header = ("dataset", "method", "init", "pretraining data", "backbone", "setting", *table.metrics)
+    rows = [(*row.labels, *row.cells(table.metrics)) for row in table.rows]
+    title = f"{table.task}, {table.paper}: {text.count(len(rows), 'row')}"
+    label = f"Published numbers, another protocol: {table.task}, {table.paper}"
+    return facets.of_published(table.task, tables), title, plain(label, header, rows, left=6)
