@@ -38,7 +38,7 @@ def encoder(kind: str, pretrained: str | None = None) -> dict[str, Any]:
 def task(domain: str) -> dict[str, Any]:
     return {
         "adapter": "tasks.toy:Toy", "version": 1, "score_version": 1, "modality": "rgb", "published": "",
-        "config": {}, "augment": {}, "domain": domain,
+        "minimum_effect": 0.5, "config": {}, "augment": {}, "domain": domain,
         "primary": {"metric": "miou", "unit": "%", "higher_is_better": True},
     }  # fmt: skip
 
@@ -99,7 +99,7 @@ GOLDEN = [
     ("pretrain", "799e6067ef7d7766"),
     ("finetune", "ddfeed1a158f3ebe"),
     ("predict", "dc68aee73904d732"),
-    ("score", "c67cb06a17c9a250"),
+    ("score", "4671ea9e1c07b6f5"),
 ]
 
 
@@ -138,6 +138,7 @@ def test_keys_do_not_depend_on_order_resources_or_summaries() -> None:
         ("preset.finetune.steps", 6.0, {"finetune", "predict", "score"}),  # hence typed requests
         ("preset.finetune.samples.test", 11, {"predict", "score"}),
         ("tasks.densepose.score_version", 2, {"score"}),
+        ("tasks.densepose.minimum_effect", 0.4, {"score"}),
         ("tasks.parsing.version", 2, set()),
         ("methods.mae.stages", {"mae.pixels": stage("mae.pixels", 1.0, version=2)}, set()),
         ("seeds", (0, 1, 2), set()),
