@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.report import text
-from bench.report.cells import SCRATCH, Cell, Row
-from bench.report.costs import CostRow, duration
+from bench.report import grids, saving_grids, summary_grids, text
+from bench.report.analysis import Analysis
+from bench.report.grids import Entry, Grid
 from bench.report.origin import provenance
+from bench.report.overall import Overall, Setting
 from bench.report.published import PublishedTable
-from bench.report.stats import Difference, Summary
-from bench.report.tables import Comparison, Group, Table, TableKey
+from bench.report.tables import Table, TableKey
 
-TIE = "≈"
-OTHER_MODALITY = "†"
-EXPOSED = "‡"
 NOT_COMPARABLE = "Published numbers (another protocol; not comparable)"
 
 
@@ -28,15 +25,14 @@ class Picture:
     caption: str
 
 
+Subject = TableKey | tuple[Setting, str]  # what a picture is of: a table, or an encoder over tasks
+
+
 def document(
-    tables: Sequence[Table],
-    costs: Sequence[CostRow],
-    published: Sequence[PublishedTable],
-    pictures: Mapping[TableKey, Sequence[Picture]],
-    problems: Sequence[str],
+    found: Analysis, published: Sequence[PublishedTable], pictures: Mapping[Subject, Sequence[Picture]]
 ) -> str:
     """Return the whole leaderboard."""
-    records = len({record["key"] for table in tables for record in table.records})
+    records = len({record["key"] for table in found.tables for record in table.records})
     lines = [
         "# Leaderboard",
         "",
@@ -44,165 +40,89 @@ def document(
         "tracks, modes or protocols; rows compare within one encoder.",
         "",
     ]
-    for table in tables:
-        lines += _table(table, pictures.get(table.key, ()))
-    lines += _costs(costs)
+    for table in found.tables:
+        lines += _table(table, found, pictures.get(table.key, ()))
+    lines += _over_tasks(found.overall, pictures)
+    for setting in dict.fromkeys(row.setting for row in found.costs):
+        lines += _section(summary_grids.costs(found.costs, setting), "##")
     lines += _published(published)
-    if problems:
-        lines += ["## Problems", "", *(f"- {text.markdown(problem)}" for problem in problems), ""]
+    if found.problems:
+        lines += ["## Problems", "", *(f"- {text.markdown(problem)}" for problem in found.problems), ""]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def heading(key: TableKey) -> str:
-    """Return the setting that all numbers of a table share, as one sentence."""
-    direction = "higher" if key.higher_is_better else "lower"
-    return (
-        f"Preset {text.markdown(key.preset)}, track {text.markdown(key.track)}, "
-        f"mode {text.markdown(key.mode)}, protocol {text.markdown(key.protocol)}. "
-        f"Metric: {text.markdown(key.metric)} "
-        f"({text.markdown(text.unit_name(key.unit))}, {direction} is better)."
+def _table(table: Table, found: Analysis, pictures: Sequence[Picture]) -> list[str]:
+    scores = grids.scores(table)
+    lines = [f"## {text.markdown(table.title)}", "", text.markdown(grids.setting(table.key)), ""]
+    lines += [*(_grid(scores) if scores.rows else []), *_notes(scores), *_incomplete(table)]
+    differences = grids.differences(table)
+    if differences:
+        lines += _section(differences, "###")
+    elif grids.no_differences(table):
+        lines += [grids.no_differences(table), ""]
+    saved = found.savings[table.key]
+    more = (
+        saving_grids.labels_saved(table, saved),
+        saving_grids.fine_tuning_saved(table, saved),
+        saving_grids.beside_cost(table, found.fronts[table.key]),
     )
+    lines += [line for grid in more if grid for line in _section(grid, "###")]
+    return [*lines, *_pictures(pictures), *_provenance(table)]
 
 
-def grid(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> list[str]:
-    """Return a Markdown table of escaped cells whose first `left` columns are aligned to the left."""
-    marks = [":--" if i < left else "--:" for i in range(len(header))]
-    return [f"| {' | '.join(row)} |" for row in (header, marks, *rows)] + [""]
+def _section(grid: Grid, level: str) -> list[str]:
+    return [f"{level} {text.markdown(grid.title)}", "", *_grid(grid), *_notes(grid)]
 
 
-def _table(table: Table, pictures: Sequence[Picture]) -> list[str]:
-    key = table.key
-    title = f"## {text.markdown(key.task)} on {text.markdown(key.dataset)}"
-    if table.several_test_sets:
-        title += f", test set {text.markdown(key.test_set)}"
-    header = ["encoder", "method", *(budget.header for budget in table.budgets)]
-    rows = [line for group in table.groups for line in _rows(table, group)]
-    lines = [title, "", heading(key), ""]
-    if rows:
-        lines += grid(header, rows, left=2)
-    lines += [*_notes(table), *_incomplete(table), *_differences(table)]
+def _grid(grid: Grid) -> list[str]:
+    marks = [":--" if i < grid.left else "--:" for i in range(len(grid.header))]
+    rows = ([_entry(entry) for entry in row] for row in grid.rows)
+    return _lines([_entry(entry) for entry in grid.header], marks, *rows)
+
+
+def _lines(*rows: Sequence[str]) -> list[str]:
+    return [*(f"| {' | '.join(row)} |" for row in rows), ""]
+
+
+def _entry(entry: Entry) -> str:
+    shown = text.markdown(entry.text) if entry.name else entry.text
+    return f"**{shown}**" if entry.strong else shown
+
+
+def _notes(grid: Grid) -> list[str]:
+    return [line for note in dict.fromkeys(grid.notes) for line in (text.markdown(note), "")]
+
+
+def _pictures(pictures: Sequence[Picture]) -> list[str]:
+    lines = []
     for picture in pictures:
         name = text.markdown(picture.title)
         lines += [f"![{name}]({picture.path})", "", f"{name}. {text.markdown(picture.caption)}", ""]
-    return lines + _provenance(table)
-
-
-def _rows(table: Table, group: Group) -> Iterable[list[str]]:
-    for i, row in enumerate(group.rows):
-        cells = []
-        for budget in table.budgets:
-            shown = _cell(row.cells.get(budget), table.key.unit)
-            if budget in group.best and group.best[budget] is row:
-                shown = f"**{shown}**"
-            elif row.identity in group.ties.get(budget, ()):
-                shown = f"{shown} {TIE}"
-            cells.append(shown)
-        yield [text.markdown(group.encoder) if i == 0 else "", _name(row), *cells]
-
-
-def _name(row: Row) -> str:
-    marks = [OTHER_MODALITY] * row.other_modality + [EXPOSED] * (row.exposure != "none")
-    return " ".join([text.markdown(row.name), *marks])
-
-
-def _cell(cell: Cell | None, unit: str) -> str:
-    if cell is None:
-        return "n/a"
-    return f"{summary_text(cell.summary, unit)} (n={cell.summary.n})"
-
-
-def summary_text(summary: Summary, unit: str) -> str:
-    """Return `mean [low, high]`, or `mean {min to max}` where there is no interval but several seeds."""
-    mean = text.number(summary.mean, unit)
-    if summary.low is not None and summary.high is not None:
-        return f"{mean} [{text.number(summary.low, unit)}, {text.number(summary.high, unit)}]"
-    if summary.n > 1:
-        return f"{mean} {{{text.number(summary.minimum, unit)} to {text.number(summary.maximum, unit)}}}"
-    return mean
-
-
-def _notes(table: Table) -> list[str]:
-    notes = [f"n = number of seeds. {text.markdown(table.interval)}"]
-    if any(c.summary.low is None and c.summary.n > 1 for c in table.cells):
-        notes.append("Braces: smallest to largest seed; these cells have no interval.")
-    if any(group.best for group in table.groups):
-        notes.append(
-            f"**Bold**: best mean of its encoder and label share. {TIE}: not distinguishable from it (the "
-            "95 % interval of the paired difference covers 0, or there is none)."
-        )
-    if any(row.other_modality for row in table.rows):
-        shown = sorted({r["modality"] for r in table.records} - {""})
-        notes.append(
-            f"{OTHER_MODALITY}: the encoder was pretrained on another modality than this task's input "
-            f"({text.markdown(text.listed(shown))})."
-        )
-    for row in table.rows:
-        if row.exposure != "none":
-            notes.append(
-                f"{EXPOSED} {text.markdown(row.name)}: pretraining has seen test data "
-                f"({text.markdown(row.exposure)})."
-            )
-    return [line for note in dict.fromkeys(notes) for line in (note, "")]
+    return lines
 
 
 def _incomplete(table: Table) -> list[str]:
-    lines = []
-    for group in table.groups:
-        for row in group.incomplete:
-            missing = "; ".join(
-                f"{budget.title}: {'seed' if len(runs) == 1 else 'seeds'} "
-                f"{text.listed([str(seed) for seed, _ in runs])}"
-                for budget, runs in row.missing.items()
-            )
-            there = "; ".join(f"{b.title}: {_cell(c, table.key.unit)}" for b, c in row.cells.items())
-            lines.append(
-                f"- {text.markdown(group.encoder)}, {_name(row)}: missing {missing}. Present: {there}"
-            )
+    lines = [f"- {text.markdown(line)}" for line in grids.incomplete(table)]
     return ["Incomplete, not ranked:", "", *lines, ""] if lines else []
 
 
-def _differences(table: Table) -> list[str]:
-    if not table.comparisons:
-        if any(row.identity.method != SCRATCH for row in table.rows):
-            return ["No differences: no scratch or reference row of the same encoder shares seeds.", ""]
-        return []
-    by_pair: dict[tuple[str, str, str], dict[str, Comparison]] = {}
-    for c in table.comparisons:
-        pair = (c.encoder, c.reference.name, _name(c.row) + ("" if c.row.complete else " (incomplete)"))
-        by_pair.setdefault(pair, {})[c.budget.label] = c
-    header = ["encoder", "method", "minus", *(budget.header for budget in table.budgets)]
-    rows = []
-    for (encoder, reference, name), found in by_pair.items():
-        cells = [_difference(found.get(b.label), table.key.unit) for b in table.budgets]
-        rows.append([text.markdown(encoder), name, text.markdown(reference), *cells])
-    better = "positive" if table.key.higher_is_better else "negative"
-    unit = {"%": "% points"}.get(table.key.unit, text.unit_name(table.key.unit))
-    return [
-        f"Paired differences over common seeds and test units ({text.markdown(unit)}; {better} is better). "
-        "**Bold**: beyond the interval (95 %, it leaves out 0; not corrected for the number of comparisons).",
-        "",
-        *grid(header, rows, left=3),
-    ]
-
-
-def _difference(comparison: Comparison | None, unit: str) -> str:
-    if comparison is None:
-        return "n/a"
-    found = comparison.difference
-    shown = difference_text(found, unit)
-    return f"**{shown}** (n={found.n})" if found.beyond else f"{shown} (n={found.n})"
-
-
-def difference_text(found: Difference, unit: str) -> str:
-    """Return `+mean [low, high]`, all signed; a bound beyond 0 gets the decimals that show it."""
-    if found.low is None or found.high is None:
-        return text.signed(found.mean, unit)
-    more = 0
-    near = min(abs(found.low), abs(found.high))
-    while found.beyond and more < 3 and not text.signed(near, unit, more).startswith("+"):
-        more += 1
-    mean, low, high = (text.signed(value, unit, more) for value in (found.mean, found.low, found.high))
-    return f"{mean} [{low}, {high}]"
+def _over_tasks(overall: Sequence[Overall], pictures: Mapping[Subject, Sequence[Picture]]) -> list[str]:
+    lines = []
+    for setting in dict.fromkeys(found.setting for found in overall):
+        preset, track, mode, protocol = (text.markdown(word) for word in setting)
+        lines += [
+            "## Over tasks",
+            "",
+            f"Preset {preset}, track {track}, mode {mode}, protocol {protocol}.",
+            "",
+        ]
+        for found in (o for o in overall if o.setting == setting):
+            shown = (summary_grids.over_tasks(found), summary_grids.pairs_over_tasks(found))
+            lines += [line for grid in shown if grid for line in _section(grid, "###")]
+            said = ("" if found.ranks else summary_grids.absent(found), summary_grids.left_out(found))
+            lines += [line for note in said if note for line in (text.markdown(note), "")]
+            lines += _pictures(pictures.get((setting, found.encoder), ()))
+    return lines
 
 
 def _provenance(table: Table) -> list[str]:
@@ -222,46 +142,6 @@ def _provenance(table: Table) -> list[str]:
     ]
 
 
-def _costs(costs: Sequence[CostRow]) -> list[str]:
-    if not costs:
-        return []
-    settings = dict.fromkeys(row.setting for row in costs)
-    header = [
-        "encoder", "method", "pretraining samples", "pretraining time", "pretraining samples/s",
-        "fine-tuning runs", "time per run", "fine-tuning samples/s", "peak memory",
-    ]  # fmt: skip
-    lines = [
-        "## Cost",
-        "",
-        "Means over records; a pretraining that several cells share is counted in each.",
-        "",
-    ]
-    for setting in settings:
-        rows = [
-            [
-                text.markdown(row.encoder),
-                text.markdown(row.method),
-                _amount(row.pretrain_samples_seen),
-                duration(row.pretrain_wall_s),
-                _amount(row.pretrain_samples_per_s),
-                str(row.runs),
-                duration(row.wall_s),
-                _amount(row.samples_per_s),
-                f"{row.peak_memory_mb:,.0f} MB" if row.peak_memory_mb is not None else "-",
-            ]
-            for row in costs
-            if row.setting == setting
-        ]
-        preset, track, mode, protocol = (text.markdown(word) for word in setting)
-        lines += [f"Preset {preset}, track {track}, mode {mode}, protocol {protocol}:", ""]
-        lines += grid(header, rows, left=2)
-    return lines
-
-
-def _amount(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.0f}"
-
-
 def _published(published: Sequence[PublishedTable]) -> list[str]:
     if not published:
         return []
@@ -274,10 +154,9 @@ def _published(published: Sequence[PublishedTable]) -> list[str]:
     ]
     for table in published:
         header = ["dataset", "method", "init", "pretraining data", "backbone", "setting", *table.metrics]
-        rows = [
-            [text.markdown(cell) for cell in (*row.labels, *row.cells(table.metrics))] for row in table.rows
-        ]
+        rows = [[text.markdown(cell) for cell in (*r.labels, *r.cells(table.metrics))] for r in table.rows]
+        marks = [":--"] * 6 + ["--:"] * len(table.metrics)
         name = f"{text.markdown(table.task)}, {text.markdown(table.paper)}: {text.count(len(rows), 'row')}"
         lines += [f"<details><summary>{name}</summary>", ""]
-        lines += [*grid([text.markdown(word) for word in header], rows, left=6), "</details>", ""]
+        lines += [*_lines([text.markdown(word) for word in header], marks, *rows), "</details>", ""]
     return lines

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import html
+import math
 import re
 import unicodedata
 
@@ -22,6 +23,24 @@ def signed(value: float, unit: str, more: int = 0) -> str:
     return text if text.strip("+-0.") else text[1:]
 
 
+def p_value(p: float) -> str:
+    """Return `p=0.012`, with at most three decimals; `p<0.001` below them."""
+    return "p<0.001" if p < 0.001 else f"p={p:.2g}" if p < 0.1 else f"p={p:.2f}"
+
+
+def factor(value: float, smallest: float) -> str:
+    """Return a factor of `savings.Saving` in words.
+
+    >>> [factor(value, 0.1) for value in (2.34, math.inf, 0.0)]
+    ['2.3', 'more than 10', 'not reached']
+    """
+    if value == 0:
+        return "not reached"
+    if math.isinf(value):
+        return f"more than {1 / smallest:.3g}"
+    return f"{value:.1f}" if value < 10 else f"{value:.0f}"
+
+
 def unit_name(unit: str) -> str:
     """Return the unit as a word; ratios are named."""
     return _UNIT_NAMES.get(unit, unit)
@@ -29,6 +48,8 @@ def unit_name(unit: str) -> str:
 
 def plain(text: str) -> str:
     """Return a name on one line, without control, formatting or other invisible characters."""
+    if text.isascii() and text.isprintable():
+        return " ".join(text.split())
     kept = (" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text)
     visible = "".join(c for c in kept if unicodedata.category(c) not in ("Cf", "Cs", "Co", "Cn"))
     return " ".join(visible.split())

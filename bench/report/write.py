@@ -1,4 +1,4 @@
-"""Write the leaderboard of a store: Markdown, CSV, JSON and plots."""
+"""Write the leaderboard of a store: Markdown, CSV, JSON, LaTeX and plots."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 from bench.errors import DataError
 from bench.files import write_atomic
 from bench.report import text
-from bench.report.costs import cost_rows
-from bench.report.drawing import draw_all, plan
-from bench.report.exports import cell_rows, csv_text, difference_rows, json_text
+from bench.report.analysis import Analysis, analyse
+from bench.report.drawing import draw_all
+from bench.report.exports import csv_text, json_text
 from bench.report.frame import Loaded, load
-from bench.report.markdown import Picture, document
-from bench.report.palette import looks
+from bench.report.gallery import plan
+from bench.report.latex import latex
+from bench.report.markdown import Picture, Subject, document
 from bench.report.published import published_tables
-from bench.report.stats import Floats
-from bench.report.tables import Table, TableKey, build_tables
+from bench.report.rows import cell_rows, cost_quality_rows, difference_rows, over_tasks_rows, saving_rows
 from bench.report.terminal import terminal
 
 
@@ -41,7 +41,8 @@ def report(
 
     Args:
         store_root: the store.
-        out_dir: gets leaderboard.{md,csv,json}, differences.csv and plots/*.{png,svg}.
+        out_dir: gets leaderboard.{md,csv,json,tex}, {differences,savings,cost_quality,over_tasks}.csv and
+            plots/*.{png,svg}.
         select: keys of the score records to use; None = all.
         reference: methods to compare with, besides scratch.
 
@@ -52,22 +53,25 @@ def report(
     loaded = load(store_root, select)
     _check(loaded, store_root)
     references = (reference,) if isinstance(reference, str) else tuple(reference or ())
-    tables, doubtful = build_tables(loaded, references)
-    problems = (*loaded.problems, *doubtful)
-    costs = cost_rows(tables)
-    published = published_tables(table.published or table.key.task for table in tables)
-    paths, pictures = _draw(tables, loaded, out_dir)
-    markdown = document(tables, costs, published, pictures, problems)
+    found = analyse(loaded, references)
+    cells = {table.key: cell_rows([table]) for table in found.tables}
+    published = published_tables(table.published or table.key.task for table in found.tables)
+    paths, pictures = _draw(found, out_dir)
+    markdown = document(found, published, pictures)
     texts = {
         "leaderboard.md": markdown,
-        "leaderboard.csv": csv_text(cell_rows(tables)),
-        "differences.csv": csv_text(difference_rows(tables)),
-        "leaderboard.json": json_text(tables, costs, published, problems),
+        "leaderboard.csv": csv_text([row for rows in cells.values() for row in rows]),
+        "differences.csv": csv_text(difference_rows(found.tables)),
+        "savings.csv": csv_text(saving_rows(found.savings)),
+        "cost_quality.csv": csv_text(cost_quality_rows(found.fronts)),
+        "over_tasks.csv": csv_text(over_tasks_rows(found.overall)),
+        "leaderboard.json": json_text(found, cells, published),
+        "leaderboard.tex": latex(found),
     }
     for name, content in texts.items():
         write_atomic(out_dir / name, content)
     written = (*(out_dir / name for name in texts), *paths)
-    return Report(paths=written, markdown=markdown, terminal=terminal(tables), problems=problems)
+    return Report(paths=written, markdown=markdown, terminal=terminal(found.tables), problems=found.problems)
 
 
 def _check(loaded: Loaded, store_root: Path) -> None:
@@ -85,22 +89,14 @@ def _check(loaded: Loaded, store_root: Path) -> None:
         raise DataError(f"store {store_root} holds no usable score record of those asked for{first}")
 
 
-def _draw(
-    tables: Sequence[Table], loaded: Loaded, out_dir: Path
-) -> tuple[list[Path], dict[TableKey, list[Picture]]]:
+def _draw(found: Analysis, out_dir: Path) -> tuple[list[Path], dict[Subject, list[Picture]]]:
     """Write all plots; return their paths and how the Markdown refers to them."""
-    curves: dict[str, Floats] = {
-        str(key): part[["progress", "value"]].to_numpy(dtype=float)
-        for key, part in loaded.curves.sort_values(["key", "progress"]).groupby("key")
-    }
-    style = looks(row.name for table in tables for row in table.rows)
     folder = out_dir / "plots"
     paths: list[Path] = []
-    pictures: dict[TableKey, list[Picture]] = {}
-    jobs = list(plan(tables, curves, style))
-    for job, drawn in zip(jobs, draw_all(jobs, folder), strict=True):
-        if drawn:
-            paths += drawn.paths(folder).values()
-            picture = Picture(path=f"plots/{drawn.name}.png", title=drawn.title, caption=drawn.caption)
-            pictures.setdefault(job.table.key, []).append(picture)
+    pictures: dict[Subject, list[Picture]] = {}
+    planned = list(plan(found))
+    for (subject, _), drawn in zip(planned, draw_all([plot for _, plot in planned], folder), strict=True):
+        paths += drawn.paths(folder).values()
+        picture = Picture(path=f"plots/{drawn.name}.png", title=drawn.title, caption=drawn.caption)
+        pictures.setdefault(subject, []).append(picture)
     return paths, pictures
