@@ -272,6 +272,7 @@ class _Row:
         self.score = {
             "version": spec["score_version"],
             "primary": spec["primary"],
+            "minimum_effect": spec["minimum_effect"],
             "published": spec["published"],
             "replicates": REPLICATES,
         }

@@ -42,6 +42,7 @@ _RULES: dict[str, dict[str, Rule]] = {
         "primary.metric": "text",
         "primary.unit": "text",
         "primary.higher_is_better": "bool",
+        "minimum_effect": "number",
         "domain": "text",
         "config": "section",
         "augment": "section",
@@ -79,7 +80,7 @@ _RULES: dict[str, dict[str, Rule]] = {
 _OPTIONAL: dict[str, dict[str, Any]] = {
     "method": {"resources": {}},
     "train": {"groups": 1},
-    "task": {"published": "", "resources": {}},
+    "task": {"published": "", "minimum_effect": 0.0, "resources": {}},
     "preset": {"resources": {}},
 }  # keys that may be left out, with what that means
 

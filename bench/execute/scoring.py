@@ -99,6 +99,7 @@ def _data_labels(step: Step, cell: Step) -> dict[str, Any]:
     return {
         "paper": "bodybench",
         "published": step.spec["published"],
+        "minimum_effect": step.spec["minimum_effect"],
         "dataset": cell.spec["data"]["train"]["parts"][0]["domain"],
         "init": "random" if not chain[0].spec["name"].startswith("imagenet") else "imagenet",
         "pretrain_data": "+".join(domains) or "none",

@@ -1,131 +1,194 @@
-"""The frame of a figure, sized for a paper column: title, panels, legend, caption; reproducible files."""
+"""A page to draw on, written as PNG or SVG; the same bytes in every run.
+
+Everything goes straight to Matplotlib's renderers: its artists and layout would take ten times as long, which
+counts in reports of a hundred figures. Lengths are in points (1/72 inch), from the lower left corner.
+"""
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+import io
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, BinaryIO
+from typing import Any, Literal
 
 import matplotlib
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
-from matplotlib.font_manager import findfont, get_font
-from matplotlib.lines import Line2D
+import numpy as np
+from matplotlib.backends.backend_agg import RendererAgg
+from matplotlib.backends.backend_svg import RendererSVG
+from matplotlib.colors import to_rgb
+from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.markers import MarkerStyle
+from matplotlib.path import Path
+from matplotlib.textpath import text_to_path
+from matplotlib.transforms import Affine2D, Bbox
+from PIL import Image
 
 from bench.report import text
+from bench.report.figure import Dash
 
-COLUMN = 3.4  # inches, one column of a two-column paper
-PAGE = 7.0  # inches, both columns
 DPI = 200
-_PANEL = 2.0  # inches, height of one panel
-_SETTINGS: Any = {  # rcParams
-    "font.family": "DejaVu Sans",
-    "font.size": 8,
-    "axes.titlesize": 8,
-    "axes.labelsize": 8,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "axes.linewidth": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.linewidth": 0.4,
-    "grid.color": "#DDDDDD",
-    "axes.axisbelow": True,
-    "lines.linewidth": 1.3,
-    "svg.hashsalt": "bodybench",
-    "svg.fonttype": "path",
-    "text.usetex": False,
-}
+_FONT = "DejaVu Sans"
+
+_agg: Any = RendererAgg  # untyped
+_svg: Any = RendererSVG
+
+Align = Literal["left", "middle", "right"]
+Box = tuple[float, float, float, float]  # left, bottom, right, top
+Places = Sequence[float]
 
 
 @contextmanager
 def settings() -> Iterator[None]:
-    """Use this module's fonts and sizes; to be active while figures are made and saved."""
-    with matplotlib.rc_context(_SETTINGS):
+    """Use this module's Matplotlib settings; to be active as long as a canvas is used."""
+    with matplotlib.rc_context({"svg.hashsalt": "bodybench", "svg.fonttype": "path"}):
         yield
 
 
-def canvas(
-    panels: int, title: str, caption: str, handles: Mapping[str, Line2D], *, share_y: bool
-) -> tuple[Figure, list[Axes]]:
-    """Make a figure with title, `panels` axes, legend and caption, from top to bottom.
+class Canvas:
+    """One page; what is drawn later lies on top."""
 
-    Args:
-        panels: one fits a column, more take the width of a page.
-        title: above all panels.
-        caption: below all panels, wrapped.
-        handles: legend entries by label.
-        share_y: whether all panels have one range of values.
-    """
-    columns = {1: 1, 2: 2, 4: 2}.get(panels, 3)
-    rows = -(-panels // columns)
-    width = COLUMN if columns == 1 else PAGE
-    wrapped = textwrap.fill(drawable(caption), int(width * 23))
-    entry = 0.55 + 0.065 * max(len(label) for label in handles)  # inches
-    per_row = min(max(1, int(width / entry)), len(handles))
-    lines = -(-len(handles) // per_row)
-    per_row = -(-len(handles) // lines)  # lines of nearly equal length
-    legend = 0.08 + 0.17 * lines
-    foot = 0.06 + 0.115 * (wrapped.count("\n") + 1)
-    height = rows * _PANEL + legend + foot + 0.22
-    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    engine: Any = figure.get_layout_engine()
-    engine.set(rect=(0, (legend + foot) / height, 1, 1 - (legend + foot) / height), w_pad=0.04, h_pad=0.04)
-    figure.suptitle(drawable(title), fontsize=8.5, fontweight="bold")
-    axes: list[Axes] = list(figure.subplots(rows, columns, squeeze=False, sharey=share_y).flat)
-    for spare in axes[panels:]:
-        spare.set_axis_off()
-    figure.legend(
-        list(handles.values()), list(handles), loc="lower center", bbox_to_anchor=(0.5, foot / height),
-        ncols=per_row, frameon=False, fontsize=7, handlelength=2.8, columnspacing=1.2, borderaxespad=0.1,
-        borderpad=0.2,
-    )  # fmt: skip
-    figure.text(0.5, 0.03 / height, wrapped, ha="center", va="bottom", fontsize=6, color="#444444")
-    return figure, axes[:panels]
+    def __init__(self, width: float, height: float, kind: Literal["png", "svg"]) -> None:
+        self.kind = kind
+        self.scale = DPI / 72 if kind == "png" else 1.0  # pixels per point
+        self.size = (round(width * self.scale), round(height * self.scale))
+        self.file = io.StringIO()
+        if kind == "png":
+            self.renderer: Any = _agg(*self.size, DPI)
+        else:
+            facts = {"Date": None, "Creator": None}
+            self.renderer = _svg(*self.size, self.file, image_dpi=72, metadata=facts)
+        right, top = (length / self.scale for length in self.size)
+        self.area([0, right, right, 0], [0, 0, top, top], "white")
 
+    def area(self, x: Places, y: Places, colour: str, alpha: float = 1.0, clip: Box | None = None) -> None:
+        """Fill a polygon."""
+        path = self._path(x, y, close=True)
+        self._draw(path, self._pen(colour, 0, alpha, clip), fill=to_rgb(colour))
 
-def label(axes: Sequence[Axes], x: str, y: str) -> None:
-    """Name the x axis of panels without one below, and the y axis of the first column."""
-    spots = [spec for axis in axes if (spec := axis.get_subplotspec())]
-    places = {(spec.rowspan.start, spec.colspan.start) for spec in spots}
-    for axis, spec in zip(axes, spots, strict=True):
-        if (spec.rowspan.start + 1, spec.colspan.start) not in places:
-            axis.set_xlabel(drawable(x))
-        if spec.is_first_col():
-            axis.set_ylabel(drawable(y))
+    def line(
+        self, x: Places, y: Places, colour: str, width: float, dash: Dash = "-", clip: Box | None = None
+    ) -> None:
+        """Join points; NaN interrupts the line."""
+        pen = self._pen(colour, width, 1.0, clip)
+        pattern = {"-": None, "--": (3.7, 1.6)}[dash] if isinstance(dash, str) else dash[1]
+        if pattern:
+            pen.set_dashes(0, [part * width for part in pattern])
+        self._draw(self._path(x, y), pen)
 
+    def strokes(self, ends: Sequence[Box], colour: str, width: float, clip: Box | None = None) -> None:
+        """Draw separate strokes, each from (x, y) to (x, y)."""
+        points = np.array(ends, dtype=np.float64).reshape(-1, 2) * self.scale
+        codes = [Path.MOVETO, Path.LINETO] * (len(points) // 2)
+        if len(points):
+            self._draw(Path(points, codes), self._pen(colour, width, 1.0, clip))
 
-def save(figure: Figure, file: BinaryIO, kind: str) -> None:
-    """Write a figure as `png` (200 dpi) or `svg`, without dates or version texts.
+    def markers(self, x: Places, y: Places, marker: str, size: float, colour: str) -> None:
+        """Draw markers with a thin white edge."""
+        style = _marker(marker)
+        shape = Affine2D(style.get_transform().get_matrix()).scale(size * self.scale)
+        pen = self._pen("white", 0.4, 1.0, None)
+        pen.set_joinstyle("miter")
+        points = self._path(x, y)
+        self.renderer.draw_markers(pen, style.get_path(), shape, points, Affine2D(), to_rgb(colour))
 
-    The canvases are called directly: `Figure.savefig` draws all twice, for a layout that is made once here.
-    """
-    engine = figure.get_layout_engine()
-    if engine is not None:
-        engine.execute(figure)
-        figure.set_layout_engine("none")
-    surface: Any = FigureCanvasAgg(figure) if kind == "png" else FigureCanvasSVG(figure)
-    if kind == "png":
+    def text(
+        self,
+        x: float,
+        y: float,
+        words: str,
+        size: float,
+        align: Align = "left",
+        *,
+        colour: str = "#000000",
+        bold: bool = False,
+        upright: bool = False,
+    ) -> None:
+        """Write one line from its baseline at (x, y); upright text reads from below."""
+        shift = {"left": 0.0, "middle": 0.5, "right": 1.0}[align] * text_width(words, size, bold)
+        x, y = (x, y - shift) if upright else (x - shift, y)
+        angle, pen = 90 if upright else 0, self._pen(colour, 0, 1.0, None)
+        place = x * self.scale, y * self.scale
+        if self.kind == "svg":
+            font = _font(bold).copy()
+            font.set_size(size)
+            self.renderer.draw_text(pen, place[0], self.size[1] - place[1], words, font, angle)
+        else:  # outlines, which are cached, in a third of the time
+            put = Affine2D().scale(size * self.scale / text_to_path.FONT_SCALE).rotate_deg(angle)
+            self.renderer.draw_path(pen, _outline(words, bold), put.translate(*place), to_rgb(colour))
+
+    def content(self) -> bytes:
+        """Return the file."""
+        if self.kind == "svg":
+            self.renderer.finalize()
+            return self.file.getvalue().encode()
+        pixels = self.renderer.buffer_rgba().tobytes()
+        file = io.BytesIO()
         packing = {"compress_level": 3}  # twice as fast as the default, hardly larger
-        surface.print_png(file, metadata={"Software": None}, pil_kwargs=packing)
-    else:
-        surface.print_svg(file, metadata={"Date": None, "Creator": None})
-        figure.dpi = DPI
+        Image.frombytes("RGB", self.size, pixels, "raw", "RGBX").save(file, "png", dpi=(DPI, DPI), **packing)
+        return file.getvalue()
+
+    def _path(self, x: Places, y: Places, close: bool = False) -> Path:
+        points = np.column_stack([x, y]).astype(np.float64) * self.scale
+        return Path(np.concatenate([points, points[:1]]), closed=True) if close else Path(points)
+
+    def _pen(self, colour: str, width: float, alpha: float, clip: Box | None) -> Any:
+        pen = self.renderer.new_gc()
+        pen.set_alpha(alpha)
+        pen.set_foreground(colour)
+        pen.set_linewidth(width)  # in points, unlike all other lengths of a renderer
+        pen.set_joinstyle("round")
+        if clip:
+            pen.set_clip_rectangle(Bbox.from_extents(*(side * self.scale for side in clip)))
+        return pen
+
+    def _draw(self, path: Path, pen: Any, fill: tuple[float, float, float] | None = None) -> None:
+        self.renderer.draw_path(pen, path, Affine2D(), fill)
+
+
+def text_width(words: str, size: float, bold: bool = False) -> float:
+    """Return the length of one line of text in points."""
+    width, _, _ = _extent(words, bold)
+    return width * size / 10
+
+
+def fit(words: str, width: float, size: float, bold: bool = False) -> str:
+    """Return a name that can be drawn, cut with an ellipsis where it is longer than a width in points."""
+    shown = drawable(words)
+    while shown and text_width(shown, size, bold) > width:
+        keep = int(len(shown) * width / text_width(shown, size, bold))
+        shown = shown[: max(0, min(len(shown) - 2, keep - 1))] + "…" if len(shown) > 1 else ""
+    return shown
 
 
 def drawable(name: str) -> str:
-    """Return a text that the font can show and that Matplotlib takes literally."""
-    shown = "".join(c if _known(c) else "?" for c in text.plain(name)).replace("$", r"\$")
-    return f" {shown}" if shown.startswith("_") else shown  # a leading underscore hides legend entries
+    """Return a text that the font can show."""
+    return "".join(c if _known(c) else "?" for c in text.plain(name))
 
 
 @lru_cache(maxsize=4096)
 def _known(character: str) -> bool:
-    font: Any = get_font(findfont("DejaVu Sans"))
+    font: Any = get_font(findfont(_FONT))
     return bool(font.get_char_index(ord(character)))
+
+
+@lru_cache(maxsize=2)
+def _font(bold: bool) -> FontProperties:
+    return FontProperties(family=_FONT, weight="bold" if bold else "normal", size=10)
+
+
+@lru_cache(maxsize=8192)
+def _extent(words: str, bold: bool) -> tuple[float, float, float]:
+    width, height, descent = text_to_path.get_text_width_height_descent(words, _font(bold), ismath=False)
+    return float(width), float(height), float(descent)
+
+
+@lru_cache(maxsize=8192)
+def _outline(words: str, bold: bool) -> Path:
+    vertices, codes = text_to_path.get_text_path(_font(bold), words, ismath=False)
+    return Path(vertices, codes) if len(vertices) else Path(np.zeros((1, 2)))
+
+
+@lru_cache(maxsize=64)
+def _marker(marker: str) -> MarkerStyle:
+    return MarkerStyle(marker)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.report.budget import Budget, parse
-from bench.report.stats import Difference, Floats, Summary, difference, summarise
+from bench.report.stats import Floats, Summary, summarise
 
 SCRATCH = "scratch"
 Run = tuple[int, int]  # (seed, subset)
@@ -46,6 +46,11 @@ class Cell:
         return tuple(record["key"] for record in self.records)
 
     @property
+    def units(self) -> int:
+        """Return the number of test units, 0 where it is not recorded."""
+        return int(self.records[0]["n_units"])
+
+    @property
     def stride_mean(self) -> float | None:
         """Return the mean over the runs on the stride subset (subset 0), where others take part too."""
         stride = [v for v, (_, subset) in zip(self.values, self.runs, strict=True) if subset == 0]
@@ -78,6 +83,11 @@ class Row:
     other_modality: bool  # the encoder was pretrained on another modality than the task's input
 
     @property
+    def units(self) -> int:
+        """Return the number of test units, 0 where it is not recorded."""
+        return next(iter(self.cells.values())).units
+
+    @property
     def complete(self) -> bool:
         """Return whether the row has every run that another row of its encoder has."""
         return not self.missing
@@ -103,7 +113,7 @@ def make_cell(
         runs=tuple((r["seed"], r["subset"]) for r in records),
         values=values,
         replicates=matrix,
-        summary=summarise(values, matrix),
+        summary=summarise(values.tolist(), matrix, records[0]["n_units"]),
         secondary=_secondary([others.get(r["key"], ()) for r in records]),
         records=tuple(records),
     )
@@ -115,28 +125,17 @@ def _secondary(per_record: Sequence[Sequence[Record]]) -> tuple[Secondary, ...]:
     found = []
     for name, first in tables[0].items():
         if all(name in table for table in tables):
-            values = np.array([table[name]["value"] for table in tables])
+            values = tuple(table[name]["value"] for table in tables)
             found.append(
                 Secondary(
                     metric=name,
                     unit=first["unit"],
                     higher_is_better=first["higher_is_better"],
                     summary=summarise(values, None),
-                    values=tuple(values.tolist()),
+                    values=values,
                 )
             )
     return tuple(found)
-
-
-def compare(a: Cell, b: Cell) -> Difference | None:
-    """Return the paired difference a - b over common runs; None where there are none."""
-    common = [run for run in a.runs if run in b.runs]
-    if not common:
-        return None
-    rows_a, rows_b = ([cell.runs.index(run) for run in common] for cell in (a, b))
-    drawn_a = None if a.replicates is None else a.replicates[rows_a]
-    drawn_b = None if b.replicates is None else b.replicates[rows_b]
-    return difference(a.values[rows_a], b.values[rows_b], drawn_a, drawn_b)
 
 
 def names(identities: Iterable[Identity]) -> dict[Identity, str]:

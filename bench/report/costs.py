@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-
-import numpy as np
+from math import isnan
 
 from bench.report.cells import SCRATCH, Record
 from bench.report.tables import Table
@@ -54,9 +53,8 @@ def cost_rows(tables: Sequence[Table]) -> tuple[CostRow, ...]:
 
 def mean(records: Sequence[Record], name: str) -> float | None:
     """Return the mean of a cost over the records that have it; None where none has."""
-    values = np.array([record[name] for record in records], dtype=np.float64)
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else None
+    known = [value for record in records if not isnan(value := record[name])]
+    return sum(known) / len(known) if known else None
 
 
 def shown(row: CostRow) -> dict[str, str]:

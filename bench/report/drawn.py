@@ -9,19 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Literal
 
 from bench.files import sha256_file, sha256_text, write_atomic, writing
+from bench.report.figure import Plot
 
-KINDS = ("png", "svg")
+Kind = Literal["png", "svg"]
+KINDS: tuple[Kind, ...] = ("png", "svg")
 INDEX = "drawn.json"
-_CODE = ("budget.py", "canvas.py", "palette.py", "plots.py", "text.py")  # what pictures depend on
+_CODE = ("axes.py", "canvas.py", "figure.py", "layout.py", "text.py")  # what draws them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,14 +32,14 @@ class Drawn:
     title: str
     caption: str
 
-    def paths(self, folder: Path) -> dict[str, Path]:
+    def paths(self, folder: Path) -> dict[Kind, Path]:
         """Return the files by kind."""
         return {kind: folder / f"{self.name}.{kind}" for kind in KINDS}
 
 
-def digest(job: object) -> str:
+def digest(plot: Plot) -> str:
     """Return what a plot's content depends on as 64 hex digits: its data and the code that draws it."""
-    return sha256_text(f"{_code()} {_plain(job)!r}")
+    return sha256_text(f"{_code()} {plot!r}")
 
 
 @cache
@@ -48,25 +48,12 @@ def _code() -> str:
     return hashlib.sha256(" ".join([version("matplotlib"), *sums]).encode()).hexdigest()
 
 
-def _plain(value: Any) -> Any:
-    """Return nested tuples with the same content; the same for equal values in any process."""
-    if is_dataclass(value):
-        return type(value).__name__, *(_plain(getattr(value, f.name)) for f in fields(value))
-    if isinstance(value, Mapping):
-        return tuple((_plain(k), _plain(v)) for k, v in value.items())
-    if isinstance(value, (list, tuple)):
-        return tuple(map(_plain, value))
-    if isinstance(value, (set, frozenset)):
-        return tuple(sorted(repr(_plain(v)) for v in value))
-    return _plain(value.tolist()) if isinstance(value, (np.ndarray, np.generic)) else value
-
-
-def read_index(folder: Path) -> dict[str, Drawn | None]:
-    """Return, by digest, the plots whose files are as they were written; None = nothing to show."""
+def read_index(folder: Path) -> dict[str, Drawn]:
+    """Return, by digest, the plots whose files are as they were written."""
     return {mark: drawn for mark, drawn, sums in _entries(folder) if _sums(drawn, folder) == sums}
 
 
-def write_index(folder: Path, plots: Mapping[str, Drawn | None]) -> None:
+def write_index(folder: Path, plots: Mapping[str, Drawn]) -> None:
     """Note what the folder holds now, and remove the plots that an earlier report left there.
 
     Args:
@@ -76,34 +63,29 @@ def write_index(folder: Path, plots: Mapping[str, Drawn | None]) -> None:
     Raises:
         DataError: the folder cannot be written.
     """
-    stale = {path for _, drawn, _ in _entries(folder) for path in _paths(drawn, folder)}
-    stale -= {path for drawn in plots.values() for path in _paths(drawn, folder)}
+    stale = {path for _, drawn, _ in _entries(folder) for path in drawn.paths(folder).values()}
+    stale -= {path for drawn in plots.values() for path in drawn.paths(folder).values()}
     with writing(folder):
         for path in stale:
             path.unlink(missing_ok=True)
-    content = {
-        mark: {"plot": asdict(drawn) if drawn else None, "sha256": _sums(drawn, folder)}
-        for mark, drawn in plots.items()
-    }
+    content = {mark: {"plot": asdict(drawn), "sha256": _sums(drawn, folder)} for mark, drawn in plots.items()}
     write_atomic(folder / INDEX, json.dumps(content, indent=1))
 
 
-def _paths(drawn: Drawn | None, folder: Path) -> list[Path]:
-    return list(drawn.paths(folder).values()) if drawn else []
+def _sums(drawn: Drawn, folder: Path) -> dict[str, str]:
+    paths = drawn.paths(folder).values()
+    return {path.suffix: sha256_file(path) for path in paths if path.is_file()}
 
 
-def _sums(drawn: Drawn | None, folder: Path) -> dict[str, str]:
-    return {path.suffix: sha256_file(path) for path in _paths(drawn, folder) if path.is_file()}
-
-
-def _entries(folder: Path) -> list[tuple[str, Drawn | None, dict[str, str]]]:
+def _entries(folder: Path) -> list[tuple[str, Drawn, dict[str, str]]]:
     """Return what the index lists; nothing where there is none or it is damaged."""
     try:
         found = json.loads((folder / INDEX).read_text())
         entries = [
-            (mark, Drawn(**entry["plot"]) if entry["plot"] else None, dict(entry["sha256"]))
+            (mark, Drawn(**entry["plot"]), dict(entry["sha256"]))
             for mark, entry in found.items()
+            if entry["plot"]
         ]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return []
-    return [e for e in entries if e[1] is None or Path(e[1].name).name == e[1].name]  # none elsewhere
+    return [e for e in entries if Path(e[1].name).name == e[1].name]  # none elsewhere

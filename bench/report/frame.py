@@ -14,9 +14,10 @@ Columns of `Loaded.frame`:
 | encoder, encoder_kind, encoder_modality                 |                                                  |
 | fraction, seed, subset, pretrain_seed                   | `pretrain_seed` -1 = not recorded                |
 | metric, value, unit, higher_is_better, primary          |                                                  |
+| minimum_effect                                          | of the primary metric, 0 where not recorded      |
 | exposure, test_set                                      | `test_set`: manifest hash, unit, number of units |
 | interval_unit, n_units, n_samples, n_replicates         |                                                  |
-| wall_s ... pretrain_samples_per_s                       | cost, NaN where not recorded                     |
+| wall_s ... pretrain_device_s                            | cost, NaN where not recorded                     |
 | commit, dirty, source_sha256, device, created           | provenance                                       |
 """
 
@@ -45,13 +46,13 @@ OPTIONAL = (
 )  # fmt: skip
 COSTS = (
     "wall_s", "train_wall_s", "samples_seen", "samples_per_s", "data_wait_share", "peak_memory_mb",
-    "pretrain_wall_s", "pretrain_samples_seen", "pretrain_samples_per_s",
+    "pretrain_wall_s", "pretrain_samples_seen", "pretrain_samples_per_s", "device_s", "pretrain_device_s",
 )  # fmt: skip
 COLUMNS = (
     "key", "preset", "track", "mode", "protocol", "task", "modality", "published", "dataset",
     "method", "init", "pretrain_data", "backbone", "setting", "config",
     "encoder", "encoder_kind", "encoder_modality", "fraction", "seed", "subset", "pretrain_seed",
-    "metric", "value", "unit", "higher_is_better", "primary", "exposure", "test_set",
+    "metric", "value", "unit", "higher_is_better", "primary", "minimum_effect", "exposure", "test_set",
     "interval_unit", "n_units", "n_samples", "n_replicates", *COSTS,
     "commit", "dirty", "source_sha256", "device", "created",
 )  # fmt: skip
@@ -113,6 +114,18 @@ def load(store_root: Path, select: Collection[str] | None = None) -> Loaded:
     )
 
 
+def split_curves(loaded: Loaded) -> dict[str, NDArray[np.float64]]:
+    """Return the curves by record key, (P, 2): progress, ascending, and the metric."""
+    frame = loaded.curves
+    if frame.empty:
+        return {}
+    code, keys = pd.factorize(frame["key"])
+    points = frame[["progress", "value"]].to_numpy(dtype=np.float64)
+    order = np.lexsort((points[:, 0], code))
+    ends = np.cumsum(np.bincount(code))[:-1]
+    return dict(zip(map(str, keys), np.split(points[order], ends), strict=True))
+
+
 def _paths(store_root: Path, select: Collection[str] | None) -> tuple[list[Path], list[str]]:
     """Return the records to read, in a fixed order, and what to say about folders that were set aside."""
     paths = sorted((store_root / "score").glob("*/record.json"))
@@ -167,6 +180,9 @@ def _shared(record: Mapping[str, Any], where: str) -> dict[str, Any]:
         budget.parse(texts["fraction"])
     except DataError as error:
         raise DataError(f"{where}: {error}") from error
+    effect = _number(labels.get("minimum_effect") or 0.0, where)
+    if not 0 <= effect < math.inf:
+        raise DataError(f'{where}: label "minimum_effect" is negative')
     sizes = {name: int(_number(interval.get(name) or 0, where)) for name in ("n_units", "n_samples")}
     unit = str(interval.get("unit", ""))
     test = record["manifests"].get("test")
@@ -181,6 +197,7 @@ def _shared(record: Mapping[str, Any], where: str) -> dict[str, Any]:
         **whole,
         **sizes,
         **cost,
+        "minimum_effect": effect,
         "interval_unit": unit,
         "exposure": record["exposure"],
         "test_set": f"{sha[:8]}/{unit}/{sizes['n_units']}",

@@ -19,16 +19,18 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
-from bench.report import notes, text
+from bench.report import notes, summary_grids, text
+from bench.report.analysis import Analysis
 from bench.report.costs import CostRow, shown
-from bench.report.markdown import Picture
+from bench.report.markdown import Picture, Subject
+from bench.report.overall import Overall
 from bench.report.page.blocks import Builder
 from bench.report.page.entries import Entries, Sources
 from bench.report.page.facets import Facets
 from bench.report.page.figures import embed
-from bench.report.page.grid import Better, Column, Grid, GridCell, GridGroup, GridRow, Section, plain
+from bench.report.page.grid import Better, Column, Grid, GridCell, GridGroup, GridRow, Section, part, plain
 from bench.report.published import PublishedTable
-from bench.report.tables import Table, TableKey
+from bench.report.tables import Table
 
 _COSTS: Mapping[str, tuple[str, Better]] = {  # attribute of `CostRow` and its better end, by column
     "pretraining samples": ("pretrain_samples_seen", "low"),
@@ -45,13 +47,10 @@ _COSTS: Mapping[str, tuple[str, Better]] = {  # attribute of `CostRow` and its b
 class Content:
     """All that the page shows."""
 
-    tables: Sequence[Table]
-    costs: Sequence[CostRow]
+    found: Analysis
     published: Sequence[PublishedTable]
-    pictures: Mapping[TableKey, Sequence[Picture]]
-    problems: Sequence[str]
+    pictures: Mapping[Subject, Sequence[Picture]]
     sources: Sources
-    sections: Sequence[Section] = ()  # further ones, between the tables and the costs
 
 
 def page(content: Content, folder: Path) -> str:
@@ -61,29 +60,30 @@ def page(content: Content, folder: Path) -> str:
         content: what to show.
         folder: where the paths of pictures begin.
     """
-    facets = Facets(content.tables)
+    found, tables = content.found, content.found.tables
+    facets = Facets(tables)
     entries = Entries(content.sources)
-    every = [p for found in content.pictures.values() for p in found]
-    figures = embed([*every, *(p for s in content.sections for p in s.pictures)], folder)
+    figures = embed([p for pictures in content.pictures.values() for p in pictures], folder)
     blocks = [
         Builder(table, facets, entries, content.sources.colours).block(
-            [figures[p.path] for p in content.pictures.get(table.key, ())]
+            found, [figures[p.path] for p in content.pictures.get(table.key, ())]
         )
-        for table in content.tables
+        for table in tables
     ]
     template, css, script = _parts()
     return template.render(
         css=css,
         script=script,
         policy=_policy(css, script),
-        counts=_counts(content.tables),
+        counts=_counts(tables),
         facets=facets,
         blocks=blocks,
         several_settings=len({block.words for block in blocks}) > 1,
-        sections=content.sections,
-        costs=list(_costs(content.costs, facets)),
-        published=[_published(table, facets, content.tables) for table in content.published],
-        problems=content.problems,
+        sections=[_over_tasks(o, facets, content.pictures) for o in found.overall],
+        costs=list(_costs(found.costs, facets)),
+        cost_note=summary_grids.COST,
+        published=[_published(table, facets, tables) for table in content.published],
+        problems=found.problems,
         figures=figures,
         left_out=sum(not figure.source for figure in figures.values()),
         notes=notes,
@@ -132,10 +132,29 @@ def _counts(tables: Sequence[Table]) -> str:
     return ", ".join(parts)
 
 
+def _over_tasks(overall: Overall, facets: Facets, pictures: Mapping[Subject, Sequence[Picture]]) -> Section:
+    """Return what is said about the methods of one encoder over all tasks."""
+    names = ("preset", "track", "mode", "protocol")
+    shown = {
+        "Ranks and normalised scores": summary_grids.over_tasks(overall),
+        "Pairs of methods": summary_grids.pairs_over_tasks(overall),
+    }
+    said = ("" if overall.ranks else summary_grids.absent(overall), summary_grids.left_out(overall))
+    return Section(
+        title=f"Over tasks: {overall.encoder}",
+        words="{}, {}, {}, protocol {}".format(*overall.setting),
+        facets={n: facets.of(n, word) for n, word in zip(names, overall.setting, strict=True)}
+        | {"encoder": facets.of("encoder", overall.encoder)},
+        parts=tuple(part(grid, title, facets) for title, grid in shown.items() if grid),
+        notes=tuple(filter(None, said)),
+        pictures=tuple(pictures.get((overall.setting, overall.encoder), ())),
+    )
+
+
 def _costs(costs: Sequence[CostRow], facets: Facets) -> Iterator[tuple[Mapping[str, int], str, Grid]]:
     """Yield one grid per setting with its facets and the words for it."""
     names = ("preset", "track", "mode", "protocol")
-    for setting, part in groupby(costs, key=lambda row: row.setting):
+    for setting, chosen in groupby(costs, key=lambda row: row.setting):
         words = "Preset {}, track {}, mode {}, protocol {}".format(*setting)
         groups = [
             GridGroup(
@@ -143,7 +162,7 @@ def _costs(costs: Sequence[CostRow], facets: Facets) -> Iterator[tuple[Mapping[s
                 encoder=facets.of("encoder", encoder),
                 rows=tuple(_cost_row(row) for row in rows),
             )
-            for encoder, rows in groupby(part, key=lambda row: row.encoder)
+            for encoder, rows in groupby(chosen, key=lambda row: row.encoder)
         ]
         columns = tuple(Column(title=title, better=better) for title, (_, better) in _COSTS.items())
         grid = Grid(label=f"Cost: {words}", left=("method",), columns=columns, groups=tuple(groups))

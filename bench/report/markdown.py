@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.report import notes, text
-from bench.report.cells import SCRATCH, Cell, Row
-from bench.report.costs import CostRow, shown
-from bench.report.notes import NOT_COMPARABLE, TIE, Note
+from bench.report import grids, notes, saving_grids, summary_grids, text
+from bench.report.analysis import Analysis
+from bench.report.grids import Entry, Grid
+from bench.report.notes import NOT_COMPARABLE
 from bench.report.origin import provenance
+from bench.report.overall import Overall, Setting
 from bench.report.published import PublishedTable
-from bench.report.stats import Difference, Summary
-from bench.report.tables import Comparison, Group, Table, TableKey
+from bench.report.tables import Table, TableKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,140 +25,97 @@ class Picture:
     encoder: str = ""  # the one it shows, "" = all
 
 
+Subject = TableKey | tuple[Setting, str]  # what a picture is of: a table, or an encoder over tasks
+
+
 def document(
-    tables: Sequence[Table],
-    costs: Sequence[CostRow],
-    published: Sequence[PublishedTable],
-    pictures: Mapping[TableKey, Sequence[Picture]],
-    problems: Sequence[str],
+    found: Analysis, published: Sequence[PublishedTable], pictures: Mapping[Subject, Sequence[Picture]]
 ) -> str:
     """Return the whole leaderboard."""
-    records = len({record["key"] for table in tables for record in table.records})
+    records = len({record["key"] for table in found.tables for record in table.records})
     lines = [
         "# Leaderboard",
         "",
         f"Made from {text.count(records, 'score record')} and nothing else. {notes.SCOPE}",
         "",
     ]
-    for table in tables:
-        lines += _table(table, pictures.get(table.key, ()))
-    lines += _costs(costs)
+    for table in found.tables:
+        lines += _table(table, found, pictures.get(table.key, ()))
+    lines += _over_tasks(found.overall, pictures)
+    for setting in dict.fromkeys(row.setting for row in found.costs):
+        lines += _section(summary_grids.costs(found.costs, setting), "##")
     lines += _published(published)
-    if problems:
-        lines += ["## Problems", "", *(f"- {text.markdown(problem)}" for problem in problems), ""]
+    if found.problems:
+        lines += ["## Problems", "", *(f"- {text.markdown(problem)}" for problem in found.problems), ""]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def grid(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> list[str]:
-    """Return a Markdown table of escaped cells whose first `left` columns are aligned to the left."""
-    marks = [":--" if i < left else "--:" for i in range(len(header))]
-    return [f"| {' | '.join(row)} |" for row in (header, marks, *rows)] + [""]
+def _table(table: Table, found: Analysis, pictures: Sequence[Picture]) -> list[str]:
+    scores = grids.scores(table)
+    lines = [f"## {text.markdown(table.title)}", "", text.markdown(grids.setting(table.key)), ""]
+    lines += [*(_grid(scores) if scores.rows else []), *_notes(scores), *_incomplete(table)]
+    differences = grids.differences(table)
+    if differences:
+        lines += _section(differences, "###")
+    elif grids.no_differences(table):
+        lines += [grids.no_differences(table), ""]
+    lines += [line for grid in saving_grids.of_table(table, found) for line in _section(grid, "###")]
+    return [*lines, *_pictures(pictures), *_provenance(table)]
 
 
-def _table(table: Table, pictures: Sequence[Picture]) -> list[str]:
-    key = table.key
-    title = f"## {text.markdown(key.task)} on {text.markdown(key.dataset)}"
-    if table.several_test_sets:
-        title += f", test set {text.markdown(key.test_set)}"
-    header = ["encoder", "method", *(budget.header for budget in table.budgets)]
-    rows = [line for group in table.groups for line in _rows(table, group)]
-    lines = [title, "", text.markdown(notes.setting(key)), ""]
-    if rows:
-        lines += grid(header, rows, left=2)
-    lines += [*_legend(table), *_incomplete(table), *_differences(table)]
+def _section(grid: Grid, level: str) -> list[str]:
+    return [f"{level} {text.markdown(grid.title)}", "", *_grid(grid), *_notes(grid)]
+
+
+def _grid(grid: Grid) -> list[str]:
+    marks = [":--" if i < grid.left else "--:" for i in range(len(grid.header))]
+    rows = ([_entry(entry) for entry in row] for row in grid.rows)
+    return _lines([_entry(entry) for entry in grid.header], marks, *rows)
+
+
+def _lines(*rows: Sequence[str]) -> list[str]:
+    return [*(f"| {' | '.join(row)} |" for row in rows), ""]
+
+
+def _entry(entry: Entry) -> str:
+    shown = text.markdown(entry.text) if entry.name else entry.text
+    return f"**{shown}**" if entry.strong else shown
+
+
+def _notes(grid: Grid) -> list[str]:
+    return [line for note in dict.fromkeys(grid.notes) for line in (text.markdown(note), "")]
+
+
+def _pictures(pictures: Sequence[Picture]) -> list[str]:
+    lines = []
     for picture in pictures:
         name = text.markdown(picture.title)
         lines += [f"![{name}]({picture.path})", "", f"{name}. {text.markdown(picture.caption)}", ""]
-    return lines + _provenance(table)
-
-
-def _rows(table: Table, group: Group) -> Iterable[list[str]]:
-    for i, row in enumerate(group.rows):
-        cells = []
-        for budget in table.budgets:
-            shown = _cell(row.cells.get(budget), table.key.unit)
-            if budget in group.best and group.best[budget] is row:
-                shown = f"**{shown}**"
-            elif row.identity in group.ties.get(budget, ()):
-                shown = f"{shown} {TIE}"
-            cells.append(shown)
-        yield [text.markdown(group.encoder) if i == 0 else "", _name(row), *cells]
-
-
-def _name(row: Row) -> str:
-    return " ".join([text.markdown(row.name), *notes.marks(row)])
-
-
-def _cell(cell: Cell | None, unit: str) -> str:
-    if cell is None:
-        return "n/a"
-    return f"{summary_text(cell.summary, unit)} (n={cell.summary.n})"
-
-
-def summary_text(summary: Summary, unit: str) -> str:
-    """Return `mean [low, high]`, or `mean {min to max}` where there is no interval but several seeds."""
-    mean = text.number(summary.mean, unit)
-    if summary.low is not None and summary.high is not None:
-        return f"{mean} [{text.number(summary.low, unit)}, {text.number(summary.high, unit)}]"
-    if summary.n > 1:
-        return f"{mean} {{{text.number(summary.minimum, unit)} to {text.number(summary.maximum, unit)}}}"
-    return mean
-
-
-def _legend(table: Table) -> list[str]:
-    return [line for note in notes.legend(table) for line in (_note(note), "")]
-
-
-def _note(note: Note) -> str:
-    parts = [text.markdown(note.text), note.bold and f"**Bold**: {text.markdown(note.bold)}"]
-    return " ".join(filter(None, parts))
+    return lines
 
 
 def _incomplete(table: Table) -> list[str]:
-    lines = []
-    for group in table.groups:
-        for row in group.incomplete:
-            there = "; ".join(f"{b.title}: {_cell(c, table.key.unit)}" for b, c in row.cells.items())
-            name = f"{text.markdown(group.encoder)}, {_name(row)}"
-            lines.append(f"- {name}: missing {notes.missing(row)}. Present: {there}")
+    lines = [f"- {text.markdown(line)}" for line in grids.incomplete(table)]
     return ["Incomplete, not ranked:", "", *lines, ""] if lines else []
 
 
-def _differences(table: Table) -> list[str]:
-    if not table.comparisons:
-        if any(row.identity.method != SCRATCH for row in table.rows):
-            return [notes.NO_DIFFERENCES, ""]
-        return []
-    by_pair: dict[tuple[str, str, str], dict[str, Comparison]] = {}
-    for c in table.comparisons:
-        pair = (c.encoder, c.reference.name, _name(c.row) + ("" if c.row.complete else " (incomplete)"))
-        by_pair.setdefault(pair, {})[c.budget.label] = c
-    header = ["encoder", "method", "minus", *(budget.header for budget in table.budgets)]
-    rows = []
-    for (encoder, reference, name), found in by_pair.items():
-        cells = [_difference(found.get(b.label), table.key.unit) for b in table.budgets]
-        rows.append([text.markdown(encoder), name, text.markdown(reference), *cells])
-    return [_note(notes.differences(table.key)), "", *grid(header, rows, left=3)]
-
-
-def _difference(comparison: Comparison | None, unit: str) -> str:
-    if comparison is None:
-        return "n/a"
-    found = comparison.difference
-    shown = difference_text(found, unit)
-    return f"**{shown}** (n={found.n})" if found.beyond else f"{shown} (n={found.n})"
-
-
-def difference_text(found: Difference, unit: str) -> str:
-    """Return `+mean [low, high]`, all signed; a bound beyond 0 gets the decimals that show it."""
-    if found.low is None or found.high is None:
-        return text.signed(found.mean, unit)
-    more = 0
-    near = min(abs(found.low), abs(found.high))
-    while found.beyond and more < 3 and not text.signed(near, unit, more).startswith("+"):
-        more += 1
-    mean, low, high = (text.signed(value, unit, more) for value in (found.mean, found.low, found.high))
-    return f"{mean} [{low}, {high}]"
+def _over_tasks(overall: Sequence[Overall], pictures: Mapping[Subject, Sequence[Picture]]) -> list[str]:
+    lines = []
+    for setting in dict.fromkeys(found.setting for found in overall):
+        preset, track, mode, protocol = (text.markdown(word) for word in setting)
+        lines += [
+            "## Over tasks",
+            "",
+            f"Preset {preset}, track {track}, mode {mode}, protocol {protocol}.",
+            "",
+        ]
+        for found in (o for o in overall if o.setting == setting):
+            shown = (summary_grids.over_tasks(found), summary_grids.pairs_over_tasks(found))
+            lines += [line for grid in shown if grid for line in _section(grid, "###")]
+            said = ("" if found.ranks else summary_grids.absent(found), summary_grids.left_out(found))
+            lines += [line for note in said if note for line in (text.markdown(note), "")]
+            lines += _pictures(pictures.get((setting, found.encoder), ()))
+    return lines
 
 
 def _provenance(table: Table) -> list[str]:
@@ -178,34 +135,15 @@ def _provenance(table: Table) -> list[str]:
     ]
 
 
-def _costs(costs: Sequence[CostRow]) -> list[str]:
-    if not costs:
-        return []
-    settings = dict.fromkeys(row.setting for row in costs)
-    header = ["encoder", "method", *shown(costs[0])]
-    lines = ["## Cost", "", notes.COST, ""]
-    for setting in settings:
-        rows = [
-            [text.markdown(row.encoder), text.markdown(row.method), *shown(row).values()]
-            for row in costs
-            if row.setting == setting
-        ]
-        preset, track, mode, protocol = (text.markdown(word) for word in setting)
-        lines += [f"Preset {preset}, track {track}, mode {mode}, protocol {protocol}:", ""]
-        lines += grid(header, rows, left=2)
-    return lines
-
-
 def _published(published: Sequence[PublishedTable]) -> list[str]:
     if not published:
         return []
     lines = [f"## {NOT_COMPARABLE}", "", notes.PUBLISHED, ""]
     for table in published:
         header = ["dataset", "method", "init", "pretraining data", "backbone", "setting", *table.metrics]
-        rows = [
-            [text.markdown(cell) for cell in (*row.labels, *row.cells(table.metrics))] for row in table.rows
-        ]
+        rows = [[text.markdown(cell) for cell in (*r.labels, *r.cells(table.metrics))] for r in table.rows]
+        marks = [":--"] * 6 + ["--:"] * len(table.metrics)
         name = f"{text.markdown(table.task)}, {text.markdown(table.paper)}: {text.count(len(rows), 'row')}"
         lines += [f"<details><summary>{name}</summary>", ""]
-        lines += [*grid([text.markdown(word) for word in header], rows, left=6), "</details>", ""]
+        lines += [*_lines([text.markdown(word) for word in header], marks, *rows), "</details>", ""]
     return lines

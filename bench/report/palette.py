@@ -8,24 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from bench.report.cells import SCRATCH
+from bench.report.figure import Dash, Look
 
 COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0072B2", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "d", "*", "8")
-_LINES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (6, 1.5, 1.2, 1.5)))
+_LINES: tuple[Dash, ...] = ("-", (0, (6, 1.5, 1.2, 1.5)))
 _SALT = 347293  # chosen so that the seven pretraining methods shipped first get seven different colours
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """How a method is drawn."""
-
-    colour: str
-    marker: str
-    line: str | tuple[int, tuple[float, ...]]
-    size: float = 4.0  # of the marker, points
 
 
 _SCRATCH_LOOK = Look(colour="#7A7A7A", marker=".", line="--", size=8.0)

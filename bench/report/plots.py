@@ -3,34 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, NullLocator
 
 from bench.report import text
 from bench.report.budget import Budget
-from bench.report.canvas import canvas, drawable, label
-from bench.report.cells import Cell, Row, row_order
-from bench.report.palette import Look
+from bench.report.cells import Row, row_order
+from bench.report.figure import Axis, Band, Line, Look, Mark, Panel, Plot, Strokes, numbers
+from bench.report.savings import bundle
 from bench.report.stats import Floats
 from bench.report.tables import Group, Table
 
 Style = Mapping[str, Look]  # by row name
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plot:
-    """A finished figure with what has to be said about it."""
-
-    name: str  # of the files, without suffix
-    title: str
-    caption: str
-    figure: Figure
+_PROGRESS = Axis(
+    name="fine-tuning progress (% of steps)", ticks=(0.0, 25.0, 50.0, 75.0, 100.0), limits=(0.0, 103.0)
+)
 
 
 def convergence(table: Table, group: Group, curves: Mapping[str, Floats], style: Style) -> Plot | None:
@@ -44,7 +30,7 @@ def convergence(table: Table, group: Group, curves: Mapping[str, Floats], style:
     """
     rows = [*group.rows, *group.incomplete]
     bundles = {
-        budget: {row.name: pair for row in rows if (pair := _bundle(row.cells.get(budget), curves))}
+        budget: {row.name: pair for row in rows if (pair := bundle(row.cells.get(budget), curves))}
         for budget in table.budgets
     }
     bundles = {budget: found for budget, found in bundles.items() if found}
@@ -53,40 +39,33 @@ def convergence(table: Table, group: Group, curves: Mapping[str, Floats], style:
     drawn = [row for row in rows if any(row.name in found for found in bundles.values())]
     counts = [len(values) for found in bundles.values() for _, values in found.values()]
     band = "bands: smallest to largest seed" if max(counts) > 1 else "one seed, hence no bands"
-    title = f"{table.key.task}, {group.encoder}: fine-tuning"
-    caption = f"{_seeds(counts)}; lines: mean over seeds; {band}. {_setting(table, drawn)}"
-    figure, axes = canvas(len(bundles), title, caption, _handles(drawn, style), share_y=False)
-    for axis, (budget, found) in zip(axes, bundles.items(), strict=True):
-        for place, name in enumerate(found):
-            _draw_bundle(axis, *found[name], style[name], place)
-        axis.set_title(budget.header)
-        axis.set_xlim(0, 103)
-        axis.set_xticks([0, 25, 50, 75, 100])
-    label(axes, "fine-tuning progress (% of steps)", f"{_metric(table)}, validation")
-    return Plot(name=_name("convergence", table, group.encoder), title=title, caption=caption, figure=figure)
+    y = Axis(name=f"{metric_name(table)}, validation")
+    panels = [
+        Panel(title=budget.header, x=_PROGRESS, y=y, marks=tuple(_bundles_marks(found, style)))
+        for budget, found in bundles.items()
+    ]
+    return Plot(
+        name=file_name("convergence", table, group.encoder),
+        title=f"{table.key.task}, {group.encoder}: fine-tuning",
+        caption=f"{seeds_text(counts)}; lines: mean over seeds; {band}. {setting_text(table, drawn)}",
+        panels=tuple(panels),
+        legend=legend(drawn, style),
+        share_y=False,
+    )
 
 
-def _bundle(cell: Cell | None, curves: Mapping[str, Floats]) -> tuple[Floats, Floats] | None:
-    """Return progress (P,) and values (S, P) of a cell's seeds, on the points that all of them reach."""
-    found = [curves[key] for key in cell.keys if key in curves] if cell else []
-    if not found:
-        return None
-    low, high = max(curve[0, 0] for curve in found), min(curve[-1, 0] for curve in found)
-    grid = np.unique(np.concatenate([curve[:, 0] for curve in found]))
-    grid = grid[(grid >= low) & (grid <= high)]
-    if not grid.size:
-        return None
-    return grid, np.stack([np.interp(grid, curve[:, 0], curve[:, 1]) for curve in found])
-
-
-def _draw_bundle(axis: Axes, progress: Floats, values: Floats, look: Look, place: int) -> None:
-    """Draw one method; its `place` among the others shifts the markers, which would hide each other."""
-    percent = 100 * progress
-    if len(values) > 1:
-        low, high = values.min(axis=0), values.max(axis=0)
-        axis.fill_between(percent, low, high, color=look.colour, alpha=0.15, linewidth=0)
-    every = max(1, len(percent) // 5)
-    axis.plot(percent, values.mean(axis=0), markevery=(place % every, every), **_line(look))
+def _bundles_marks(found: Mapping[str, tuple[Floats, Floats]], style: Style) -> list[Mark]:
+    """Return the marks of several methods; their place shifts the markers, which would hide each other."""
+    marks: list[Mark] = []
+    for place, (name, (progress, values)) in enumerate(found.items()):
+        percent, look = numbers(100 * progress), style[name]
+        every = max(1, len(percent) // 5)
+        if len(values) > 1:
+            low, high = numbers(values.min(axis=0)), numbers(values.max(axis=0))
+            marks.append(Band(x=percent, low=low, high=high, colour=look.colour, alpha=0.15))
+        mean = numbers(values.mean(axis=0))
+        marks.append(Line(x=percent, y=mean, look=look, first=place % every, every=every))
+    return marks
 
 
 def efficiency(table: Table, style: Style, fractions: bool) -> Plot | None:
@@ -104,73 +83,78 @@ def efficiency(table: Table, style: Style, fractions: bool) -> Plot | None:
         return None
     covered = ", for one seed over ".join(sorted({cell.summary.kind for cell in cells} - {"none"}))
     bands = f"bands and bars: 95 % interval over {covered}" if covered else "no intervals recorded"
-    title = f"{table.key.task}: data efficiency"
-    counts = [cell.summary.n for cell in cells]
-    caption = f"{_seeds(counts)}; lines: mean over seeds; {bands}. {_setting(table, table.rows)}"
-    handles = _handles(table.rows, style)
-    figure, axes = canvas(len(table.groups), title, caption, handles, share_y=True)
-    for axis, group in zip(axes, table.groups, strict=True):
-        rows = sorted((*group.rows, *group.incomplete), key=row_order)
-        for i, row in enumerate(rows):
-            _draw_row(axis, row, budgets, style[row.name], 2 * i / max(1, len(rows) - 1) - 1)
-        axis.set_title(drawable(group.encoder))
-        _budget_axis(axis, budgets)
-    x = "share of the labels" if fractions else "labelled examples per class"
-    label(axes, f"{x} (log scale)", f"{_metric(table)}, test")
-    kind = "efficiency" if fractions else "shots"
-    return Plot(name=_name(kind, table, ""), title=title, caption=caption, figure=figure)
+    seeds = seeds_text([cell.summary.n for cell in cells])
+    x, y = _budget_axis(budgets), Axis(name=f"{metric_name(table)}, test")
+    return Plot(
+        name=file_name("efficiency" if fractions else "shots", table, ""),
+        title=f"{table.key.task}: data efficiency",
+        caption=f"{seeds}; lines: mean over seeds; {bands}. {setting_text(table, table.rows)}",
+        panels=tuple(
+            Panel(title=group.encoder, x=x, y=y, marks=tuple(_group_marks(group, budgets, style)))
+            for group in table.groups
+        ),
+        legend=legend(table.rows, style),
+        share_y=True,
+    )
 
 
-def _draw_row(axis: Axes, row: Row, budgets: Sequence[Budget], look: Look, shift: float) -> None:
-    """Draw one method; `shift` in [-1, 1] moves it sideways a little, so that intervals stay apart."""
+def _budget_axis(budgets: Sequence[Budget]) -> Axis:
+    values = [float(budget.value) for budget in budgets]
+    name = "share of the labels" if budgets[0].is_fraction else "labelled examples per class"
+    return Axis(
+        name=f"{name} (log scale)",
+        log=True,
+        ticks=numbers(values),
+        labels=tuple(b.title if b.is_fraction else str(b.value) for b in budgets),
+        limits=(min(values) / 1.3, max(values) * 1.3),
+    )
+
+
+def _group_marks(group: Group, budgets: Sequence[Budget], style: Style) -> list[Mark]:
+    rows = sorted((*group.rows, *group.incomplete), key=row_order)
+    last = max(1, len(rows) - 1)
+    return [
+        mark
+        for i, row in enumerate(rows)
+        for mark in _row_marks(row, budgets, style[row.name], 2 * i / last - 1)
+    ]
+
+
+def _row_marks(row: Row, budgets: Sequence[Budget], look: Look, shift: float) -> list[Mark]:
+    """Return the marks of one method; `shift` in [-1, 1] moves it sideways, so that intervals stay apart."""
     cells = [row.cells[budget] for budget in budgets if budget in row.cells]
     span = 2 * float(budgets[-1].value / budgets[0].value)
-    x = np.array([float(cell.budget.value) for cell in cells]) * span ** (0.012 * shift)
-    mean = np.array([cell.summary.mean for cell in cells])
-    ends = [(cell.summary.low, cell.summary.high) for cell in cells]
-    low = np.array([np.nan if end[0] is None else end[0] for end in ends])
-    high = np.array([np.nan if end[1] is None else end[1] for end in ends])
-    axis.fill_between(x, low, high, color=look.colour, alpha=0.12, linewidth=0)
-    axis.vlines(x, low, high, color=look.colour, linewidth=0.9)
-    axis.plot(x, mean, **_line(look))
+    x = [float(cell.budget.value) * span ** (0.012 * shift) for cell in cells]
+    known = [
+        (place, cell.summary.low, cell.summary.high)
+        for place, cell in zip(x, cells, strict=True)
+        if cell.summary.low is not None and cell.summary.high is not None
+    ]
+    marks: list[Mark] = [Line(x=numbers(x), y=numbers([c.summary.mean for c in cells]), look=look)]
+    if known:
+        places, low, high = map(numbers, zip(*known, strict=True))
+        band = Band(x=places, low=low, high=high, colour=look.colour, alpha=0.12)
+        marks = [band, Strokes(x=places, y=low, x_end=places, y_end=high, colour=look.colour), *marks]
+    return marks
 
 
-def _budget_axis(axis: Axes, budgets: Sequence[Budget]) -> None:
-    values = [float(budget.value) for budget in budgets]
-    axis.set_xscale("log")
-    axis.set_xlim(min(values) / 1.3, max(values) * 1.3)
-    axis.xaxis.set_major_locator(FixedLocator(values))
-    axis.xaxis.set_minor_locator(NullLocator())
-    axis.set_xticklabels([b.title if b.is_fraction else str(b.value) for b in budgets])
-
-
-def _line(look: Look) -> dict[str, Any]:
-    return {
-        "color": look.colour,
-        "marker": look.marker,
-        "linestyle": look.line,
-        "markersize": look.size,
-        "markeredgecolor": "white",
-        "markeredgewidth": 0.4,
-    }
-
-
-def _handles(rows: Sequence[Row], style: Style) -> dict[str, Line2D]:
+def legend(rows: Sequence[Row], style: Style) -> tuple[tuple[str, Look], ...]:
     """Return legend entries, scratch first, then by name."""
-    names = dict.fromkeys(row.name for row in sorted(rows, key=row_order))
-    return {drawable(name): Line2D([], [], **_line(style[name])) for name in names}
+    return tuple((name, style[name]) for name in dict.fromkeys(r.name for r in sorted(rows, key=row_order)))
 
 
-def _metric(table: Table) -> str:
+def metric_name(table: Table) -> str:
+    """Return the primary metric with its unit."""
     return f"{table.key.metric} ({text.unit_name(table.key.unit)})"
 
 
-def _seeds(counts: Sequence[int]) -> str:
+def seeds_text(counts: Sequence[int]) -> str:
+    """Say how many seeds there are: `n = 3 seeds`, `n = 1 to 3 seeds`."""
     low, high = min(counts), max(counts)
     return f"n = {low} to {high} seeds" if low < high else f"n = {text.count(low, 'seed')}"
 
 
-def _setting(table: Table, rows: Sequence[Row]) -> str:
+def setting_text(table: Table, rows: Sequence[Row]) -> str:
     """Say under which protocol a plot was made, and which of its rows lack runs."""
     key = table.key
     partial = sorted({f"{row.name} on {row.identity.encoder}" for row in rows if not row.complete})
@@ -178,8 +162,8 @@ def _setting(table: Table, rows: Sequence[Row]) -> str:
     return f"Preset {key.preset}, {key.track} track, {key.mode} mode, protocol {key.protocol}.{missing}"
 
 
-def _name(kind: str, table: Table, encoder: str) -> str:
+def file_name(kind: str, table: Table, encoder: str) -> str:
+    """Return the name of a plot's files, without suffix."""
     key = table.key
-    test_set = key.test_set if table.several_test_sets else ""
-    words = (kind, key.task, key.dataset, encoder, key.preset, key.track, key.mode, key.protocol, test_set)
-    return text.slug(*words)
+    words = (kind, key.task, key.dataset, encoder, key.preset, key.track, key.mode, key.protocol)
+    return text.slug(*words, table.distinction)

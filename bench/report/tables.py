@@ -9,12 +9,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from operator import itemgetter
+from typing import Any
+
+from pandas import DataFrame
 
 from bench.errors import ConfigError, nearest
 from bench.report.budget import Budget, parse
-from bench.report.cells import SCRATCH, Cell, Identity, Record, Row, Run, compare, make_cell, names, row_order
+from bench.report.cells import SCRATCH, Cell, Identity, Record, Row, Run, make_cell, names, row_order
+from bench.report.comparisons import Comparison, Scale, against_best, against_references
 from bench.report.frame import Loaded
-from bench.report.stats import Difference, interval_text
+from bench.report.stats import interval_text
 from bench.report.text import listed
 
 
@@ -31,18 +36,13 @@ class TableKey:
     metric: str
     unit: str
     higher_is_better: bool
+    minimum_effect: float  # differences below it are ties, in the metric's unit
     test_set: str
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """A paired difference row - reference on one budget."""
-
-    encoder: str
-    budget: Budget
-    row: Row
-    reference: Row
-    difference: Difference
+    @property
+    def scale(self) -> Scale:
+        """Return how differences are read."""
+        return Scale(higher_is_better=self.higher_is_better, minimum_effect=self.minimum_effect)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +53,7 @@ class Group:
     rows: tuple[Row, ...]  # complete, scratch first
     incomplete: tuple[Row, ...]
     best: Mapping[Budget, Row]  # where at least two complete rows compete
+    behind: tuple[Comparison, ...]  # the other complete rows against the best one of each budget
     ties: Mapping[Budget, frozenset[Identity]]  # rows that cannot be told from the best one
 
 
@@ -66,7 +67,20 @@ class Table:
     comparisons: tuple[Comparison, ...]
     interval: str  # what the brackets mean and cover
     published: str  # name of this task in the published numbers, "" = none
-    several_test_sets: bool  # another table differs in the test set alone, so the title must name it
+    several_test_sets: bool  # another table has the same title, so it must name what differs
+
+    @property
+    def title(self) -> str:
+        """Return task and data set, with what tells apart tables that share them."""
+        return f"{self.key.task} on {self.key.dataset}{self.distinction}"
+
+    @property
+    def distinction(self) -> str:
+        """Return what tells this table apart from others of its task and data set, "" where it is alone."""
+        key = self.key
+        if not self.several_test_sets:
+            return ""
+        return f", {key.metric}, test set {key.test_set}, minimum effect {key.minimum_effect:g}"
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -101,13 +115,11 @@ def build_tables(loaded: Loaded, references: Sequence[str] = ()) -> tuple[tuple[
     for name in references:
         if name not in known:
             raise ConfigError(f'--reference: no record of method "{name}".{nearest(name, known)}')
-    columns = {str(name): loaded.frame[name].tolist() for name in loaded.frame.columns}
-    rows: list[Record] = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    grouped, problems = _unique([row for row in rows if row["primary"]])
+    primary = loaded.frame["primary"].to_numpy(dtype=bool)
+    grouped, problems = _unique(_rows(loaded.frame[primary]))
     others: dict[str, list[Record]] = defaultdict(list)
-    for row in rows:
-        if not row["primary"]:
-            others[row["key"]].append(row)
+    for row in _rows(loaded.frame.loc[~primary, ["key", "metric", "value", "unit", "higher_is_better"]]):
+        others[row["key"]].append(row)
     by_table: dict[TableKey, dict[Identity, list[Cell]]] = defaultdict(lambda: defaultdict(list))
     for (table, identity, _), records in grouped.items():
         by_table[table][identity].append(make_cell(records, loaded.replicates, others))
@@ -119,16 +131,27 @@ def build_tables(loaded: Loaded, references: Sequence[str] = ()) -> tuple[tuple[
     return tuple(tables), tuple(problems)
 
 
+def _rows(frame: DataFrame) -> list[Record]:
+    columns = {str(name): frame[name].tolist() for name in frame.columns}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
 def _unique(
     rows: Sequence[Record],
 ) -> tuple[dict[tuple[TableKey, Identity, Budget], list[Record]], list[str]]:
     """Group primary rows by cell; of several records of one run the newest counts, the others are named."""
     cells: dict[tuple[TableKey, Identity, Budget], dict[Run, Record]] = defaultdict(dict)
     problems = []
-    for row in sorted(rows, key=lambda r: (r["created"], r["key"])):
-        table = TableKey(**{f.name: row[f.name] for f in fields(TableKey)})
-        identity = Identity(**{f.name: row[f.name] for f in fields(Identity)})
-        cell = cells[table, identity, parse(row["fraction"])]
+    columns = [f.name for kind in (TableKey, Identity) for f in fields(kind)]
+    place = itemgetter("fraction", *columns)
+    places: dict[tuple[Any, ...], tuple[TableKey, Identity, Budget]] = {}
+    for row in sorted(rows, key=itemgetter("created", "key")):
+        words = place(row)
+        if words not in places:
+            table = TableKey(**{f.name: row[f.name] for f in fields(TableKey)})
+            identity = Identity(**{f.name: row[f.name] for f in fields(Identity)})
+            places[words] = table, identity, parse(row["fraction"])
+        cell = cells[places[words]]
         run = (row["seed"], row["subset"])
         if run in cell:
             problems.append(
@@ -152,7 +175,9 @@ def _table(
         key=key,
         budgets=tuple(sorted({cell.budget for cell in every})),
         groups=groups,
-        comparisons=tuple(c for group in groups for c in _comparisons(group, references)),
+        comparisons=tuple(
+            c for g in groups for c in against_references((*g.rows, *g.incomplete), references, key.scale)
+        ),
         interval=_interval(every),
         published=next((r["published"] for cell in every for r in cell.records if r["published"]), ""),
         several_test_sets=several,
@@ -185,12 +210,16 @@ def _group(encoder: str, cells: Mapping[Identity, Mapping[Budget, Cell]], key: T
     best = (
         {} if len(complete) < 2 else {b: _best(complete, b, key.higher_is_better) for b in sorted(expected)}
     )
+    behind = against_best(complete, best, key.scale)
     return Group(
         encoder=encoder,
         rows=complete,
         incomplete=tuple(row for row in rows if not row.complete),
         best=best,
-        ties={b: _ties(row, complete, b) for b, row in best.items()},
+        behind=tuple(behind),
+        ties={
+            b: frozenset(c.row.identity for c in behind if c.budget == b and c.verdict == "tie") for b in best
+        },
     )
 
 
@@ -202,42 +231,6 @@ def _other_modality(record: Record) -> bool:
 def _best(rows: Sequence[Row], budget: Budget, higher_is_better: bool) -> Row:
     sign = -1 if higher_is_better else 1
     return min(rows, key=lambda row: sign * row.cells[budget].summary.mean)
-
-
-def _ties(best: Row, rows: Sequence[Row], budget: Budget) -> frozenset[Identity]:
-    """Return the rows whose paired difference to the best one is not known to differ from 0."""
-    tied = set()
-    for row in rows:
-        if row is not best:
-            found = compare(best.cells[budget], row.cells[budget])
-            if found is None or not found.beyond:
-                tied.add(row.identity)
-    return frozenset(tied)
-
-
-def _comparisons(group: Group, references: Sequence[str]) -> list[Comparison]:
-    """Compare every row with every row of the reference methods on the same encoder."""
-    rows = (*group.rows, *group.incomplete)
-    found = []
-    for name in references:
-        for reference in (row for row in rows if row.identity.method == name):
-            for row in rows:
-                if row is reference or (row.identity.method in references[: references.index(name)]):
-                    continue  # itself, or the same pair the other way round
-                for budget, cell in row.cells.items():
-                    other = reference.cells.get(budget)
-                    result = compare(cell, other) if other else None
-                    if result:
-                        found.append(
-                            Comparison(
-                                encoder=group.encoder,
-                                budget=budget,
-                                row=row,
-                                reference=reference,
-                                difference=result,
-                            )
-                        )
-    return found
 
 
 def _interval(cells: Sequence[Cell]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from bench.report import text
 from bench.report.budget import Budget
 from bench.report.cells import Row
-from bench.report.markdown import summary_text
+from bench.report.grids import summary_text
 from bench.report.notes import TIE
 from bench.report.tables import Group, Table
 
@@ -26,11 +26,12 @@ def _table(table: Table) -> Iterator[str]:
     yield _fit(
         f"{key.task} on {key.dataset}: {key.metric} ({text.unit_name(key.unit)}, {arrow} is better)", WIDTH
     )
-    test_set = f", test set {key.test_set}" if table.several_test_sets else ""
-    yield _fit(f"{key.preset} preset, {key.track}, {key.mode}, protocol {key.protocol}{test_set}", WIDTH)
+    yield _fit(
+        f"{key.preset} preset, {key.track}, {key.mode}, protocol {key.protocol}{table.distinction}", WIDTH
+    )
     for group in table.groups:
         yield from _group(table, group)
-    yield "* best of its encoder; " + f"{TIE} not distinguishable from it; n seeds; [95 % interval]"
+    yield f"* best of its encoder; {TIE} a tie with it; n seeds; [95 % interval]"
     yield ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import html
+import math
 import re
 import unicodedata
 
@@ -20,6 +21,24 @@ def signed(value: float, unit: str, more: int = 0) -> str:
     """Return a difference with its sign and `more` decimals than usual; what rounds to zero has no sign."""
     text = f"{value:+.{_DECIMALS.get(unit, 3) + more}f}"
     return text if text.strip("+-0.") else text[1:]
+
+
+def p_value(p: float) -> str:
+    """Return `p=0.012`, with at most three decimals; `p<0.001` below them."""
+    return "p<0.001" if p < 0.001 else f"p={p:.2g}" if p < 0.1 else f"p={p:.2f}"
+
+
+def factor(value: float, smallest: float) -> str:
+    """Return a factor of `savings.Saving` in words.
+
+    >>> [factor(value, 0.1) for value in (2.34, math.inf, 0.0)]
+    ['2.3', 'more than 10', 'not reached']
+    """
+    if value == 0:
+        return "not reached"
+    if math.isinf(value):
+        return f"more than {1 / smallest:.3g}"
+    return f"{value:.1f}" if value < 10 else f"{value:.0f}"
 
 
 def unit_name(unit: str) -> str:

@@ -41,7 +41,7 @@ def encoder(kind: str, pretrained: str | None = None) -> dict[str, Any]:
 def task(domain: str) -> dict[str, Any]:
     return {
         "adapter": "tasks.toy:Toy", "version": 1, "score_version": 1, "modality": "rgb", "published": "",
-        "config": {}, "augment": {}, "domain": domain,
+        "minimum_effect": 0.5, "config": {}, "augment": {}, "domain": domain,
         "primary": {"metric": "miou", "unit": "%", "higher_is_better": True},
     }  # fmt: skip
 
@@ -102,7 +102,7 @@ GOLDEN = [
     ("pretrain", "ba3b6badfd5e0aad"),
     ("finetune", "390c03aa26e2eb93"),
     ("predict", "5ee39d8104b95b61"),
-    ("score", "1d7dc3509a4e5d0d"),
+    ("score", "4371e02f00c0804d"),
 ]
 
 
@@ -142,6 +142,7 @@ def test_keys_do_not_depend_on_order_resources_or_summaries() -> None:
         ("preset.finetune.steps", 6.0, {"finetune", "predict", "score"}),  # hence typed requests
         ("preset.finetune.samples.test", 11, {"predict", "score"}),
         ("tasks.densepose.score_version", 2, {"score"}),
+        ("tasks.densepose.minimum_effect", 0.4, {"score"}),
         ("tasks.parsing.version", 2, set()),
         ("methods.mae.stages", {"mae.pixels": stage("mae.pixels", 1.0, version=2)}, set()),
         ("seeds", (0, 1, 2), set()),

@@ -1,4 +1,4 @@
-"""How long a report takes: 5,000 records of about 15 kB each, read, checked, and arranged into tables.
+"""How long a report takes: 5,000 records of about 15 kB each, read, checked, arranged into tables and drawn.
 
 Compare with a saved run: `pytest tests/speed -m slow --benchmark-autosave --benchmark-compare`.
 """
@@ -13,10 +13,12 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.record import seal
-from bench.report.exports import cell_rows, csv_text
+from bench.report.analysis import analyse
+from bench.report.exports import csv_text, json_text
 from bench.report.frame import Loaded, load
 from bench.report.markdown import document
-from bench.report.tables import build_tables
+from bench.report.rows import cell_rows, cost_quality_rows, difference_rows, over_tasks_rows, saving_rows
+from bench.report.write import report
 
 RECORDS = 5000
 SEEDS, FRACTIONS = 5, ("1/100", "1/10", "1/2", "1")
@@ -48,7 +50,11 @@ def _write(root: Path, count: int) -> None:
             },
             "curve": [{"progress": k / 20, "step": 50 * k, "value": value - 20 / k} for k in range(1, 21)],
             "selection": {}, "manifests": {"test": {"n": 1200, "sha256": "ab" * 32}}, "exposure": "none",
-            "inputs": [], "files": {}, "cost": {"wall_s": 60.0}, "provenance": {"commit": "abc"}, "spec": {},
+            "inputs": [], "files": {}, "provenance": {"commit": "abc"}, "spec": {},
+            "cost": {
+                "wall_s": 60.0, "samples_seen": 6400, "pretrain_wall_s": 0.0 if method == "scratch" else 90.0,
+                "pretrain_samples_seen": 0 if method == "scratch" else 20000,
+            },
         }  # fmt: skip
         folder = root / "score" / f"cell-{i:016x}"
         folder.mkdir(parents=True)
@@ -70,12 +76,39 @@ def test_loading(store: Path, benchmark: BenchmarkFixture) -> None:
 
 
 @pytest.mark.slow
-def test_tables(store: Path, benchmark: BenchmarkFixture) -> None:
+def test_tables_from_loaded_records(store: Path, benchmark: BenchmarkFixture) -> None:
+    """Markdown, CSV and JSON of everything, without plots."""
     loaded = load(store)
 
-    def tables(found: Loaded) -> str:
-        made = build_tables(found)[0]
-        return document(made, [], [], {}, []) + csv_text(cell_rows(made))
+    def tables(given: Loaded) -> str:
+        found = analyse(given)
+        cells = {table.key: cell_rows([table]) for table in found.tables}
+        flat = [
+            [row for rows in cells.values() for row in rows],
+            difference_rows(found.tables),
+            saving_rows(found.savings),
+            cost_quality_rows(found.fronts),
+            over_tasks_rows(found.overall),
+        ]
+        return "".join([document(found, [], {}), *map(csv_text, flat), json_text(found, cells, [])])
 
-    text = benchmark.pedantic(tables, args=(loaded,), rounds=3)
+    text = benchmark.pedantic(tables, args=(loaded,), rounds=5, warmup_rounds=1)
     assert text.count("encoder_0") > 100
+
+
+@pytest.mark.slow
+def test_whole_report_with_plots_drawn_for_the_first_time(
+    store: Path, tmp_path: Path, benchmark: BenchmarkFixture
+) -> None:
+    folders = iter(tmp_path / f"out{i}" for i in range(9))
+    made = benchmark.pedantic(lambda: report(store, next(folders)), rounds=2)
+    assert len(made.paths) > 150
+
+
+@pytest.mark.slow
+def test_whole_report_whose_plots_are_there_already(
+    store: Path, tmp_path: Path, benchmark: BenchmarkFixture
+) -> None:
+    report(store, tmp_path)
+    made = benchmark.pedantic(lambda: report(store, tmp_path), rounds=2)
+    assert len(made.paths) > 150

@@ -6,16 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from bench.report import notes, text
+from bench.report import grids, notes, saving_grids, text
+from bench.report.analysis import Analysis
 from bench.report.budget import Budget
-from bench.report.cells import SCRATCH, Cell, Identity, Row
-from bench.report.markdown import difference_text, summary_text
+from bench.report.cells import Cell, Identity, Row
+from bench.report.comparisons import Comparison
+from bench.report.grids import difference_text, summary_text
 from bench.report.origin import provenance
 from bench.report.page.entries import Entries
 from bench.report.page.facets import Facets
 from bench.report.page.figures import Figure
-from bench.report.page.grid import Better, Column, Grid, GridCell, GridGroup, GridRow, Whisker
-from bench.report.tables import Comparison, Group, Table
+from bench.report.page.grid import Better, Column, Grid, GridCell, GridGroup, GridRow, Part, Whisker, part
+from bench.report.tables import Group, Table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +42,11 @@ class Block:
     facets: Mapping[str, str]
     scores: Grid
     scale: str  # of the whiskers, "" = there are none
-    legend: Sequence[notes.Note]
+    legend: Sequence[str]
     incomplete: Sequence[Incomplete]
-    differences: Grid | None
-    differences_note: notes.Note
-    unpaired: bool  # there is something to compare, but nothing to compare it with
+    differences: Part | None
+    unpaired: str  # why there are none, where there might be some
+    more: Sequence[Part]
     figures: Sequence[Figure]
     facts: Mapping[str, str]
     keys: Sequence[str]
@@ -61,26 +63,27 @@ class Builder:
         known = [end for end in ends if end is not None]
         self._scale = min(known), max(known)
 
-    def block(self, figures: Sequence[Figure]) -> Block:
-        table, key = self._table, self._table.key
-        title = f"{key.task} on {key.dataset}"
+    def block(self, found: Analysis, figures: Sequence[Figure]) -> Block:
+        """Arrange the table and all that an analysis says about it."""
+        table, key, title = self._table, self._table.key, self._table.title
+        saved = saving_grids.of_table(table, found)
         made = provenance(table.records)
         keys = made.pop("record keys")
         low, high = (text.number(end, self._unit) for end in self._scale)
         unit = text.unit_name(self._unit)
         drawn = any(c.summary.low is not None for c in table.cells)
         return Block(
-            title=f"{title}, test set {key.test_set}" if table.several_test_sets else title,
-            setting=notes.setting(key),
+            title=title,
+            setting=grids.setting(key),
             words=f"{key.preset}, {key.track}, {key.mode}, protocol {key.protocol}",
             facets=self._facets.of_table(table),
             scores=self._scores(title),
             scale=f"Lines: the intervals, drawn from {low} to {high} ({unit})." if drawn else "",
-            legend=notes.legend(table),
+            legend=grids.scores(table).notes,
             incomplete=[self._incomplete(g, row) for g in table.groups for row in g.incomplete],
-            differences=self._differences(title),
-            differences_note=notes.differences(key),
-            unpaired=any(row.identity.method != SCRATCH for row in table.rows),
+            differences=self._differences(),
+            unpaired=grids.no_differences(table),
+            more=[part(g, g.title.removeprefix(f"{title}: ").capitalize(), self._facets) for g in saved],
             figures=figures,
             facts={name: text.listed(list(found)) for name, found in made.items() if found},
             keys=keys,
@@ -164,26 +167,25 @@ class Builder:
             present=tuple((budget.title, self._cell(row, cell)) for budget, cell in row.cells.items()),
         )
 
-    def _differences(self, title: str) -> Grid | None:
+    def _differences(self) -> Part | None:
         """Return the paired differences; after the cells, which they open."""
+        printed = grids.differences(self._table)
+        if printed is None:
+            return None
         found = [
             GridGroup(
                 title=encoder, encoder=self._facets.of("encoder", encoder), rows=tuple(self._pairs(part))
             )
             for encoder, part in groupby(self._table.comparisons, key=lambda c: c.encoder)
         ]
-        if not found:
-            return None
-        return Grid(
-            label=f"{title}: paired differences",
-            left=("method", "minus"),
-            columns=self._columns(),
-            groups=tuple(found),
+        grid = Grid(
+            label=printed.title, left=("method", "minus"), columns=self._columns(), groups=tuple(found)
         )
+        return Part(title="Paired differences", grid=grid, notes=printed.notes)
 
     def _pairs(self, comparisons: Iterator[Comparison]) -> Iterator[GridRow]:
-        for _, part in groupby(comparisons, key=lambda c: (c.reference.identity, c.row.identity)):
-            found = {c.budget: c for c in part}
+        for _, pair in groupby(comparisons, key=lambda c: (c.reference.identity, c.row.identity)):
+            found = {c.budget: c for c in pair}
             first = next(iter(found.values()))
             cells = tuple(
                 self._difference(found[b]) if b in found else self._absent(b) for b in self._table.budgets
@@ -200,7 +202,8 @@ class Builder:
             main=main,
             spread=spread,
             n=found.n,
-            bold=found.beyond,
+            test=grids.test_text(comparison),
+            bold=comparison.verdict != "tie",
             value=found.mean,
             entry=self._entries.add_difference(self._table, comparison, numbers),
             share=self._facets.share(comparison.budget),

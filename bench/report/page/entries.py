@@ -24,13 +24,14 @@ from typing import Any
 
 from bench.files import canonical
 from bench.overrides import leaves
-from bench.report import notes, text
+from bench.report import grids, text
 from bench.report.cells import Cell, Record, Row, Run
+from bench.report.comparisons import Comparison
 from bench.report.costs import amount, duration, memory
+from bench.report.grids import difference_text, summary_text
 from bench.report.lineage import Lineage
-from bench.report.markdown import difference_text, summary_text
 from bench.report.stats import Floats, Summary
-from bench.report.tables import Comparison, Table
+from bench.report.tables import Table
 
 MISSING = "–"
 _MORE = 2  # decimals that a single run gets beyond those of its mean
@@ -128,6 +129,12 @@ class Entries:
                 ["difference", difference_text(found, table.key.unit)],
                 ["interval", f"95 %{covers}" if found.low is not None else "none"],
                 ["n", text.count(found.n, "common run")],
+                *(
+                    [["p, after Holm's correction", grids.test_text(comparison)]]
+                    if found.p is not None
+                    else []
+                ),
+                ["verdict", comparison.verdict],
             ],
             "columns": [_run_name(run) for run in common],
             "metrics": [
@@ -143,7 +150,7 @@ class Entries:
 
     def _head(self, table: Table, title: str, encoder: str, budget: str) -> dict[str, Any]:
         place = f"{table.key.task} on {table.key.dataset}, {encoder}, {budget}"
-        setting = self._tables.add(text.plain(notes.setting(table.key)))
+        setting = self._tables.add(text.plain(grids.setting(table.key)))
         return {"title": text.plain(title), "place": text.plain(place), "table": setting}
 
     def _curve(self, key: str) -> list[Any] | None:

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from bench.report import grids
 from bench.report.markdown import Picture
-from bench.report.notes import Note
+from bench.report.page.facets import Facets
 
 Better = Literal["", "high", "low"]
 
@@ -31,6 +32,7 @@ class GridCell:
     main: str
     spread: str = ""  # the interval, muted
     n: int | None = None  # runs behind it, muted
+    test: str = ""  # the p value of a difference, muted
     bold: bool = False
     mark: str = ""
     value: float | None = None  # to sort by; None comes last
@@ -84,40 +86,54 @@ class Grid:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Section:
-    """A part of the page of its own: a heading, what there is to say, a table, pictures."""
+class Part:
+    """A table under a heading, with what there is to say about it."""
 
     title: str
-    notes: tuple[Note, ...] = ()
-    grids: tuple[Grid, ...] = ()
+    grid: Grid
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """A part of the page of its own: a heading, tables, what there is to say, pictures."""
+
+    title: str
+    words: str  # the setting in short
+    facets: dict[str, int]
+    parts: tuple[Part, ...] = ()
+    notes: tuple[str, ...] = ()
     pictures: tuple[Picture, ...] = ()
 
 
-def section(
-    title: str,
-    notes: Sequence[str],
-    header: Sequence[str],
-    rows: Iterable[Sequence[str]],
-    *,
-    left: int = 1,
-    pictures: Sequence[Picture] = (),
-) -> Section:
-    """Make a section of plain texts.
+def part(found: grids.Grid, title: str, facets: Facets) -> Part:
+    """Print a grid of texts; rows that name their encoder are grouped by it and can be filtered.
 
     Args:
-        title: its heading.
-        notes: paragraphs above the table.
-        header: one text per column.
-        rows: one text per column each.
-        left: how many columns are texts, not numbers.
-        pictures: plots below the table.
+        found: what to print; a first column `encoder` becomes the groups.
+        title: the heading, which need not repeat what stands above it.
+        facets: know the encoders.
     """
-    return Section(
-        title=title,
-        notes=tuple(Note(text=note) for note in notes),
-        grids=(plain(title, header, rows, left=left),),
-        pictures=tuple(pictures),
+    grouped = found.header[0].text == "encoder"
+    first = int(grouped)
+    groups: dict[str, list[GridRow]] = {}
+    for row in found.rows:
+        made = GridRow(
+            texts=tuple(entry.text for entry in row[first : found.left]),
+            cells=tuple(GridCell(main=entry.text, bold=entry.strong) for entry in row[found.left :]),
+            method=row[first].text,
+        )
+        groups.setdefault(row[0].text if grouped else "", []).append(made)
+    grid = Grid(
+        label=found.title,
+        left=tuple(entry.text for entry in found.header[first : found.left]),
+        columns=tuple(Column(title=entry.text) for entry in found.header[found.left :]),
+        groups=tuple(
+            GridGroup(title=name, encoder=facets.of("encoder", name) if grouped else None, rows=tuple(rows))
+            for name, rows in groups.items()
+        ),
     )
+    return Part(title=title, grid=grid, notes=found.notes)
 
 
 def plain(label: str, header: Sequence[str], rows: Iterable[Sequence[str]], *, left: int) -> Grid:

@@ -211,6 +211,7 @@ def test_imagenet_takes_weights_as_timm_saves_them(
     (record,) = (tmp_path / "store").glob("score/imagenet*/record.json")
     labels = json.loads(record.read_text())["labels"]
     assert labels["init"] == "imagenet" and labels["published"] == "DensePose (single-person AUC)"
+    assert labels["minimum_effect"] == 0.005
     assert "DensePose (single-person AUC)" in (tmp_path / "store/leaderboard/leaderboard.md").read_text()
     (tmp_path / "w.pth").write_bytes(b"broken")
     broken = bench(*words, "--store", str(tmp_path / "store"), "--jobs", "1", *small, file)

@@ -10,7 +10,7 @@ import pytest
 
 from bench.errors import DataError
 from bench.record import seal
-from bench.report.frame import COLUMNS, CURVE_COLUMNS, load
+from bench.report.frame import COLUMNS, CURVE_COLUMNS, load, split_curves
 
 Make = Callable[..., dict[str, Any]]
 Store = Callable[..., Path]
@@ -87,6 +87,8 @@ def test_a_damaged_record_is_named_and_left_out(
         ({"encoder": None}, {}, 'label "encoder" is missing'),
         ({"seed": "one"}, {}, 'label "seed" is not a whole number'),
         ({"fraction": "a lot"}, {}, "neither a fraction"),
+        ({"minimum_effect": -0.5}, {}, '"minimum_effect" is negative'),
+        ({"minimum_effect": "much"}, {}, "a number is expected"),
         ({}, {"curve": [{"step": 3}]}, "curve"),
         ({}, {"interval": {"replicates": [[1.0], [2.0]]}}, "replicates"),
         ({}, {"cost": {"wall_s": "long"}}, "a number is expected"),
@@ -126,6 +128,28 @@ def test_a_space_added_inside_a_string_is_noticed(make_record: Make, store: Stor
     path = next(root.glob("score/*/record.json"))
     path.write_text(path.read_text().replace('a\\":b', 'a\\": b'))
     assert "edited" in load(root).problems[0]
+
+
+def test_records_without_a_minimum_effect_or_device_times_count_as_before(
+    make_record: Make, store: Store
+) -> None:
+    cost = {"wall_s": 30.0, "device_s": 240.0}
+    labels = {"minimum_effect": 0.5}
+    root = store([make_record(SCORES), make_record(SCORES, seed=1, labels=labels, cost=cost)])
+    frame = load(root).frame
+    primary = frame[frame["primary"]].set_index("seed").sort_index()
+    assert primary["minimum_effect"].to_list() == [0.0, 0.5]
+    assert np.isnan(primary["device_s"][0]) and primary["device_s"][1] == 240
+    assert primary["pretrain_device_s"].isna().all()
+
+
+def test_curves_are_split_by_record_and_sorted(make_record: Make, store: Store) -> None:
+    points = [{"progress": p, "step": 1, "value": 10 * p} for p in (1.0, 0.25, 0.5)]
+    records = [make_record(SCORES, seed=0, curve=points), make_record(SCORES, seed=1)]
+    curves = split_curves(load(store([*records, make_record(SCORES, seed=2, curve=[])])))
+    assert set(curves) == {record["key"] for record in records}
+    assert curves[records[0]["key"]].tolist() == [[0.25, 2.5], [0.5, 5.0], [1.0, 10.0]]
+    assert len(curves[records[1]["key"]]) == 8
 
 
 def test_folders_set_aside_are_not_read(make_record: Make, store: Store) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import json
 import re
 from collections import Counter
@@ -20,16 +21,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.report import text
-from bench.report.costs import cost_rows
+from bench.report.analysis import analyse
 from bench.report.frame import load
 from bench.report.html import Content, page
 from bench.report.lineage import Lineage
-from bench.report.markdown import Picture
 from bench.report.notes import NOT_COMPARABLE
 from bench.report.page.entries import Sources
-from bench.report.page.grid import Section, section
 from bench.report.published import published_tables
-from bench.report.tables import build_tables
 from bench.report.write import report
 
 Make = Callable[..., Any]
@@ -47,22 +45,14 @@ def parse(page: str) -> Element:
     return tree
 
 
-def render(root: Path, *sections: Section) -> str:
+def render(root: Path) -> str:
     """Return the page of a store, without plots."""
     loaded = load(root)
-    tables, problems = build_tables(loaded)
-    colours = {row.name: "#7A7A7A" for table in tables for row in table.rows}
+    analysis = analyse(loaded)
+    colours = {row.name: "#7A7A7A" for table in analysis.tables for row in table.rows}
     sources = Sources(details=loaded.details, curves={}, lineage=Lineage(root), colours=colours)
-    content = Content(
-        tables=tables,
-        costs=cost_rows(tables),
-        published=published_tables(table.published for table in tables),
-        pictures={},
-        problems=(*loaded.problems, *problems),
-        sources=sources,
-        sections=sections,
-    )
-    return page(content, root)
+    published = published_tables(table.published for table in analysis.tables)
+    return page(Content(found=analysis, published=published, pictures={}, sources=sources), root)
 
 
 def words(element: Element) -> str:
@@ -96,9 +86,9 @@ def test_nothing_is_requested_from_anywhere(tree: Element) -> None:
     addresses = [
         e.attrib[name] for e in tree.iter() for name in ("src", "href", "data", "action") if name in e.attrib
     ]
-    assert sum(a.startswith("data:image/svg+xml") for a in addresses) == 3
-    assert {a.partition(",")[0].partition("1")[0] for a in addresses} <= {
-        "data:", "data:image/svg+xml;base64", "#t", "#main", "#cost", "#published", "#problems",
+    assert sum(a.startswith("data:image/svg+xml") for a in addresses) == len(list(tree.iter("img"))) > 3
+    assert {a.partition(",")[0].rstrip("0123456789") for a in addresses} <= {
+        "data:", "data:image/svg+xml;base", "#t", "#s", "#main", "#cost", "#published", "#problems",
     }  # fmt: skip
     assert not [e for e in tree.iter() for name in e.attrib if name.startswith("on") or name == "style"]
     assert not re.search(r"url\(|@import|https?:", STYLE)
@@ -154,8 +144,13 @@ def test_texts_have_contrast_in_both_schemes(scheme: int) -> None:
             assert (b + 0.05) / (a + 0.05) >= 4.5, (front, back)
 
 
+def block(tree: Element, task: str) -> Element:
+    """Return the section of a task."""
+    return next(e for e in tree.iter("section") if words(next(e.iter("h2"))).startswith(f"{task} on "))
+
+
 def test_scores_stand_as_in_markdown_and_incomplete_rows_apart(tree: Element) -> None:
-    (scores,) = found(tree, "table", "scores")
+    (scores,) = found(block(tree, "parsing_depth"), "table", "scores")
     bodies = [[words(row) for row in body.iter("tr")] for body in scores.iter("tbody")]
     assert [body[0] for body in bodies] == ["resnet10", "vit_tiny"]
     assert [[row.split()[0] for row in body[1:]] for body in bodies] == [
@@ -180,13 +175,13 @@ def test_notes_differences_and_problems_say_what_markdown_says(tree: Element) ->
     said = {words(e) for e in tree.iter("p")}
     markdown = (GOLDEN.parent / "expected" / "leaderboard.md").read_text()
     for line in markdown.splitlines():
-        if line.startswith(("n = ", "**Bold**", "†", "‡", "Paired", "Preset")):
-            plain = line.replace("**", "").replace("&gt;", ">").removesuffix(":")
-            assert plain in said, line
-    (differences,) = found(tree, "table", "differences")
-    shown = re.findall(r"[+-]\d+\.\d \[[+-].*?\] \(n=\d\)", words(differences))
+        if line.startswith(("n = ", "Bold", "†", "‡", "Paired", "Labels", "How many", "Average", "Preset")):
+            plain = html.unescape(line.replace("**", "").replace("\\", "")).removesuffix(":")
+            assert plain in said or line.endswith(("protocol 1.", "protocol 2.")), line
+    (differences,) = found(block(tree, "parsing_depth"), "table", "differences")
+    shown = re.findall(r"[+-]\d+\.\d \[[+-].*?\] \(n=\d, .*?\)", words(differences))
     assert len(shown) == 12 and all(
-        difference.replace(" (", "** (") in markdown or f" {difference} |" in markdown for difference in shown
+        f"| **{difference}** |" in markdown or f"| {difference} |" in markdown for difference in shown
     )
     problems = next(e for e in tree.iter("section") if e.get("id") == "problems")
     assert "is not JSON (truncated or damaged); left out" in words(problems)
@@ -213,7 +208,9 @@ def test_every_number_opens_the_records_behind_it(tree: Element) -> None:
             keys |= {
                 v for s in entry["sections"] for r in data["sections"][s][2] for v in data["rows"][r][1:]
             }
-    assert {p.parent.name[-16:] for p in GOLDEN.glob("score/*/record.json") if "broken" not in str(p)} <= keys
+    problems = words(next(e for e in tree.iter("section") if e.get("id") == "problems"))
+    every = {p.parent.name[-16:] for p in GOLDEN.glob("score/*/record.json") if "broken" not in str(p)}
+    assert {key for key in every if f"record {key}" not in problems} <= keys
 
 
 def test_the_same_records_give_the_same_page(golden: Path, tmp_path: Path) -> None:
@@ -229,7 +226,7 @@ def test_the_grid_of_the_readme_gives_a_small_page(
     tree = parse(text)
     assert len(text) < 2_000_000
     assert len(found(tree, "table", "scores")) == 3
-    assert len(list(tree.iter("img"))) == 9
+    assert len(list(tree.iter("img"))) == len(list((tmp_path / "out" / "plots").glob("*.svg"))) > 9
     data = island(tree)
     assert len([e for e in data["entries"] if "key" in e]) == 30
     titles = {data["sections"][s][0] for e in data["entries"] for s in e.get("sections", ())}
@@ -290,17 +287,31 @@ def test_two_hundred_characters_paths_and_one_method_alone_are_handled(
     assert "No differences: no scratch" in words(tree)
 
 
-def test_a_further_section_takes_one_call(make_world: Make, store: Store, tmp_path: Path) -> None:
-    root = store(make_world({"scratch": 25.0, "cmc": 30.0}))
-    (root / "plots").mkdir()
-    (root / "plots" / "x.svg").write_text('<svg width="10pt" height="20pt"></svg>')
-    picture = Picture(path="plots/x.png", title="Front", caption="What it shows.")
-    more = section("Ranks <b>", ["Mean & all."], ["method", "rank"], [["cmc", "1.0"]], pictures=[picture])
-    tree = parse(render(root, more))
+def test_what_is_said_over_tasks_has_sections_with_their_plots(
+    make_world: Make, store: Store, tmp_path: Path
+) -> None:
+    effects = {"scratch": 25.0, "cmc": 30.0, "hcmoco": 33.0}
+    records = [r for i in range(6) for r in make_world(effects, labels={"task": f"task{i}"}, stream=i)]
+    report(store(records), tmp_path / "out")
+    tree = parse((tmp_path / "out" / "leaderboard.html").read_text())
     made = next(e for e in tree.iter("section") if e.get("id") == "s1")
-    assert words(made) == "Ranks <b> Mean & all. Ranks <b> method rank cmc 1.0"
-    assert next(made.iter("img")).get("alt") == "Front. What it shows."
-    assert ("#s1", "Ranks <b>") in {(e.get("href"), words(e)) for e in tree.iter("a")}
+    assert words(next(made.iter("h2"))) == "Over tasks: resnet10"
+    assert [words(e) for e in made.iter("h3")] == ["Ranks and normalised scores", "Pairs of methods"]
+    ranks = [words(row) for row in next(made.iter("table")).iter("tr")]
+    assert [row.split()[1] for row in sorted(ranks[1:])] == ["2.00", "1.00", "3.00"]
+    assert "average ranks over 6 tasks" in (next(made.iter("img")).get("alt") or "")
+    assert ("#s1", "Over tasks: resnet10") in {(e.get("href"), words(e)) for e in tree.iter("a")}
+
+
+def test_what_methods_save_stands_beside_each_table(make_world: Make, store: Store) -> None:
+    tree = parse(render(store(make_world({"scratch": 25.0, "cmc": 35.0}))))
+    block = next(e for e in tree.iter("section") if e.get("id") == "t1")
+    assert [words(e) for e in block.iter("h3")] == [
+        "Paired differences", "Labels saved", "Epochs saved", "Quality beside cost",
+    ]  # fmt: skip
+    labels = found(block, "table", "plain")[0]
+    assert {row.get("data-method") for row in labels.iter("tr")} == {None, "cmc"}
+    assert "times" in words(labels)
 
 
 def test_tables_of_several_settings_stay_apart_and_can_be_filtered(make_world: Make, store: Store) -> None:

@@ -1,19 +1,16 @@
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pytest
 
-from bench.report import canvas
-from bench.report.frame import load
+from bench.report.figure import Band, Line, Panel, Strokes
+from bench.report.frame import load, split_curves
 from bench.report.palette import looks
-from bench.report.plots import Plot, convergence, efficiency
+from bench.report.plots import convergence, efficiency
 from bench.report.tables import Table, build_tables
 
 Make = Callable[..., Any]
@@ -22,35 +19,34 @@ Store = Callable[..., Path]
 
 def _table(root: Path) -> tuple[Table, dict[str, Any]]:
     (table,) = build_tables(load(root))[0]
-    return table, {row.name: look for row in table.rows for look in [looks([row.name])[row.name]]}
+    return table, looks(row.name for row in table.rows)
 
 
-def _curves(root: Path) -> dict[str, Any]:
-    frame = load(root).curves
-    return {key: part[["progress", "value"]].to_numpy() for key, part in frame.groupby("key")}
-
-
-def _lines(plot: Plot, panel: int) -> dict[str, Any]:
-    """Return the drawn lines of a panel by colour."""
-    return {line.get_color(): line for line in plot.figure.axes[panel].get_lines()}
+def _marks(panel: Panel, kind: type, colour: str) -> list[Any]:
+    """Return the marks of one kind and colour."""
+    return [
+        mark
+        for mark in panel.marks
+        if isinstance(mark, kind) and (mark.look.colour if isinstance(mark, Line) else mark.colour) == colour  # type: ignore[attr-defined]
+    ]
 
 
 def test_convergence_draws_the_mean_and_the_range_over_seeds(make_world: Make, store: Store) -> None:
     root = store(make_world({"scratch": 25.0, "cmc": 35.0}, seeds=3))
     table, style = _table(root)
-    curves = _curves(root)
+    curves = split_curves(load(root))
     plot = convergence(table, table.groups[0], curves, style)
     assert plot is not None
-    assert [axis.get_title() for axis in plot.figure.axes] == ["10 % labels", "100 % labels"]
+    assert [panel.title for panel in plot.panels] == ["10 % labels", "100 % labels"]
     cell = table.groups[0].rows[1].cells[table.budgets[1]]
     values = np.stack([curves[key][:, 1] for key in cell.keys])
-    line = _lines(plot, 1)[style["cmc"].colour]
-    assert line.get_xdata() == pytest.approx(100 * curves[cell.keys[0]][:, 0])
-    assert line.get_ydata() == pytest.approx(values.mean(axis=0))
-    band = plot.figure.axes[1].collections[1].get_paths()[0].vertices
-    assert (band[:, 1].min(), band[:, 1].max()) == pytest.approx((values.min(), values.max()))
+    (line,) = _marks(plot.panels[1], Line, style["cmc"].colour)
+    assert line.x == pytest.approx(100 * curves[cell.keys[0]][:, 0])
+    assert line.y == pytest.approx(values.mean(axis=0))
+    (band,) = _marks(plot.panels[1], Band, style["cmc"].colour)
+    assert (band.low, band.high) == (pytest.approx(values.min(axis=0)), pytest.approx(values.max(axis=0)))
     assert "n = 3 seeds" in plot.caption and "smallest to largest seed" in plot.caption
-    assert _lines(plot, 0)["#7A7A7A"].get_linestyle() == "--"  # scratch
+    assert dict(plot.legend) == style and style["scratch"].line == "--"
 
 
 def test_seeds_on_other_steps_meet_on_their_common_range(make_record: Make, store: Store) -> None:
@@ -65,11 +61,11 @@ def test_seeds_on_other_steps_meet_on_their_common_range(make_record: Make, stor
         ]
     )
     table, style = _table(root)
-    plot = convergence(table, table.groups[0], _curves(root), style)
+    plot = convergence(table, table.groups[0], split_curves(load(root)), style)
     assert plot is not None
-    (line,) = plot.figure.axes[0].get_lines()
-    assert line.get_xdata() == pytest.approx([40, 60, 80, 100])
-    assert line.get_ydata() == pytest.approx([3, 5, 7, 8])
+    (line,) = (mark for mark in plot.panels[0].marks if isinstance(mark, Line))
+    assert line.x == pytest.approx([40, 60, 80, 100])
+    assert line.y == pytest.approx([3, 5, 7, 8])
 
 
 def test_efficiency_draws_means_and_intervals_on_a_log_axis(make_world: Make, store: Store) -> None:
@@ -78,16 +74,16 @@ def test_efficiency_draws_means_and_intervals_on_a_log_axis(make_world: Make, st
     table, style = _table(root)
     plot = efficiency(table, style, fractions=True)
     assert plot is not None and efficiency(table, style, fractions=False) is None
-    (axis,) = plot.figure.axes
-    assert axis.get_xscale() == "log"
-    assert [label.get_text() for label in axis.get_xticklabels()] == ["1 %", "10 %", "100 %"]
-    line = _lines(plot, 0)[style["cmc"].colour]
-    assert line.get_xdata() == pytest.approx([0.01, 0.1, 1.0], rel=0.1)  # moved sideways a little
+    (panel,) = plot.panels
+    assert panel.x.log and panel.x.labels == ("1 %", "10 %", "100 %")
+    (line,) = _marks(panel, Line, style["cmc"].colour)
+    assert line.x == pytest.approx([0.01, 0.1, 1.0], rel=0.1)  # moved sideways a little
     row = table.groups[0].rows[1]
     summaries = [row.cells[budget].summary for budget in table.budgets]
-    assert line.get_ydata() == pytest.approx([summary.mean for summary in summaries])
-    bars = axis.collections[3].get_segments()  # band and bars of scratch, then of cmc
-    assert [bar[0][1] for bar in bars] == pytest.approx([summary.low for summary in summaries])
+    assert line.y == pytest.approx([summary.mean for summary in summaries])
+    (bars,) = _marks(panel, Strokes, style["cmc"].colour)
+    assert bars.y == pytest.approx([summary.low for summary in summaries])
+    assert bars.y_end == pytest.approx([summary.high for summary in summaries])
     assert "95 % interval over seeds and test units" in plot.caption
 
 
@@ -99,7 +95,7 @@ def test_shots_have_a_plot_of_their_own(make_record: Make, store: Store) -> None
     assert [budget.title for budget in table.budgets] == ["16 shots", "32 shots"]
     plot = efficiency(table, style, fractions=False)
     assert plot is not None and plot.name.startswith("shots_")
-    assert plot.figure.axes[0].get_xlabel() == "labelled examples per class (log scale)"
+    assert plot.panels[0].x.name == "labelled examples per class (log scale)"
     assert efficiency(table, style, fractions=True) is None
 
 
@@ -107,24 +103,16 @@ def test_one_seed_has_no_band_and_no_curve_no_plot(make_record: Make, store: Sto
     scores = np.linspace(0, 100, 80)
     root = store([make_record(scores), make_record(scores, method="cmc", curve=[])])
     table, style = _table(root)
-    plot = convergence(table, table.groups[0], _curves(root), style)
+    plot = convergence(table, table.groups[0], split_curves(load(root)), style)
     assert plot is not None
     assert "n = 1 seed;" in plot.caption and "no bands" in plot.caption
-    assert len(plot.figure.axes[0].get_lines()) == 1
-    assert not plot.figure.axes[0].collections
+    assert [type(mark) for mark in plot.panels[0].marks] == [Line]
     assert convergence(table, table.groups[0], {}, style) is None
 
 
-def test_files_hold_no_dates_and_settings_do_not_leak(make_record: Make, store: Store) -> None:
-    before = dict(matplotlib.rcParams)
-    root = store([make_record(np.linspace(0, 100, 80))])
-    table, style = _table(root)
-    with canvas.settings():
-        plot = efficiency(table, style, fractions=True)
-        assert plot is not None
-        file = io.BytesIO()
-        canvas.save(plot.figure, file, "svg")
-    assert dict(matplotlib.rcParams) == before
-    svg = file.getvalue().decode()
-    assert "<dc:date>" not in svg and not re.search(r"20\d\d-\d\d-\d\d", svg)
-    assert plot.figure.get_figwidth() == canvas.COLUMN
+def test_plots_of_tables_that_share_a_title_have_names_of_their_own(make_record: Make, store: Store) -> None:
+    scores = np.linspace(0, 100, 80)
+    root = store([make_record(scores), make_record(scores, labels={"minimum_effect": 0.5})])
+    tables = build_tables(load(root))[0]
+    plots = [efficiency(table, looks(["scratch"]), fractions=True) for table in tables]
+    assert len({plot.name for plot in plots if plot}) == 2

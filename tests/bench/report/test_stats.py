@@ -1,95 +1,126 @@
 from __future__ import annotations
 
-from itertools import product
-
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats as reference
 
-from bench.report.stats import bootstrap, difference, interval_text, summarise, t_interval
+from bench.report.stats import Summary, difference, estimate, interval_text, summarise
 
 
-def test_one_seed_gives_the_percentiles_of_its_replicates() -> None:
+def test_one_seed_gives_students_t_of_its_test_units() -> None:
     drawn = np.random.default_rng(0).normal(size=(1, 500))
-    low, high, kind = bootstrap(drawn)
-    assert (low, high) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])))
-    assert kind == "test units"
+    found = estimate([0.3], drawn, units=16)
+    df = 1 / (1 / 15 + 1 / 499)
+    error = drawn.std(ddof=1) * np.sqrt(16 / 15)  # a bootstrap of G units is too narrow by (G - 1) / G
+    assert (found.low, found.high) == pytest.approx(reference.t.interval(0.95, df, 0.3, error))
+    assert (found.kind, found.df) == ("test units", pytest.approx(df))
 
 
-def test_seeds_alone_match_the_full_enumeration_of_draws() -> None:
-    """Without test-unit noise the draws are means of seeds drawn with replacement, widened about the mean."""
-    seeds = np.array([1.0, 2.0, 4.0, 9.0])
-    means = np.array([np.mean(drawn) for drawn in product(seeds, repeat=4)])
-    unbiased = np.sqrt(4 / 3) * (means - seeds.mean())
-    assert unbiased.var() == pytest.approx(seeds.var(ddof=1) / 4)
-    widened = seeds.mean() + reference.t.ppf(0.975, 3) / reference.norm.ppf(0.975) * unbiased
-    low, high, kind = bootstrap(np.tile(seeds[:, None], (1, 1000)))
-    assert kind == "seeds and test units"
-    assert (low, high) == pytest.approx(tuple(np.quantile(widened, [0.025, 0.975])), abs=0.5)
+def test_seeds_alone_give_the_one_sample_t_test() -> None:
+    values = [1.0, 2.0, 4.0, 9.0]
+    found = estimate(values, np.tile(np.array(values)[:, None], (1, 100)), units=50)
+    expected = reference.ttest_1samp(values, 0)
+    assert found.p == pytest.approx(expected.pvalue)
+    assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
+    assert (found.kind, found.df) == ("seeds and test units", pytest.approx(3))
 
 
-def test_results_are_deterministic_and_shift_with_the_data() -> None:
-    drawn = np.random.default_rng(1).normal(size=(3, 200))
-    first, again, moved = bootstrap(drawn), bootstrap(drawn.copy()), bootstrap(drawn + 5)
-    assert first == again
-    assert first[0] is not None and moved[0] == pytest.approx(first[0] + 5)
+def test_a_paired_difference_over_seeds_is_the_paired_t_test() -> None:
+    """Where all runs share the noise of the test units, it cancels, and scipy's test is left."""
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(5, 1, 6), rng.normal(3, 1, 6)
+    shared = rng.normal(0, 10, (1, 400))
+    found = difference(a, b, a[:, None] + shared, b[:, None] + shared, units=80)
+    assert found.p == pytest.approx(reference.ttest_rel(a, b).pvalue)
+    assert found.mean == pytest.approx(np.mean(a - b))
+    turned = difference(b, a, b[:, None] + shared, a[:, None] + shared, units=80)
+    assert (turned.low, turned.high, turned.p) == pytest.approx((-found.high, -found.low, found.p))  # type: ignore[operator]
 
 
-@pytest.mark.parametrize(
-    ("seeds", "seed_sd", "unit_sd"),
-    [(1, 0.0, 1.0), (2, 1.0, 0.0), (3, 0.3, 1.0), (3, 1.0, 0.0), (5, 1.0, 0.5)],
-)
-def test_coverage_on_simulated_data_is_about_right(seeds: int, seed_sd: float, unit_sd: float) -> None:
+def test_one_seed_of_two_methods_is_the_paired_t_test_over_units() -> None:
     rng = np.random.default_rng(2)
-    trials, hits = 300, 0
-    for _ in range(trials):  # the truth is 0; the test set moves all seeds together
-        values = rng.normal(0, seed_sd, (seeds, 1)) + rng.normal(0, unit_sd)
-        low, high, _ = bootstrap(values + rng.normal(0, unit_sd, 300))
-        assert low is not None and high is not None
-        hits += low <= 0 <= high
-    assert 0.90 <= hits / trials <= 0.99
+    units = rng.normal(0, 5, 40)
+    a, b = units + rng.normal(0.6, 1, 40), units + rng.normal(0, 1, 40)
+    shares = rng.multinomial(40, np.full(40, 1 / 40), size=20_000) / 40
+    found = difference(
+        np.array([a.mean()]), np.array([b.mean()]), (shares @ a)[None], (shares @ b)[None], units=40
+    )
+    assert found.p == pytest.approx(reference.ttest_rel(a, b).pvalue, rel=0.1)
 
 
-def test_paired_differences_cancel_what_both_share() -> None:
+def test_both_parts_add_up_and_noise_under_seeds_counts_once() -> None:
+    """Balanced by construction: seeds 1, unit noise under seeds 4, shared units 9 (variances of one run)."""
     rng = np.random.default_rng(3)
-    shared = rng.normal(0, 10, (3, 400))  # seeds and test units
-    a, b = shared + 2 + rng.normal(0, 0.1, (3, 400)), shared
-    found = difference(a.mean(axis=1), b.mean(axis=1), a, b)
-    alone = bootstrap(a)
-    assert found.mean == pytest.approx(2, abs=0.05)
-    assert found.low is not None and found.high is not None
-    assert alone[0] is not None and alone[1] is not None
-    assert found.high - found.low < 0.05 * (alone[1] - alone[0])
-    assert found.beyond
-    turned = difference(b.mean(axis=1), a.mean(axis=1), b, a)
-    assert (turned.low, turned.high) == pytest.approx((-found.high, -found.low), abs=0.02)
+    seeds, draws = 8, 200_000
+    own = rng.normal(0, 2, (seeds, draws))
+    shared = rng.normal(0, 3, draws)
+    values = np.array([-1.0, 1.0] * 4) * np.sqrt(7 / 8 * 5)  # sample variance 5 = 1 + 4
+    found = estimate(values.tolist(), own + shared, units=0)
+    assert found.error == pytest.approx(np.sqrt(9 + (1 + 4) / 8), rel=0.01)
+
+
+@given(
+    st.lists(st.floats(-5, 5), min_size=1, max_size=6),
+    st.integers(0, 60),
+    st.floats(0, 3),
+    st.integers(0, 10_000),
+)
+def test_the_interval_leaves_out_0_exactly_where_p_is_below_5_percent(
+    values: list[float], units: int, noise: float, stream: int
+) -> None:
+    drawn = np.random.default_rng(stream).normal(0, noise, (len(values), 50))
+    found = estimate(values, drawn, 0 if units == 1 else units)
+    assert found.low is not None and found.high is not None and found.p is not None
+    edge = min(abs(found.low), abs(found.high))
+    if edge > 1e-6 * (abs(found.mean) + noise):
+        assert (found.p < 0.05) == (found.low > 0 or found.high < 0)
+    assert found.low <= found.mean <= found.high
+
+
+def test_nothing_can_be_said_without_replicates_or_from_one_unit() -> None:
+    for drawn, units in ((None, 9), (np.zeros((2, 0)), 9), (np.ones((2, 1)), 9), (np.ones((2, 50)), 1)):
+        found = estimate([1.0, 2.0], drawn, units)
+        assert (found.mean, found.low, found.p, found.kind) == (1.5, None, None, "none")
 
 
 def test_a_difference_of_nothing_is_not_beyond_its_interval() -> None:
     drawn = np.random.default_rng(4).normal(size=(3, 100))
     found = difference(drawn.mean(axis=1), drawn.mean(axis=1), drawn, drawn)
-    assert (found.mean, found.low, found.high, found.beyond) == (0, 0, 0, False)
+    assert (found.mean, found.low, found.high, found.p, found.beyond) == (0, 0, 0, 1, False)
     assert not difference(np.ones(2), np.zeros(2), None, None).beyond  # no interval, no claim
+    certain = difference(np.ones(1), np.zeros(1), np.ones((1, 9)), np.zeros((1, 9)))
+    assert (certain.p, certain.beyond) == (0, True)
 
 
-def test_t_interval_agrees_with_scipy_and_needs_five_seeds() -> None:
-    values = np.array([3.1, 2.7, 3.6, 2.9, 3.3, 3.0])
-    expected = reference.t.interval(0.95, 5, loc=values.mean(), scale=reference.sem(values))
-    assert t_interval(values) == pytest.approx(expected)
-    assert t_interval(values[:4]) == (None, None)
+def test_the_t_interval_over_seeds_agrees_with_scipy_and_needs_five() -> None:
+    values = [3.1, 2.7, 3.6, 2.9, 3.3, 3.0]
+
+    def over_seeds(found: Summary) -> tuple[float | None, float | None]:
+        return found.t_low, found.t_high
+
+    expected = reference.t.interval(0.95, 5, loc=np.mean(values), scale=reference.sem(values))
+    assert over_seeds(summarise(values, None)) == pytest.approx(expected)
+    assert over_seeds(summarise(values[:4], None)) == (None, None)
 
 
 def test_summary_of_three_seeds_by_hand() -> None:
-    found = summarise(np.array([1.0, 2.0, 6.0]), None)
+    found = summarise([1.0, 2.0, 6.0], None)
     assert (found.n, found.mean, found.minimum, found.maximum) == (3, 3.0, 1.0, 6.0)
     assert found.sd == pytest.approx(np.sqrt(7))
     assert (found.low, found.kind, found.t_low) == (None, "none", None)
-    assert summarise(np.array([1.0]), None).sd is None
+    assert summarise([1.0], None).sd is None
 
 
 @pytest.mark.parametrize(
     ("seeds", "said", "unsaid"),
-    [({1}, "not seeds", "two levels"), ({3}, "two levels", "n = 1"), ({1, 3}, "n = 1", "No interval")],
+    [
+        ({1}, "not seeds", "two levels"),
+        ({3}, "two levels", "n = 1"),
+        ({1, 3}, "n = 1", "No interval"),
+        ({2}, "rough", "n = 1"),
+    ],
 )
 def test_the_text_says_what_an_interval_covers(seeds: set[int], said: str, unsaid: str) -> None:
     text = interval_text(seeds, unit="person", n_units=80, replicates=200, varies="seeds", fixed="other data")

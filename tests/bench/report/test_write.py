@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -18,11 +19,13 @@ from PIL import Image
 
 from bench.errors import DataError
 from bench.report import text
-from bench.report.exports import cell_rows, csv_text
+from bench.report.analysis import analyse
+from bench.report.exports import csv_text
 from bench.report.frame import load
+from bench.report.latex import latex
 from bench.report.markdown import document
 from bench.report.notes import NOT_COMPARABLE
-from bench.report.tables import build_tables
+from bench.report.rows import cell_rows
 from bench.report.terminal import WIDTH, terminal
 from bench.report.write import report
 
@@ -41,10 +44,13 @@ def test_everything_is_written_and_written_the_same_again(
     names = [path.relative_to(tmp_path / "a").as_posix() for path in first.paths]
     plots = [
         "efficiency_parts_people_tiny_controlled_strict_1",
+        "differences_scratch_parts_people_tiny_controlled_strict_1",
         "convergence_parts_people_resnet10_tiny_controlled_strict_1",
+        "cost_parts_people_tiny_controlled_strict_1",
     ]
     assert names == [
-        "leaderboard.md", "leaderboard.html", "leaderboard.csv", "differences.csv", "leaderboard.json",
+        "leaderboard.md", "leaderboard.html", "leaderboard.csv", "differences.csv", "savings.csv",
+        "cost_quality.csv", "over_tasks.csv", "leaderboard.json", "leaderboard.tex",
         *(f"plots/{plot}.{kind}" for plot in plots for kind in ("png", "svg")),
     ]  # fmt: skip
     assert {p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*.*")} == {
@@ -57,15 +63,15 @@ def test_everything_is_written_and_written_the_same_again(
     head, _, tail = first.markdown.partition(f"## {NOT_COMPARABLE}")
     assert "| scratch |" in head and "HCMoCo" not in head
     assert "58.28" in tail  # HCMoCo at 10 % of the labels, as printed
-    picture = Image.open(first.paths[5])
+    picture = Image.open(first.paths[9])
     assert picture.width == pytest.approx(3.4 * 200, abs=2)
     assert picture.getextrema() != ((255, 255),) * 4
 
 
 def test_csv_and_json_hold_the_same_numbers(make_world: Make, store: Store, tmp_path: Path) -> None:
-    result = report(store(make_world({"scratch": 25.0, "cmc": 30.0}, seeds=5, curve=[])), tmp_path / "out")
-    rows = list(csv.DictReader(io.StringIO(result.paths[2].read_text())))
-    body = json.loads(result.paths[4].read_text())
+    report(store(make_world({"scratch": 25.0, "cmc": 30.0}, seeds=5, curve=[])), tmp_path / "out")
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "out" / "leaderboard.csv").read_text())))
+    body = json.loads((tmp_path / "out" / "leaderboard.json").read_text())
     cells = body["tables"][0]["cells"]
     assert len(rows) == len(cells) == 8  # two methods, two fractions, two metrics
     for row, cell in zip(rows, cells, strict=True):
@@ -82,8 +88,18 @@ def test_csv_and_json_hold_the_same_numbers(make_world: Make, store: Store, tmp_
     scratch = next(row for row in rows if row["method"] == "cmc" and row["primary"] == "true")
     assert float(scratch["low"]) < float(scratch["mean"]) < float(scratch["high"])
     assert float(scratch["pretrain_samples_per_s"]) == pytest.approx(20000 / 90, rel=1e-5)
-    differences = list(csv.DictReader(io.StringIO(result.paths[3].read_text())))
-    assert [d["beyond"] for d in differences] == ["true", "true"]
+    differences = list(csv.DictReader(io.StringIO((tmp_path / "out" / "differences.csv").read_text())))
+    assert [(d["against"], d["verdict"]) for d in differences] == [
+        ("reference", "better"), ("reference", "better"), ("best", "worse"), ("best", "worse"),
+    ]  # fmt: skip
+    assert all(float(d["p"]) <= float(d["p_holm"]) < 0.05 for d in differences)
+    assert body["tables"][0]["differences"][0]["p_holm"] == pytest.approx(float(differences[0]["p_holm"]))
+    saved = list(csv.DictReader(io.StringIO((tmp_path / "out" / "savings.csv").read_text())))
+    assert [(s["what"], s["method"], s["reference"]) for s in saved] == [("labels", "cmc", "scratch")]
+    assert float(saved[0]["factor"]) == pytest.approx(body["tables"][0]["savings"][0]["factor"], rel=1e-5)
+    costs = list(csv.DictReader(io.StringIO((tmp_path / "out" / "cost_quality.csv").read_text())))
+    assert {row["fraction"] for row in costs} == {"1/10", "1"} and len(costs) == 4
+    assert body["over_tasks"][0]["ranks_reason"] == "fewer than two tasks are common to all of them"
     assert body["tables"][0]["provenance"]["seeds"] == ["0", "1", "2", "3", "4"]
 
 
@@ -140,8 +156,8 @@ def test_markup_in_names_cannot_break_a_table(
         folder = root / "score" / record["key"]
         folder.mkdir(parents=True)
         (folder / "record.json").write_text(json.dumps(record))
-    tables, _ = build_tables(load(root))
-    markdown = document(tables, [], [], {}, [])
+    found = analyse(load(root))
+    markdown = document(found, [], {})
     tokens = MarkdownIt("commonmark").enable("table").parse(markdown)
     inline = [t for t in tokens if t.type == "inline"]
     shown = {"".join(c.content for c in t.children or [] if c.type == "text") for t in inline}
@@ -154,19 +170,60 @@ def test_markup_in_names_cannot_break_a_table(
         if t.type == "html_block" and "record key" not in t.content and "</details>" not in t.content
     ]
     assert {len(t.children or []) for t in inline if t.content == ""} <= {0}
-    assert all(len(line) <= WIDTH for line in terminal(tables).splitlines())
-    rows = list(csv.DictReader(io.StringIO(csv_text(cell_rows(tables)))))
+    assert all(len(line) <= WIDTH for line in terminal(found.tables).splitlines())
+    assert latex(found).count("\\begin{tabular}") == latex(found).count("\\end{tabular}") > 1
+    rows = list(csv.DictReader(io.StringIO(csv_text(cell_rows(found.tables)))))
     assert {row["method"] for row in rows} == {"scratch", method}
 
 
-def test_plots_take_odd_names_literally(make_record: Make, store: Store, tmp_path: Path) -> None:
-    names = ["a$b$c", "_hidden", "漢字", "x" * 120, "a\nb", "$\\frac{"]
-    labels = {"encoder": "$x_$", "task": "_t/.."}
-    result = report(
-        store([make_record(SCORES, method=name, labels=labels) for name in names]), tmp_path / "out"
-    )
-    assert len(result.paths) == 9
-    assert {path.parent for path in result.paths[5:]} == {tmp_path / "out" / "plots"}
+def test_odd_names_are_taken_literally_everywhere(make_record: Make, store: Store, tmp_path: Path) -> None:
+    names = [
+        "a$b$c",
+        "_hidden",
+        "漢字",
+        "x" * 200,
+        "a\nb",
+        "$\\frac{",
+        "../../up",
+        '"quoted", <b>&amp;',
+        "scratch",
+    ]
+    labels = {"encoder": "$x_$/..", "task": "_t/.."}
+    records = [
+        make_record(SCORES + i, method=name, fraction=fraction, labels=labels)
+        for i, name in enumerate(names)
+        for fraction in ("1/10", "1")
+    ]
+    out = tmp_path / "out"
+    result = report(store(records), out, reference="a$b$c")
+    assert {path.parent for path in result.paths} == {out, out / "plots"}
+    assert {path.parent for path in out.rglob("*") if path.is_file()} == {out, out / "plots"}
+    rows = list(csv.DictReader(io.StringIO((out / "leaderboard.csv").read_text())))
+    assert {row["method"] for row in rows} == set(names)
+    assert "x" * 200 in (out / "leaderboard.tex").read_text()
+    for path in (out / "plots").glob("*.svg"):
+        assert ElementTree.parse(path).getroot().tag.endswith("svg")
+
+
+def test_one_method_alone_makes_a_whole_report(make_record: Make, store: Store, tmp_path: Path) -> None:
+    result = report(store([make_record(SCORES, method="cmc")]), tmp_path / "out")
+    assert "No differences: no scratch or reference row" in result.markdown
+    assert "fewer than two methods are complete" in result.markdown
+    assert (tmp_path / "out" / "differences.csv").read_text() == ""
+
+
+def test_what_cannot_be_compared_is_among_the_problems(
+    make_record: Make, store: Store, tmp_path: Path
+) -> None:
+    records = [
+        make_record(SCORES, seed=0),
+        make_record(SCORES + 1, method="cmc", seed=1),
+        make_record(SCORES, labels={"protocol": 2}),
+    ]
+    result = report(store(records), tmp_path / "out")
+    assert len(result.problems) == 2
+    assert "several protocols: 1, 2" in result.problems[0] and "share no seed" in result.problems[1]
+    assert all(text.markdown(problem) in result.markdown for problem in result.problems)
 
 
 def test_reporting_never_imports_torch() -> None:
