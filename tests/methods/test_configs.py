@@ -7,7 +7,10 @@ from bench.request import BUILT_IN
 from bench.train.adapters import build_config, load_adapter
 
 NAMES = ("scratch", "imagenet", "cmc", "hcmoco", "mae")
-TRAIN = {"optimizer", "lr", "base_batch", "momentum", "weight_decay", "betas", "schedule", "warmup", "clip"}
+TRAIN = {
+    "optimizer", "lr", "base_batch", "groups", "momentum", "weight_decay", "betas", "schedule", "warmup",
+    "clip",
+}  # fmt: skip
 AUGMENT = {"scale", "rotation", "rotation_p", "shift", "flip", "crop_scale"}
 
 
