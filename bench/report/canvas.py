@@ -20,7 +20,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.markers import MarkerStyle
 from matplotlib.path import Path
-from matplotlib.textpath import text_to_path
+from matplotlib.textpath import TextToPath, text_to_path
 from matplotlib.transforms import Affine2D, Bbox
 from PIL import Image
 
@@ -36,6 +36,26 @@ _svg: Any = RendererSVG
 Align = Literal["left", "middle", "right"]
 Box = tuple[float, float, float, float]  # left, bottom, right, top
 Places = Sequence[float]
+
+
+class _Remembering(TextToPath):
+    """Lays out each text once in a process: most texts of an SVG are ticks and names that others have too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.known: dict[tuple[str, str], Any] = {}
+
+    def get_glyphs_with_font(
+        self, font: Any, s: str, glyph_map: Any = None, return_new_glyphs_only: bool = False, **more: Any
+    ) -> Any:
+        """Return glyphs with places, the outlines of those that the map lacks, and rectangles."""
+        if (font.fname, s) not in self.known:
+            self.known[font.fname, s] = super().get_glyphs_with_font(font, s, **more)
+        places, shapes, rects = self.known[font.fname, s]
+        return places, {name: shape for name, shape in shapes.items() if name not in glyph_map}, rects
+
+
+_remembering = _Remembering()
 
 
 @contextmanager
@@ -58,6 +78,7 @@ class Canvas:
         else:
             facts = {"Date": None, "Creator": None}
             self.renderer = _svg(*self.size, self.file, image_dpi=72, metadata=facts)
+            self.renderer._text2path = _remembering
         right, top = (length / self.scale for length in self.size)
         self.area([0, right, right, 0], [0, 0, top, top], "white")
 
