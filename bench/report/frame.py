@@ -92,16 +92,22 @@ def load(store_root: Path, select: Collection[str] | None = None) -> Loaded:
     points: list[tuple[Any, ...]] = []
     replicates: dict[str, NDArray[np.float64]] = {}
     details: dict[str, dict[str, Any]] = {}
+    digests: dict[str, str] = {}
     for path in paths:
         where = f"record {path.relative_to(store_root).as_posix()}"
         try:
             record = _read(path, where)
-            key, shared = str(record["key"]), _shared(record, where)
+            key = str(record["key"])
+            if key in digests:
+                same = record["digest"] == digests[key]
+                raise DataError(f"{where}: {'a copy of' if same else 'differs from'} another record of {key}")
+            shared = _shared(record, where)
             drawn, curve = _replicates(record, where), _curve(record, shared, where)
             metrics = [_metric(metric, where) for metric in record["metrics"]]
         except DataError as error:
             problems.append(f"{error}; left out")
             continue
+        digests[key] = record["digest"]
         shared["n_replicates"] = len(drawn)
         replicates[key] = drawn
         details[key] = {name: record[name] for name in DETAILS if name in record}

@@ -34,6 +34,24 @@ def test_one_row_per_record_and_metric_with_the_documented_columns(make_record: 
     assert curve["step"].to_list() == [p["step"] for p in records[0]["curve"]]
 
 
+@pytest.mark.parametrize("shift, said", [(0, "a copy of"), (1, "differs from")])
+def test_a_second_record_of_a_key_is_named_and_left_out(
+    shift: float, said: str, make_record: Make, store: Store
+) -> None:
+    first = make_record(SCORES, seed=0)
+    root = store([first])
+    body = {name: value for name, value in first.items() if name not in ("schema", "digest")}
+    body["metrics"] = [{**body["metrics"][0], "value": 35.0 + shift}, *body["metrics"][1:]]
+    again = root / "score" / "second" / "record.json"
+    again.parent.mkdir()
+    again.write_text(json.dumps(seal(body)))
+    loaded = load(root)
+    assert loaded.frame["value"].to_list()[0] == 35.0 and len(loaded.frame) == 2
+    assert loaded.problems == (
+        f"record score/second/record.json: {said} another record of {first['key']}; left out",
+    )
+
+
 def _truncated(text: str) -> str:
     return text[: len(text) // 2]
 
