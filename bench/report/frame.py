@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,9 @@ from bench.errors import DataError
 from bench.record import untouched, validate
 from bench.report import budget
 from bench.report.text import count, listed, plain
+from bench.report.workers import ALONE, Workers
+
+PER_PROCESS = 1000  # records that are worth the start of a process
 
 REQUIRED = ("preset", "track", "mode", "protocol", "task", "dataset", "method", "encoder")
 OPTIONAL = (
@@ -77,12 +80,25 @@ class Loaded:
     problems: tuple[str, ...]  # one line per record or folder that was left out
 
 
-def load(store_root: Path, select: Collection[str] | None = None) -> Loaded:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What `Loaded` needs of one record."""
+
+    key: str
+    digest: str
+    rows: list[dict[str, Any]]
+    curve: list[tuple[Any, ...]]
+    replicates: NDArray[np.float64]
+    details: dict[str, Any]
+
+
+def load(store_root: Path, select: Collection[str] | None = None, workers: Workers = ALONE) -> Loaded:
     """Read the score records of a store.
 
     Args:
         store_root: the store.
         select: keys of the records wanted, None = all; the folders of others are not opened.
+        workers: processes that share the work.
 
     Raises:
         DataError: the store has no score records at all.
@@ -93,26 +109,19 @@ def load(store_root: Path, select: Collection[str] | None = None) -> Loaded:
     replicates: dict[str, NDArray[np.float64]] = {}
     details: dict[str, dict[str, Any]] = {}
     digests: dict[str, str] = {}
-    for path in paths:
-        where = f"record {path.relative_to(store_root).as_posix()}"
-        try:
-            record = _read(path, where)
-            key = str(record["key"])
-            if key in digests:
-                same = record["digest"] == digests[key]
-                raise DataError(f"{where}: {'a copy of' if same else 'differs from'} another record of {key}")
-            shared = _shared(record, where)
-            drawn, curve = _replicates(record, where), _curve(record, shared, where)
-            metrics = [_metric(metric, where) for metric in record["metrics"]]
-        except DataError as error:
-            problems.append(f"{error}; left out")
+    for path, found in zip(paths, workers.share(_entries, paths, store_root, PER_PROCESS), strict=True):
+        if isinstance(found, str):
+            problems.append(f"{found}; left out")
             continue
-        digests[key] = record["digest"]
-        shared["n_replicates"] = len(drawn)
-        replicates[key] = drawn
-        details[key] = {name: record[name] for name in DETAILS if name in record}
-        points += curve
-        rows += [{**shared, **metric, "primary": i == 0, "key": key} for i, metric in enumerate(metrics)]
+        if found.key in digests:
+            said = "a copy of" if found.digest == digests[found.key] else "differs from"
+            problems.append(f"{_name(path, store_root)}: {said} another record of {found.key}; left out")
+            continue
+        digests[found.key] = found.digest
+        replicates[found.key] = found.replicates
+        details[found.key] = found.details
+        points += found.curve
+        rows += found.rows
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     curves = pd.DataFrame(points, columns=list(CURVE_COLUMNS))
     return Loaded(
@@ -148,6 +157,36 @@ def _paths(store_root: Path, select: Collection[str] | None) -> tuple[list[Path]
         return paths, []
     said = f"{count(len(aside), 'folder')} set aside as corrupt, not read ({listed(aside, limit=2)})"
     return [path for path in paths if ".corrupt-" not in path.parent.name], [said]
+
+
+def _name(path: Path, store_root: Path) -> str:
+    return f"record {path.relative_to(store_root).as_posix()}"
+
+
+def _entries(paths: Sequence[Path], store_root: Path) -> list[Entry | str]:
+    """Read some records; a text says what is wrong with one."""
+    found: list[Entry | str] = []
+    for path in paths:
+        try:
+            found.append(_entry(path, _name(path, store_root)))
+        except DataError as error:
+            found.append(str(error))
+    return found
+
+
+def _entry(path: Path, where: str) -> Entry:
+    record = _read(path, where)
+    key, shared, drawn = str(record["key"]), _shared(record, where), _replicates(record, where)
+    shared |= {"key": key, "n_replicates": len(drawn)}
+    metrics = [_metric(metric, where) for metric in record["metrics"]]
+    return Entry(
+        key=key,
+        digest=record["digest"],
+        rows=[{**shared, **metric, "primary": i == 0} for i, metric in enumerate(metrics)],
+        curve=_curve(record, shared, where),
+        replicates=drawn,
+        details={name: record[name] for name in DETAILS if name in record},
+    )
 
 
 def _read(path: Path, where: str) -> dict[str, Any]:

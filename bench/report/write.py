@@ -22,6 +22,7 @@ from bench.report.page.entries import Sources
 from bench.report.published import published_tables
 from bench.report.rows import cell_rows, cost_quality_rows, difference_rows, over_tasks_rows, saving_rows
 from bench.report.terminal import terminal
+from bench.report.workers import Workers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +54,13 @@ def report(
         DataError: no usable score record, or `out_dir` cannot be written.
         ConfigError: no record of a reference method.
     """
-    loaded = load(store_root, select)
-    _check(loaded, store_root)
     references = (reference,) if isinstance(reference, str) else tuple(reference or ())
-    found = analyse(loaded, references)
+    with Workers() as workers:
+        loaded = load(store_root, select, workers)
+        _check(loaded, store_root)
+        found = analyse(loaded, references)
+        paths, pictures = _draw(found, out_dir, workers)
     published = published_tables(table.published or table.key.task for table in found.tables)
-    paths, pictures = _draw(found, out_dir)
     sources = Sources(
         details=loaded.details,
         curves=found.curves,
@@ -109,13 +111,16 @@ def _check(loaded: Loaded, store_root: Path) -> None:
         raise DataError(f"store {store_root} holds no usable score record of those asked for{first}")
 
 
-def _draw(found: Analysis, out_dir: Path) -> tuple[list[Path], dict[Subject, list[Picture]]]:
+def _draw(
+    found: Analysis, out_dir: Path, workers: Workers
+) -> tuple[list[Path], dict[Subject, list[Picture]]]:
     """Write all plots; return their paths and how Markdown and page refer to them."""
     folder = out_dir / "plots"
     paths: list[Path] = []
     pictures: dict[Subject, list[Picture]] = {}
     planned = list(plan(found))
-    for shown, drawn in zip(planned, draw_all([shown.plot for shown in planned], folder), strict=True):
+    made = draw_all([shown.plot for shown in planned], folder, workers)
+    for shown, drawn in zip(planned, made, strict=True):
         paths += drawn.paths(folder).values()
         picture = Picture(
             path=f"plots/{drawn.name}.png", title=drawn.title, caption=drawn.caption, encoder=shown.encoder

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from bench.errors import DataError
 from bench.report import drawing
 from bench.report import drawn as drawn_module
 from bench.report.analysis import analyse
 from bench.report.figure import Plot
 from bench.report.frame import load
 from bench.report.gallery import plan
+from bench.report.workers import Workers
 
 Make = Callable[..., Any]
 Store = Callable[..., Path]
@@ -34,28 +34,19 @@ def test_a_report_has_plots_of_each_task_and_over_tasks(plots: list[Plot]) -> No
     assert len({plot.name for plot in plots}) == len(plots)
 
 
-def test_processes_draw_the_same_files_in_the_same_order(plots: list[Plot], tmp_path: Path) -> None:
-    alone = drawing.draw_all(plots, tmp_path / "alone", processes=1)
-    shared = drawing.draw_all(plots, tmp_path / "shared", processes=2)
+def test_processes_draw_the_same_files_in_the_same_order(
+    plots: list[Plot], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = drawing.draw_all(plots, tmp_path / "alone")
+    monkeypatch.setattr(drawing, "PER_PROCESS", 2)
+    with Workers(2) as workers:
+        shared = drawing.draw_all(plots, tmp_path / "shared", workers)
     assert alone == shared
     assert [drawn.name for drawn in alone] == [plot.name for plot in plots]
     files = sorted(path.name for path in (tmp_path / "alone").iterdir())
     assert len(files) == 2 * len(plots) + 1 and drawn_module.INDEX in files
     for name in files:
         assert (tmp_path / "alone" / name).read_bytes() == (tmp_path / "shared" / name).read_bytes()
-
-
-def test_a_process_that_fails_leaves_a_clear_error(plots: list[Plot], tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(DataError, match="cannot write"):
-        drawing.draw_all(plots, tmp_path / "file", processes=2)
-
-
-def test_small_reports_start_no_process(
-    plots: list[Plot], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(drawing, "_start", lambda folder: pytest.fail("started a process"))
-    assert len(drawing.draw_all(plots, tmp_path)) == len(plots)
 
 
 def test_only_what_changed_is_drawn_again(

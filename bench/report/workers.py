@@ -1,0 +1,133 @@
+"""Further processes for the long parts of large reports: reading thousands of records, drawing many plots.
+
+A process gets its shares on standard input and answers on standard output, so that nothing is forked from a
+process that may hold threads, and the user's main module is not run again.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+MOST = 8  # processes, this one counted
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Workers:
+    """Context manager; processes start when a work is long enough for them, and end with it.
+
+    Args:
+        most: processes to use, this one counted; None = the cores of this machine.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        self.most = min(MOST, _cores()) if most is None else most
+        self._started: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Workers:
+        """Return itself; nothing is started yet."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the processes."""
+        for process in self._started:
+            _end(process)
+
+    def share(
+        self,
+        function: Callable[[Sequence[Item], Path], list[Result]],
+        items: Sequence[Item],
+        folder: Path,
+        least: int,
+    ) -> list[Result]:
+        """Return what a function makes of all items; each process takes every n-th.
+
+        Args:
+            function: of a module, so that other processes find it by its name; one result per item.
+            items: its first argument, or a share of it.
+            folder: its second argument.
+            least: items that are worth a process.
+        """
+        count = min(self.most, len(items) // least)
+        if count <= 1:
+            return function(items, folder)
+        self._start(count - 1)
+        shares = [items[i::count] for i in range(count)]
+        others = list(zip(self._started, shares[1:], strict=False))
+        for process, share in others:
+            _send(process, function, share, folder)
+        results = [function(shares[0], folder)]
+        for process, share in others:
+            answer = _receive(process)
+            results.append(function(share, folder) if answer is None else answer)
+        return [results[i % count][i // count] for i in range(len(items))]
+
+    def _start(self, count: int) -> None:
+        for process in [p for p in self._started if p.poll() is not None]:
+            _end(process)
+            self._started.remove(process)
+        while len(self._started) < count:
+            self._started.append(_start())
+
+
+ALONE = Workers(1)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _start() -> subprocess.Popen[bytes]:
+    root = Path(__file__).resolve().parents[2]
+    path = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH", ""))))
+    return subprocess.Popen(
+        [sys.executable, "-c", "from bench.report.workers import main; main()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()  # does nothing to one that has ended
+    process.communicate()
+
+
+def _send(process: subprocess.Popen[bytes], *words: Any) -> None:
+    assert process.stdin is not None
+    try:
+        pickle.dump(words, process.stdin)
+        process.stdin.flush()
+    except OSError:  # it has died, which is noticed when its answer is wanted
+        process.kill()
+
+
+def _receive(process: subprocess.Popen[bytes]) -> Any:
+    """Return the answer of a process; None if it has died; its share, done here, then shows why."""
+    assert process.stdout is not None
+    try:
+        return pickle.load(process.stdout)
+    except (EOFError, OSError, pickle.UnpicklingError):
+        return None
+
+
+def main() -> None:
+    """Work on what stands on standard input until it ends, as a child process of a report."""
+    while True:
+        try:
+            function, share, folder = pickle.load(sys.stdin.buffer)
+        except EOFError:
+            return
+        pickle.dump(function(share, folder), sys.stdout.buffer)
+        sys.stdout.buffer.flush()
