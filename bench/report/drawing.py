@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench.files import write_atomic
@@ -10,7 +10,7 @@ from bench.report.drawn import KINDS, Drawn, digest, read_index, write_index
 from bench.report.figure import Plot
 from bench.report.workers import ALONE, Workers
 
-PER_PROCESS = 16  # plots that are worth the start of a process
+CHUNK = 4  # plots that a process draws at once
 
 
 def draw(plot: Plot, folder: Path) -> Drawn:
@@ -24,13 +24,19 @@ def draw(plot: Plot, folder: Path) -> Drawn:
     return drawn
 
 
-def draw_all(found: Sequence[Plot], folder: Path, workers: Workers = ALONE) -> list[Drawn]:
+def draw_all(
+    found: Sequence[Plot],
+    folder: Path,
+    workers: Workers = ALONE,
+    meanwhile: Callable[[], object] | None = None,
+) -> list[Drawn]:
     """Draw all plots that are not in the folder yet, and remove those of earlier reports.
 
     Args:
         found: what to draw.
         folder: gets the files.
         workers: processes that share the work.
+        meanwhile: what this process does while others draw; see `Workers.share`.
 
     Returns:
         One entry per plot.
@@ -41,7 +47,8 @@ def draw_all(found: Sequence[Plot], folder: Path, workers: Workers = ALONE) -> l
     marks = [digest(plot) for plot in found]
     known = read_index(folder)
     fresh = {mark: plot for mark, plot in zip(marks, found, strict=True) if mark not in known}
-    known.update(zip(fresh, workers.share(_draw, list(fresh.values()), folder, PER_PROCESS), strict=True))
+    made = workers.share(_draw, list(fresh.values()), folder, CHUNK, meanwhile)
+    known.update(zip(fresh, made, strict=True))
     write_index(folder, {mark: known[mark] for mark in marks})
     return [known[mark] for mark in marks]
 

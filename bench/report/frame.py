@@ -40,7 +40,7 @@ from bench.report import budget
 from bench.report.text import count, listed, plain
 from bench.report.workers import ALONE, Workers
 
-PER_PROCESS = 1000  # records that are worth the start of a process
+CHUNK = 250  # records that a process reads at once
 
 REQUIRED = ("preset", "track", "mode", "protocol", "task", "dataset", "method", "encoder")
 OPTIONAL = (
@@ -109,7 +109,9 @@ def load(store_root: Path, select: Collection[str] | None = None, workers: Worke
     replicates: dict[str, NDArray[np.float64]] = {}
     details: dict[str, dict[str, Any]] = {}
     digests: dict[str, str] = {}
-    for path, found in zip(paths, workers.share(_entries, paths, store_root, PER_PROCESS), strict=True):
+    meanwhile = _import_statistics if len(paths) >= 4 * CHUNK else None
+    entries = workers.share(_entries, paths, store_root, CHUNK, meanwhile)
+    for path, found in zip(paths, entries, strict=True):
         if isinstance(found, str):
             problems.append(f"{found}; left out")
             continue
@@ -157,6 +159,11 @@ def _paths(store_root: Path, select: Collection[str] | None) -> tuple[list[Path]
         return paths, []
     said = f"{count(len(aside), 'folder')} set aside as corrupt, not read ({listed(aside, limit=2)})"
     return [path for path in paths if ".corrupt-" not in path.parent.name], [said]
+
+
+def _import_statistics() -> None:
+    """Import for comparisons what takes long, while other processes read."""
+    import scipy.stats  # noqa: F401
 
 
 def _name(path: Path, store_root: Path) -> str:

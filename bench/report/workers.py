@@ -1,6 +1,6 @@
 """Further processes for the long parts of large reports: reading thousands of records, drawing many plots.
 
-A process gets its shares on standard input and answers on standard output, so that nothing is forked from a
+A process gets its work on standard input and answers on standard output, so that nothing is forked from a
 process that may hold threads, and the user's main module is not run again.
 """
 
@@ -10,8 +10,10 @@ import os
 import pickle
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Thread
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -48,29 +50,44 @@ class Workers:
         function: Callable[[Sequence[Item], Path], list[Result]],
         items: Sequence[Item],
         folder: Path,
-        least: int,
+        size: int,
+        meanwhile: Callable[[], object] | None = None,
     ) -> list[Result]:
-        """Return what a function makes of all items; each process takes every n-th.
+        """Return what a function makes of all items; whichever process is free takes the next few.
 
         Args:
             function: of a module, so that other processes find it by its name; one result per item.
-            items: its first argument, or a share of it.
+            items: its first argument, or some of it.
             folder: its second argument.
-            least: items that are worth a process.
+            size: how many items a process takes at once; four times as many are worth a further process.
+            meanwhile: other work that this process has to do anyway; done first.
         """
-        count = min(self.most, len(items) // least)
-        if count <= 1:
-            return function(items, folder)
-        self._start(count - 1)
-        shares = [items[i::count] for i in range(count)]
-        others = list(zip(self._started, shares[1:], strict=False))
-        for process, share in others:
-            _send(process, function, share, folder)
-        results = [function(shares[0], folder)]
-        for process, share in others:
-            answer = _receive(process)
-            results.append(function(share, folder) if answer is None else answer)
-        return [results[i % count][i // count] for i in range(len(items))]
+        self._start(min(self.most - 1, len(items) // (4 * size)))
+        starts = range(0, len(items), size)
+        waiting = deque(starts)
+        found: dict[int, list[Result]] = {}
+
+        def feed(process: subprocess.Popen[bytes]) -> None:
+            while (start := _take(waiting)) is not None:
+                _send(process, function, items[start : start + size], folder)
+                answer = _receive(process)
+                if answer is None:  # its work is done in this process, which may then show why
+                    waiting.append(start)
+                    return
+                found[start] = answer
+
+        feeders = [Thread(target=feed, args=(process,), daemon=True) for process in self._started]
+        for feeder in feeders:
+            feeder.start()
+        if meanwhile:
+            meanwhile()
+        while len(found) < len(starts):
+            if (start := _take(waiting)) is not None:
+                found[start] = function(items[start : start + size], folder)
+            else:
+                for feeder in feeders:
+                    feeder.join()
+        return [result for start in starts for result in found[start]]
 
     def _start(self, count: int) -> None:
         for process in [p for p in self._started if p.poll() is not None]:
@@ -81,6 +98,13 @@ class Workers:
 
 
 ALONE = Workers(1)
+
+
+def _take(waiting: deque[int]) -> int | None:
+    try:
+        return waiting.popleft()
+    except IndexError:
+        return None
 
 
 def _cores() -> int:
@@ -114,7 +138,7 @@ def _send(process: subprocess.Popen[bytes], *words: Any) -> None:
 
 
 def _receive(process: subprocess.Popen[bytes]) -> Any:
-    """Return the answer of a process; None if it has died; its share, done here, then shows why."""
+    """Return the answer of a process; None if it has died."""
     assert process.stdout is not None
     try:
         return pickle.load(process.stdout)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +13,13 @@ from bench.report.analysis import Analysis, analyse
 from bench.report.drawing import draw_all
 from bench.report.exports import csv_text, json_text
 from bench.report.frame import Loaded, load
-from bench.report.gallery import plan, styles
+from bench.report.gallery import Planned, plan, styles
 from bench.report.html import Content, page
 from bench.report.latex import latex
 from bench.report.lineage import Lineage
 from bench.report.markdown import Picture, Subject, document
 from bench.report.page.entries import Sources
-from bench.report.published import published_tables
+from bench.report.published import PublishedTable, published_tables
 from bench.report.rows import cell_rows, cost_quality_rows, difference_rows, over_tasks_rows, saving_rows
 from bench.report.terminal import terminal
 from bench.report.workers import Workers
@@ -55,19 +55,29 @@ def report(
         ConfigError: no record of a reference method.
     """
     references = (reference,) if isinstance(reference, str) else tuple(reference or ())
+    texts: dict[str, str] = {}
     with Workers() as workers:
         loaded = load(store_root, select, workers)
         _check(loaded, store_root)
         found = analyse(loaded, references)
-        paths, pictures = _draw(found, out_dir, workers)
-    published = published_tables(table.published or table.key.task for table in found.tables)
+        published = published_tables(table.published or table.key.task for table in found.tables)
+        planned = list(plan(found))
+        pictures = _pictures(planned)
+        drawn = draw_all(
+            [shown.plot for shown in planned],
+            out_dir / "plots",
+            workers,
+            meanwhile=lambda: texts.update(_texts(found, published, pictures)),
+        )
+    paths = [path for plot in drawn for path in plot.paths(out_dir / "plots").values()]
     sources = Sources(
         details=loaded.details,
         curves=found.curves,
         lineage=Lineage(store_root),
         colours={name: look.colour for name, look in styles(found).items()},
     )
-    texts = _texts(Content(found=found, published=published, pictures=pictures, sources=sources), out_dir)
+    content = Content(found=found, published=published, pictures=pictures, sources=sources)
+    texts["leaderboard.html"] = page(content, out_dir)
     for name, body in texts.items():
         write_atomic(out_dir / name, body)
     written = (*(out_dir / name for name in texts), *paths)
@@ -79,13 +89,13 @@ def report(
     )
 
 
-def _texts(content: Content, out_dir: Path) -> dict[str, str]:
-    """Return the files of a report that are texts, by name; the plots must be there already."""
-    found, published = content.found, content.published
+def _texts(
+    found: Analysis, published: Sequence[PublishedTable], pictures: Mapping[Subject, Sequence[Picture]]
+) -> dict[str, str]:
+    """Return the files of a report that are texts, by name, but for the page, which holds the plots."""
     cells = {table.key: cell_rows([table]) for table in found.tables}
     return {
-        "leaderboard.md": document(found, published, content.pictures),
-        "leaderboard.html": page(content, out_dir),
+        "leaderboard.md": document(found, published, pictures),
         "leaderboard.csv": csv_text([row for rows in cells.values() for row in rows]),
         "differences.csv": csv_text(difference_rows(found.tables)),
         "savings.csv": csv_text(saving_rows(found.savings)),
@@ -111,19 +121,13 @@ def _check(loaded: Loaded, store_root: Path) -> None:
         raise DataError(f"store {store_root} holds no usable score record of those asked for{first}")
 
 
-def _draw(
-    found: Analysis, out_dir: Path, workers: Workers
-) -> tuple[list[Path], dict[Subject, list[Picture]]]:
-    """Write all plots; return their paths and how Markdown and page refer to them."""
-    folder = out_dir / "plots"
-    paths: list[Path] = []
+def _pictures(planned: Iterable[Planned]) -> dict[Subject, list[Picture]]:
+    """Return how Markdown and page refer to the plots."""
     pictures: dict[Subject, list[Picture]] = {}
-    planned = list(plan(found))
-    made = draw_all([shown.plot for shown in planned], folder, workers)
-    for shown, drawn in zip(planned, made, strict=True):
-        paths += drawn.paths(folder).values()
+    for shown in planned:
+        plot = shown.plot
         picture = Picture(
-            path=f"plots/{drawn.name}.png", title=drawn.title, caption=drawn.caption, encoder=shown.encoder
+            path=f"plots/{plot.name}.png", title=plot.title, caption=plot.caption, encoder=shown.encoder
         )
         pictures.setdefault(shown.subject, []).append(picture)
-    return paths, pictures
+    return pictures

@@ -38,7 +38,7 @@ def test_processes_draw_the_same_files_in_the_same_order(
     plots: list[Plot], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alone = drawing.draw_all(plots, tmp_path / "alone")
-    monkeypatch.setattr(drawing, "PER_PROCESS", 2)
+    monkeypatch.setattr(drawing, "CHUNK", 1)
     with Workers(2) as workers:
         shared = drawing.draw_all(plots, tmp_path / "shared", workers)
     assert alone == shared

@@ -49,8 +49,8 @@ def test_everything_is_written_and_written_the_same_again(
         "cost_parts_people_tiny_controlled_strict_1",
     ]
     assert names == [
-        "leaderboard.md", "leaderboard.html", "leaderboard.csv", "differences.csv", "savings.csv",
-        "cost_quality.csv", "over_tasks.csv", "leaderboard.json", "leaderboard.tex",
+        "leaderboard.md", "leaderboard.csv", "differences.csv", "savings.csv", "cost_quality.csv",
+        "over_tasks.csv", "leaderboard.json", "leaderboard.tex", "leaderboard.html",
         *(f"plots/{plot}.{kind}" for plot in plots for kind in ("png", "svg")),
     ]  # fmt: skip
     assert {p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*.*")} == {
