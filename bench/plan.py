@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache, cached_property, partial
@@ -24,6 +24,16 @@ NO_ENCODER = "-"  # of a cell whose method has no encoder in the preset
 StepKind = Literal["pretrain", "finetune", "predict", "score"]
 
 
+def step_key(kind: str, spec: Mapping[str, Any], inputs: Sequence[str]) -> str:
+    """Return 16 hex digits of the SHA-256 over kind, spec and the keys of the inputs."""
+    return sha256_text(canonical({"kind": kind, "spec": spec, "inputs": list(inputs)}))[:16]
+
+
+def step_slug(words: Sequence[str], seed: int) -> str:
+    """Return a name that is readable and fit for a folder."""
+    return re.sub(r"[^A-Za-z0-9.=_-]+", "-", "-".join(words))[:76] + f"-s{seed}"
+
+
 @dataclass(frozen=True, eq=False)
 class Step:
     """One unit of work with an artifact folder of its own; equal content means equal key."""
@@ -36,8 +46,7 @@ class Step:
     @cached_property
     def key(self) -> str:
         """Return 16 hex digits of the SHA-256 over kind, spec and the keys of the inputs."""
-        body = {"kind": self.kind, "spec": self.spec, "inputs": [step.key for step in self.inputs]}
-        return sha256_text(canonical(body))[:16]
+        return step_key(self.kind, self.spec, [step.key for step in self.inputs])
 
     @cached_property
     def slug(self) -> str:
@@ -47,7 +56,7 @@ class Step:
         spec = self.spec
         words = [spec["name"]] if self.kind == "pretrain" else [spec["method"], spec["task"], spec["budget"]]
         words.insert(1, spec["encoder"]["name"])
-        return re.sub(r"[^A-Za-z0-9.=_-]+", "-", "-".join(words))[:76] + f"-s{spec['seed']}"
+        return step_slug(words, spec["seed"])
 
     def ancestors(self) -> Iterator[Step]:
         """Yield the steps this one needs, first things first (duplicates possible)."""

@@ -37,6 +37,7 @@ from bench.errors import DataError
 from bench.files import canonical, sha256_text, write_atomic
 
 SCHEMA = 1
+IMPORTED = "imported.json"  # beside a record that others have computed
 _DIGEST = re.compile(rb'"digest":"([0-9a-f]{64})",?')
 KINDS = ("pretrain", "finetune", "predict", "score")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from bench.store import Store
 
 
-def _words(options: dict[str, Any]) -> Words:
+def grid_words(options: dict[str, Any]) -> Words:
+    """Return the words of a grid among the options of a command."""
     from bench.request import Words
 
     names = ("methods", "tasks", "fractions", "shots", "seeds", "encoders", "preset", "track", "mode")
@@ -30,13 +32,14 @@ def _words(options: dict[str, Any]) -> Words:
     )
 
 
-def _planned(options: dict[str, Any]) -> tuple[Request, Plan, Store]:
+def planned(options: dict[str, Any]) -> tuple[Request, Plan, Store]:
+    """Resolve and expand the grid that was typed."""
     from bench.plan import expand
     from bench.request import resolve
     from bench.store import Store
 
     store = Store(Path(options["store"]))
-    request = resolve(_words(options), cache=store.root / "cache")
+    request = resolve(grid_words(options), cache=store.root / "cache")
     return request, expand(request), store
 
 
@@ -45,12 +48,17 @@ def _typed_or_stored(options: dict[str, Any]) -> tuple[Plan, Store]:
     from bench.execute.plans import stored_plan
     from bench.store import Store
 
-    source = click.get_current_context().get_parameter_source
-    if any(source(name) is ParameterSource.COMMANDLINE for name in options if name != "store"):
-        _, plan, store = _planned(options)
+    if was_typed(options, but=("store",)):
+        _, plan, store = planned(options)
         return plan, store
     store = Store(Path(options["store"]))
     return stored_plan(store), store
+
+
+def was_typed(options: Mapping[str, Any], but: Collection[str] = ()) -> bool:
+    """Say whether any of some options, but for a few, stands on the command line."""
+    source = click.get_current_context().get_parameter_source
+    return any(source(name) is ParameterSource.COMMANDLINE for name in options if name not in but)
 
 
 @click.command()
@@ -79,7 +87,7 @@ def run(
         raise ConfigError("--wait: belongs to --executor slurm")
     if executor == "slurm" and jobs is not None:
         raise ConfigError("--jobs: belongs to --executor local; the site YAML has at_once")
-    request, plan, store = _planned(options)
+    request, plan, store = planned(options)
     store.prepare()
     if executor == "slurm":
         from bench.execute.slurm import run_on_cluster
@@ -104,7 +112,7 @@ def plan(as_json: bool, **options: Any) -> None:
     """Show the cells of a grid, what is cached and what it would cost; runs nothing."""
     from bench.execute.status import show_plan
 
-    _, plan, store = _planned(options)
+    _, plan, store = planned(options)
     click.echo(show_plan(plan, store, as_json=as_json))
 
 

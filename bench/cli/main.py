@@ -11,6 +11,7 @@ import click
 from bench.cli.data import data
 from bench.cli.grid import cancel, leaderboard, plan, run, status
 from bench.cli.inspect import doctor, explain, list_command, logs, show
+from bench.cli.records import check, export_command, import_command
 from bench.errors import BenchError
 
 
@@ -49,5 +50,8 @@ def main() -> None:
     """Tell which pretraining to use for human-centric vision: one grid, one protocol, honest intervals."""
 
 
-for command in (run, plan, status, cancel, leaderboard, list_command, show, explain, logs, doctor, data):
+for command in (
+    run, plan, status, cancel, leaderboard, check, export_command, import_command,
+    list_command, show, explain, logs, doctor, data,
+):  # fmt: skip
     main.add_command(command)

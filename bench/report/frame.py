@@ -18,7 +18,7 @@ Columns of `Loaded.frame`:
 | exposure, test_set                                      | `test_set`: manifest hash, unit, number of units |
 | interval_unit, n_units, n_samples, n_replicates         |                                                  |
 | wall_s ... pretrain_device_s                            | cost, NaN where not recorded                     |
-| commit, dirty, source_sha256, device, created           | provenance                                       |
+| commit, dirty, source_sha256, device, created, imported | provenance                                       |
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.errors import DataError
-from bench.record import untouched, validate
+from bench.record import IMPORTED, untouched, validate
 from bench.report import budget
 from bench.report.text import count, listed, plain
 from bench.report.workers import ALONE, Workers
@@ -57,7 +57,7 @@ COLUMNS = (
     "encoder", "encoder_kind", "encoder_modality", "fraction", "seed", "subset", "pretrain_seed",
     "metric", "value", "unit", "higher_is_better", "primary", "minimum_effect", "exposure", "test_set",
     "interval_unit", "n_units", "n_samples", "n_replicates", *COSTS,
-    "commit", "dirty", "source_sha256", "device", "created",
+    "commit", "dirty", "source_sha256", "device", "created", "imported",
 )  # fmt: skip
 CURVE_COLUMNS = ("key", "method", "encoder", "task", "fraction", "seed", "progress", "step", "value")
 
@@ -184,7 +184,8 @@ def _entries(paths: Sequence[Path], store_root: Path) -> list[Entry | str]:
 def _entry(path: Path, where: str) -> Entry:
     record = _read(path, where)
     key, shared, drawn = str(record["key"]), _shared(record, where), _replicates(record, where)
-    shared |= {"key": key, "n_replicates": len(drawn)}
+    imported = (path.parent / IMPORTED).is_file()
+    shared |= {"key": key, "n_replicates": len(drawn), "imported": imported}
     metrics = [_metric(metric, where) for metric in record["metrics"]]
     return Entry(
         key=key,

@@ -279,6 +279,7 @@ def _provenance(record: Record, detail: Mapping[str, Any]) -> Facts:
         "digest of the source": record["source_sha256"][:16],
         "device": record["device"],
         "created": record["created"],
+        "imported": "yes" if record["imported"] else "",
         "python": str(made.get("python") or ""),
     }
     versions = made.get("versions")
