@@ -4,9 +4,10 @@ Three things are compared, always with equal seeds:
 
 - The primary metric of each cell, by the paired difference over seeds and test units and Holm's correction
   over all cells, as everywhere in reports. *Worse*: p < 0.05 and at least the task's minimum effect.
-- The loss terms of each pretraining stage at its end. *Vanished*: a term is gone, or 0 throughout. *Worse*:
-  it has risen by more than `LOSS_RISE`, beyond the spread over seeds. Small grids train too little for every
-  loss term to show in a metric; its own value shows at once whether it is still trained.
+- The loss terms of each pretraining stage at its end. *Vanished*: a term, or a part of one that is logged, is
+  gone or 0 throughout. *Worse*, *fell*: it has risen or fallen by more than `LOSS_CHANGE`, beyond the spread
+  over seeds. Small grids train too little for every loss term to show in a metric; its own value shows at
+  once whether it is still trained. A fall may be an improvement: look, and write a new baseline.
 - Samples per second, on equal devices. *Slower*: below a ratio that the caller sets.
 """
 
@@ -26,12 +27,13 @@ from bench.report import text
 from bench.report.comparisons import Scale, holm, verdict
 from bench.report.stats import RISK, Difference, difference, estimate
 
-LOSS_RISE = 0.05  # of the baseline's value; rounding moves the losses of another machine less
+LOSS_CHANGE = 0.05  # of the baseline's value; rounding moves the losses of another machine less
 
 Verdict = Literal[
-    "same", "tie", "better", "worse", "new", "missing", "vanished", "slower", "as fast", "not compared"
-]
-FAILURES = frozenset({"worse", "missing", "vanished", "slower"})
+    "same", "tie", "better", "worse", "new", "missing",
+    "fell", "vanished", "slower", "as fast", "not compared",
+]  # fmt: skip
+FAILURES = frozenset({"worse", "missing", "fell", "vanished", "slower"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,15 +147,15 @@ def _losses(old: Sequence[Record], new: Sequence[Record]) -> list[Change]:
             found.append(missing)
             continue
         seeds = sorted(before[name])
-        terms = {t: None for seed in seeds for r in (before, after) for t in _terms(r[name][seed])}
-        for term in terms:
+        logged = {
+            t: None for seed in seeds for r in (before, after) for t in (r[name][seed]["curve"] or [{}])[-1]
+        }
+        for term in logged:
             values = [[_last(r[name][seed], term) for seed in seeds] for r in (before, after)]
-            found.append(_loss(f"{name}: {term.removeprefix('loss_')}", *values))
+            change = _loss(f"{name}: {term.removeprefix('loss_')}", *values)
+            if term.startswith("loss_") or change.verdict in ("vanished", "new"):
+                found.append(change)
     return found
-
-
-def _terms(record: Record) -> list[str]:
-    return [name for name in (record["curve"] or [{}])[-1] if name.startswith("loss_")]
 
 
 def _last(record: Record, term: str) -> float:
@@ -172,8 +174,10 @@ def _loss(name: str, before: Sequence[float], after: Sequence[float]) -> Change:
         return change
     rises = [(b - a) / abs(a) for a, b in zip(before, after, strict=True)]
     found = estimate(rises, np.zeros((len(rises), 2)))
-    worse = found.mean > LOSS_RISE and found.p is not None and found.p < RISK
-    return replace(change, difference=f"{found.mean:+.1%}", verdict="worse" if worse else "tie")
+    change = replace(change, difference=f"{found.mean:+.1%}", verdict="tie")
+    if abs(found.mean) > LOSS_CHANGE and found.p is not None and found.p < RISK:
+        return replace(change, verdict="worse" if found.mean > 0 else "fell")
+    return change
 
 
 def _absent(values: Sequence[float]) -> bool:
