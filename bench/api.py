@@ -241,6 +241,14 @@ class Task:
         """Turn outputs into plain arrays with one row per sample; never reads labels to decide."""
 
     @abstractmethod
+    def perfect(self, truth: Stats) -> Stats:
+        """Return what `predict` would give for a flawless network; the contract suite scores it.
+
+        Args:
+            truth: the `fields` of the samples as stored, one row per sample.
+        """
+
+    @abstractmethod
     def score_samples(self, predicted: Stats, truth: Stats) -> Stats:
         """Return additive statistics, (N, ...) each, such that `aggregate` of their sums gives the metrics.
 

@@ -24,6 +24,8 @@ _FLOAT = re.compile(
 def config_dirs(extra: Sequence[str] = ()) -> list[Path]:
     """Return the folders that hold YAML groups: the project's, installed packages', then `--config-dir`s.
 
+    The folder one is in counts as such, too, where it holds YAMLs of methods or tasks.
+
     Raises:
         ConfigError: a folder does not exist or holds no group.
     """
@@ -39,6 +41,9 @@ def config_dirs(extra: Sequence[str] = ()) -> list[Path]:
             )
         if path not in dirs:
             dirs.append(path)
+    here = Path.cwd()
+    if here not in dirs and any(next((here / group).glob("*.yaml"), None) for group in ("method", "task")):
+        dirs.append(here)
     return dirs
 
 
@@ -67,6 +72,28 @@ def names(group: str, dirs: Iterable[Path]) -> dict[str, Path]:
                 raise ConfigError(f'{group} "{path.stem}" is defined twice: {found[path.stem]} and {path}')
             found[path.stem] = path
     return found
+
+
+def kind_of(name: str, kind: str | None, dirs: Iterable[Path]) -> str:
+    """Return whether a name is that of a method or of a task.
+
+    Args:
+        name: of an adapter.
+        kind: what it is said to be; None = not said.
+        dirs: folders of the registry.
+
+    Raises:
+        ConfigError: nothing has the name, or both have and nobody says which is meant.
+    """
+    dirs = list(dirs)
+    known = {group: names(group, dirs) for group in ("method", "task") if kind in (None, group)}
+    found = [group for group, registered in known.items() if name in registered]
+    if len(found) > 1:
+        raise ConfigError(f'"{name}" is a method and a task; say which with --kind')
+    if not found:
+        every = [known_name for registered in known.values() for known_name in registered]
+        raise ConfigError(f'no {" or ".join(known)} is named "{name}".{nearest(name, every)}')
+    return found[0]
 
 
 def pick(text: str, group: str, known: Mapping[str, Path]) -> list[str]:

@@ -49,6 +49,15 @@ class DensePose(Task):
     def predict(self, out: Outputs, batch: Batch) -> Stats:
         return {"iuv": to_iuv(out["charts"], out["uv"]).cpu().numpy()}
 
+    def perfect(self, truth: Stats) -> Stats:
+        """Put chart, U and V of every annotated point at its pixel, and background elsewhere."""
+        iuv = np.zeros((len(truth["mask"]), 3, *truth["mask"].shape[1:]), np.uint8)
+        sample, point = np.nonzero(truth["point_chart"])
+        row, column = np.rint(truth["points"][sample, point]).astype(np.intp).T
+        iuv[sample, 0, row, column] = truth["point_chart"][sample, point]
+        iuv[sample, 1:, row, column] = truth["point_uv"][sample, point]
+        return {"iuv": iuv}
+
     def score_samples(self, predicted: Stats, truth: Stats) -> Stats:
         errors = geodesic_errors(predicted["iuv"], truth, surrogate_surface())
         kappa: Any = part_kappas(truth["point_chart"]) if self.cfg.gps_kappa == "parts" else KAPPA_M

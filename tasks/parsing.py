@@ -57,6 +57,9 @@ class Parsing(Task):
         best = out["maps"].max(1).indices  # (N, H, W); `argmax` takes five times longer on a CPU
         return {"parts": best.to(torch.uint8).cpu().numpy()}
 
+    def perfect(self, truth: Stats) -> Stats:
+        return {"parts": truth["parts"]}
+
     def score_samples(self, predicted: Stats, truth: Stats) -> Stats:
         return {"confusion": confusion(predicted["parts"], truth["parts"], CLASSES, IGNORE)}
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from bench.cli.adapters import new, test_adapter
 from bench.cli.data import data
 from bench.cli.grid import cancel, leaderboard, plan, run, status
 from bench.cli.inspect import doctor, explain, list_command, logs, show
@@ -52,6 +53,6 @@ def main() -> None:
 
 for command in (
     run, plan, status, cancel, leaderboard, check, export_command, import_command,
-    list_command, show, explain, logs, doctor, data,
+    test_adapter, new, list_command, show, explain, logs, doctor, data,
 ):  # fmt: skip
     main.add_command(command)

@@ -14,7 +14,10 @@ store_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 config_dir_option = click.option(
-    "--config-dir", "config_dirs", multiple=True, help="Folder with further adapters."
+    "--config-dir",
+    "config_dirs",
+    multiple=True,
+    help="Folder with further adapters (the one you are in counts, too).",
 )
 
 

@@ -1,0 +1,56 @@
+"""What a check says, and how checks are run one after the other."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.errors import BenchError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """The outcome of one check."""
+
+    check: str
+    state: Literal["ok", "failed", "n/a"]
+    reason: str = ""  # what is wrong, or why the check does not apply
+    seconds: float = 0.0
+
+
+class Broken(Exception):
+    """A promise of the contract does not hold; the text says which and where."""
+
+
+class NotApplicable(Exception):
+    """A check that says nothing about this adapter; the text says why."""
+
+
+Check = tuple[str, Callable[[], None]]
+
+
+def run(checks: Iterable[Check]) -> Iterator[Finding]:
+    """Run checks in order; one that fails does not stop the others."""
+    for name, check in checks:
+        begun = time.monotonic()
+        try:
+            check()
+            finding = Finding(check=name, state="ok")
+        except NotApplicable as error:
+            finding = Finding(check=name, state="n/a", reason=str(error))
+        except (Broken, BenchError) as error:
+            finding = Finding(check=name, state="failed", reason=" ".join(str(error).split()))
+        except Exception as error:  # whatever the adapter's code raises is its finding
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            text = " ".join(str(error).split()) or "no message"
+            place = f"{last.filename.rpartition('/')[2]}, line {last.lineno}"
+            finding = Finding(check=name, state="failed", reason=f"{type(error).__name__}: {text} ({place})")
+        yield Finding(
+            check=finding.check,
+            state=finding.state,
+            reason=finding.reason,
+            seconds=time.monotonic() - begun,
+        )

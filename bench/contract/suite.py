@@ -1,0 +1,45 @@
+"""Runs all checks of an adapter."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from bench.contract.finding import Finding, run
+from bench.contract.methods import Stages
+from bench.contract.setting import method_stages, render, task_cells
+from bench.contract.tasks import Cells
+
+__all__ = ("Finding", "check_method", "check_task", "failures")
+
+
+def check_method(name: str, config_dirs: Sequence[str] = ()) -> Iterator[Finding]:
+    """Check a method; yields findings as they come.
+
+    Args:
+        name: of its YAML.
+        config_dirs: where it is found, besides the project.
+
+    Raises:
+        ConfigError: no such method, or its YAML is wrong.
+    """
+    steps, dirs = method_stages(name, config_dirs), _absolute(config_dirs)
+    with tempfile.TemporaryDirectory(prefix="bench-contract-") as folder:
+        yield from run(Stages(steps=steps, store=render(steps, Path(folder)), config_dirs=dirs).checks())
+
+
+def check_task(name: str, config_dirs: Sequence[str] = ()) -> Iterator[Finding]:
+    """Check a task; as `check_method`."""
+    steps, dirs = task_cells(name, config_dirs), _absolute(config_dirs)
+    with tempfile.TemporaryDirectory(prefix="bench-contract-") as folder:
+        yield from run(Cells(steps=steps, store=render(steps, Path(folder)), config_dirs=dirs).checks())
+
+
+def _absolute(config_dirs: Sequence[str]) -> tuple[str, ...]:
+    return tuple(str(Path(folder).expanduser().resolve()) for folder in config_dirs)
+
+
+def failures(findings: Iterator[Finding]) -> list[str]:
+    """Return what failed, one line each; for the tests of adapters."""
+    return [f"{found.check}: {found.reason}" for found in findings if found.state == "failed"]

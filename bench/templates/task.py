@@ -1,0 +1,51 @@
+"""Template: tell person from background at every pixel.
+
+Replace this by what your task asks for; the docstrings of `bench.api` say what each part may rely on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bench.api import Batch, FeatureInfo, Outputs, Score, Stats, Task
+from bench.heads import pixel_head
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemplateConfig:
+    """The keys under `config` in the YAML; a key that is not listed here is an error."""
+
+    width: int | None = None  # channels inside the head; null follows the encoder
+
+
+class Template(Task):
+    """One logit per pixel, binary cross-entropy, intersection over union."""
+
+    Config = TemplateConfig
+    fields = ("mask",)  # labels wanted in the batch; see `bench.data.batches.to_batch`
+
+    def head(self, info: FeatureInfo) -> nn.Module:
+        return pixel_head(info, 1, self.cfg.width)
+
+    def loss(self, out: Outputs, batch: Batch) -> dict[str, Tensor]:
+        logits = out["maps"][:, 0].float()  # (N, H, W)
+        return {"bce": F.binary_cross_entropy_with_logits(logits, batch["mask"].float())}
+
+    def predict(self, out: Outputs, batch: Batch) -> Stats:
+        return {"mask": (out["maps"][:, 0] > 0).cpu().numpy()}
+
+    def perfect(self, truth: Stats) -> Stats:
+        return {"mask": truth["mask"]}
+
+    def score_samples(self, predicted: Stats, truth: Stats) -> Stats:
+        both = (predicted["mask"] & truth["mask"]).sum((1, 2))
+        either = (predicted["mask"] | truth["mask"]).sum((1, 2))
+        return {"both": both, "either": either}  # (N,) each: sums over samples give the metric
+
+    def aggregate(self, totals: Stats) -> list[Score]:
+        iou = 100 * float(totals["both"] / np.maximum(1, totals["either"]))
+        return [Score(name="iou", value=iou, unit="%", higher_is_better=True)]
