@@ -201,7 +201,7 @@ class Stage:
             if not isinstance(term, Tensor) or term.ndim or term.dtype not in (torch.float32, torch.float64):
                 raise Broken(f"loss term {name} is not a scalar tensor in float32")
             if not torch.isfinite(term):
-                raise Broken(f"loss term {name} is {float(term)}")
+                raise Broken(f"loss term {name} is {float(term.detach())}")
         total = torch.stack([term.float() for term in out.terms.values()]).sum()
         if not total.requires_grad:
             raise Broken("no loss term is connected to a parameter")

@@ -1,0 +1,66 @@
+"""Every check of a task finds the fault that is planted for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bench.contract.finding import Finding, run
+from bench.contract.setting import render, task_cells
+from bench.contract.tasks import Cells
+from bench.scaffold import write
+from bench.store import Store
+
+FAULTS: dict[str, tuple[str, str, str, str]] = {  # name: check, what it says, words of the skeleton, instead
+    "nan": ("finite loss and gradients", "loss term bce is not a finite scalar", '{"bce": F.binary',
+            '{"bce": float("nan") * F.binary'),
+    "cold": ("finite loss and gradients", "no gradient reaches head.",
+             'logits = out["maps"][:, 0]', 'logits = 0 * out["maps"][:, 0]'),
+    "peeks": ("predictions read no labels", "predict()", '(out["maps"][:, 0] > 0)',
+              '(out["maps"][:, 0] + batch.get("mask", 0) > 0)'),
+    "inverted": ("perfect and worse predictions", "perfect predictions score", '"mask": truth["mask"]}',
+                 '"mask": ~truth["mask"]}'),
+    "unit": ("perfect and worse predictions", "the YAML declares primary", 'unit="%"', 'unit=""'),
+    "shared": ("scores add up", "in parts", '{"both": both,', '{"both": both * len(both),'),
+    "rows": ("scores add up", "has not one row per sample", '"either": either}',
+             '"either": either.sum(keepdims=True)}'),
+    "objects": ("bootstrap from saved scores", "", '"either": either}',
+                '"either": either.astype(object)}'),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return render(task_cells("densepose", ()), tmp_path_factory.mktemp("rendered"))
+
+
+@pytest.fixture
+def check(
+    rendered: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str, str, str], dict[str, Finding]]:
+    """Plant a fault into a skeleton; return what the checks find, by name."""
+    monkeypatch.setenv("BENCH_DATA", str(rendered.data))
+
+    def found(name: str, old: str, new: str) -> dict[str, Finding]:
+        (source, _, _), _ = write("task", name, tmp_path)
+        assert source.read_text().count(old) == 1
+        source.write_text(source.read_text().replace(old, new))
+        dirs = (str(tmp_path),)
+        cells = Cells(steps=task_cells(name, dirs), store=Store(tmp_path / "store"), config_dirs=dirs)
+        return {f.check: f for f in run(cells.checks())}
+
+    return found
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_fault_is_found(fault: str, check: Callable[..., dict[str, Finding]]) -> None:
+    name, said, old, new = FAULTS[fault]
+    finding = check(f"planted_task_{fault}", old, new)[name]
+    assert finding.state == "failed" and said in finding.reason, finding
+
+
+def test_a_skeleton_has_no_fault(check: Callable[..., dict[str, Finding]]) -> None:
+    found = check("sound_task", "One logit per pixel", "One logit per pixel")
+    assert {f.state for f in found.values()} == {"ok"}, found
