@@ -55,7 +55,9 @@ def small() -> tuple[str, ...]:
 def bench(environment: dict[str, str]) -> Bench:
     """Run a command line in a process of its own."""
 
-    def run(*words: str, timeout: float = 300, **extra: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        *words: str, timeout: float = 300, cwd: Path = ROOT, **extra: str
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             command(*words),
             capture_output=True,
@@ -63,7 +65,7 @@ def bench(environment: dict[str, str]) -> Bench:
             timeout=timeout,
             env={**environment, **extra},
             check=False,
-            cwd=ROOT,
+            cwd=cwd,
         )
 
     return run
