@@ -6,7 +6,6 @@ import io
 import itertools
 import json
 import os
-import random
 from collections.abc import Iterator, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass, field
@@ -261,15 +260,15 @@ class Stage:
                     raise Broken(f"without {modality} in {which}: {error}") from None
 
     def _deterministic(self) -> None:
-        """Let equal seeds give equal bits, and the global generators of NumPy and Python alone."""
+        """Let equal seeds give equal bits, and NumPy's global generator alone."""
         outcomes = []
         for _ in range(2):
-            states = random.getstate(), str(np.random.get_state())  # noqa: NPY002
+            state = str(np.random.get_state())  # noqa: NPY002
             method = self.method()
             with seeded_layers(torch.device("cpu"), "contract"):
                 outcomes.append([self._forward(method, self.batch(), step) for step in range(2)])
-            if (random.getstate(), str(np.random.get_state())) != states:  # noqa: NPY002
-                raise Broken("it draws from a global generator of NumPy or Python; use ctx.draws")
+            if str(np.random.get_state()) != state:  # noqa: NPY002
+                raise Broken("it draws from NumPy's global generator; use ctx.draws")
         if not all(torch.equal(a, b) for a, b in zip(*outcomes, strict=True)):
             raise Broken("equal seeds give other losses; use ctx.draws for all random numbers")
 

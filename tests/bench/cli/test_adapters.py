@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -63,9 +62,6 @@ def test_skeletons_in_a_checkout_are_found_there_and_pass_lint(inside: Run, tmp_
     for tool in (("ruff", "check", "."), ("ruff", "format", "--check", ".")):
         done = inside(copy, "-m", *tool, root=copy)
         assert done.returncode == 0, done.stdout + done.stderr
-    checked = inside(copy, *BENCH, "test-adapter", "cut_out", "--json", root=copy)
-    body = json.loads(checked.stdout)
-    assert body["passed"] and body["kind"] == "task" and len(body["checks"]) == 9
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ FAULTS: dict[str, tuple[str, str, str, str]] = {  # name: check, what it says, l
     "none": ("finite loss", "at least one named term", "terms={", "terms={} and {"),
     "in_place": ("finite loss", 'training_step changes batch["rgb"]', RETURN,
                  "        rgb.mul_(0.5)\n" + RETURN),
-    "numpy": ("determinism", "global generator of NumPy", RETURN,
+    "numpy": ("determinism", "NumPy's global generator", RETURN,
               "        import numpy\n        logits = logits * numpy.random.rand()\n" + RETURN),
     "own": ("determinism", "equal seeds give other losses", RETURN,
             "        import os\n        logits = logits * os.urandom(1)[0]\n" + RETURN),
