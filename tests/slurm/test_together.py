@@ -68,6 +68,7 @@ def test_two_nodes_or_gpus_train_as_one_process(
     assert record["cost"]["device_s"] == pytest.approx(2 * record["cost"]["train_wall_s"])
 
 
+@pytest.mark.slow
 def test_an_interrupted_pair_goes_on_with_the_same_numbers(
     cluster: Any, metrics: Metrics, warm: None, bench: Bench, adapters: Path, site: Sites,
     small: tuple[str, ...], tmp_path: Path, jobs: Jobs,
