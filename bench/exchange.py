@@ -11,7 +11,8 @@ from typing import Any
 
 from bench.errors import DataError
 from bench.files import write_atomic
-from bench.plan import Plan, step_slug
+from bench.keys import step_slug
+from bench.plan import Plan
 from bench.record import IMPORTED, read_record
 from bench.record_set import Record, RecordSet, check_record, read_json, read_set, unique
 from bench.store import Store

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache, cached_property, partial
@@ -11,7 +10,7 @@ from itertools import product
 from typing import Any, Literal
 
 from bench.errors import ConfigError
-from bench.files import canonical, sha256_text
+from bench.keys import step_key, step_slug
 from bench.overrides import describe
 from bench.request import Request
 from bench.resources import on_one_device
@@ -22,16 +21,6 @@ REPLICATES = 1000  # of the bootstrap over test persons
 NO_ENCODER = "-"  # of a cell whose method has no encoder in the preset
 
 StepKind = Literal["pretrain", "finetune", "predict", "score"]
-
-
-def step_key(kind: str, spec: Mapping[str, Any], inputs: Sequence[str]) -> str:
-    """Return 16 hex digits of the SHA-256 over kind, spec and the keys of the inputs."""
-    return sha256_text(canonical({"kind": kind, "spec": spec, "inputs": list(inputs)}))[:16]
-
-
-def step_slug(words: Sequence[str], seed: int) -> str:
-    """Return a name that is readable and fit for a folder."""
-    return re.sub(r"[^A-Za-z0-9.=_-]+", "-", "-".join(words))[:76] + f"-s{seed}"
 
 
 @dataclass(frozen=True, eq=False)

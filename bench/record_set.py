@@ -15,7 +15,7 @@ from typing import Any
 
 from bench.errors import DataError
 from bench.files import canonical, sha256_text, write_atomic
-from bench.plan import step_key
+from bench.keys import step_key
 from bench.record import validate
 
 FORMAT = 1

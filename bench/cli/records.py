@@ -37,9 +37,10 @@ def check(
     """
     from bench.execute import gate
 
-    typed = grid_words(options) if was_typed(options, but=("store",)) else None
+    typed = grid_words(options) if was_typed(options, but=("store", "config_dirs")) else None
     store = Path(options["store"]) if was_typed({"store": ""}) else None
-    found = gate.check(baseline, typed, store, update=update, ratio=ratio, jobs=jobs)
+    dirs = tuple(options["config_dirs"])
+    found = gate.check(baseline, typed, store, config_dirs=dirs, update=update, ratio=ratio, jobs=jobs)
     click.echo(json.dumps(gate.as_json(found), indent=1) if as_json else found.text, nl=as_json)
     sys.exit(0 if found.passed else 1)
 

@@ -32,7 +32,14 @@ class Verdict:
 
 
 def check(
-    file: Path, typed: Words | None, store: Path | None, *, update: bool, ratio: float, jobs: int | None
+    file: Path,
+    typed: Words | None,
+    store: Path | None,
+    *,
+    config_dirs: tuple[str, ...] = (),
+    update: bool,
+    ratio: float,
+    jobs: int | None,
 ) -> Verdict:
     """Run the grid of a baseline and compare.
 
@@ -41,6 +48,7 @@ def check(
         typed: the grid of a new baseline; None = that of `file`.
         store: where results go, and are taken from where they are there already; None = a folder that is
             removed afterwards, so that everything is computed by the code as it is now.
+        config_dirs: where the grid's adapters are found besides; no baseline tells the folders of a machine.
         update: write what was computed as the new baseline, whatever the comparison says.
         ratio: of samples per second, below which the gate fails.
         jobs: processes.
@@ -50,7 +58,7 @@ def check(
         DataError: the baseline is missing, damaged, or holds no grid; the store cannot be written.
     """
     old = read_set(file) if file.exists() or not update else None
-    words = _words(file, old, typed, update)
+    words = replace(_words(file, old, typed, update), config_dirs=config_dirs)
     with ExitStack() as stack:
         root = store or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-check-")))
         place = Store(root)
@@ -108,8 +116,7 @@ def _words(file: Path, old: RecordSet | None, typed: Words | None, update: bool)
         raise ConfigError(
             f"{file} tells no grid; write it with bench check --baseline FILE --update and a grid"
         )
-    lists = {name: tuple(old.grid[name]) for name in ("config_dirs", "overrides") if name in old.grid}
-    return replace(Words(), **{**old.grid, **lists})
+    return Words(**{**old.grid, "overrides": tuple(old.grid.get("overrides", ()))})
 
 
 def _differs(file: Path, old: RecordSet | None, plan: Plan) -> str:

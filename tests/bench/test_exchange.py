@@ -8,7 +8,7 @@ import pytest
 
 from bench.errors import DataError
 from bench.exchange import Imported, export, import_records, origins
-from bench.plan import step_key
+from bench.keys import step_key
 from bench.record import IMPORTED, read_record, seal
 from bench.record_set import RecordSet, write_set
 from bench.store import Store

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import DataError
-from bench.plan import step_key
+from bench.keys import step_key
 from bench.record import seal
 from bench.record_set import RecordSet, check_record, read_set, write_set
 
