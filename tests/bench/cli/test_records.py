@@ -54,6 +54,15 @@ def test_an_unchanged_tree_passes_and_says_what_was_compared(
     assert body["passed"] and {c["verdict"] for c in body["changes"]} == {"same", "as fast"}
 
 
+def test_adapters_of_ones_own_may_be_named_beside_the_grid_of_the_baseline(
+    bench: Bench, baseline: Path, finished: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "method").mkdir()
+    words = ("--baseline", str(baseline), "--store", str(finished), "--config-dir", str(tmp_path))
+    assert bench("check", *words).returncode == 0
+    assert read_set(baseline).grid["config_dirs"] == []  # folders of a machine say nothing elsewhere
+
+
 def test_what_got_worse_fails_with_a_table_that_names_it(
     bench: Bench, baseline: Path, finished: Path, tmp_path: Path
 ) -> None:
