@@ -32,6 +32,7 @@ def curves(store: Path) -> dict[str, list[dict[str, float]]]:
     return {record["key"]: record["curve"] for record in records if record["curve"]}
 
 
+@pytest.mark.slow
 def test_two_nodes_or_gpus_train_as_one_process(
     cluster: Any, warm: None, bench: Bench, site: Sites, small: tuple[str, ...], tmp_path: Path, jobs: Jobs
 ) -> None:

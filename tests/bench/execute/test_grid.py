@@ -194,6 +194,7 @@ def test_damaged_weights_are_named_and_made_anew(
     assert list(store.rglob("*.corrupt-0"))
 
 
+@pytest.mark.slow
 def test_imagenet_takes_weights_as_timm_saves_them(
     metrics: Metrics, bench: Bench, small: tuple[str, ...], tmp_path: Path
 ) -> None:
