@@ -27,13 +27,12 @@ def test_adapter(name: str, kind: str | None, config_dirs: tuple[str, ...], as_j
     from bench.registry import config_dirs as find
     from bench.registry import kind_of
 
-    dirs = [str(folder) for folder in find(config_dirs)[1:]]
     kind = kind_of(name, kind, find(config_dirs))
     quiet_threads()
     from bench.contract import check_method, check_task
 
     findings: list[dict[str, Any]] = []
-    for found in (check_method if kind == "method" else check_task)(name, dirs):
+    for found in (check_method if kind == "method" else check_task)(name, config_dirs):
         findings.append({"check": found.check, "state": found.state, "reason": found.reason})
         if not as_json:
             said = f": {found.reason}" if found.reason else ""

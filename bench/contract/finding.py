@@ -10,13 +10,15 @@ from typing import Literal
 
 from bench.errors import BenchError
 
+State = Literal["ok", "failed", "n/a"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """The outcome of one check."""
 
     check: str
-    state: Literal["ok", "failed", "n/a"]
+    state: State
     reason: str = ""  # what is wrong, or why the check does not apply
     seconds: float = 0.0
 
@@ -36,21 +38,20 @@ def run(checks: Iterable[Check]) -> Iterator[Finding]:
     """Run checks in order; one that fails does not stop the others."""
     for name, check in checks:
         begun = time.monotonic()
-        try:
-            check()
-            finding = Finding(check=name, state="ok")
-        except NotApplicable as error:
-            finding = Finding(check=name, state="n/a", reason=str(error))
-        except (Broken, BenchError) as error:
-            finding = Finding(check=name, state="failed", reason=" ".join(str(error).split()))
-        except Exception as error:  # whatever the adapter's code raises is its finding
-            last = traceback.extract_tb(error.__traceback__)[-1]
-            text = " ".join(str(error).split()) or "no message"
-            place = f"{last.filename.rpartition('/')[2]}, line {last.lineno}"
-            finding = Finding(check=name, state="failed", reason=f"{type(error).__name__}: {text} ({place})")
-        yield Finding(
-            check=finding.check,
-            state=finding.state,
-            reason=finding.reason,
-            seconds=time.monotonic() - begun,
-        )
+        state, reason = _outcome(check)
+        yield Finding(check=name, state=state, reason=reason, seconds=time.monotonic() - begun)
+
+
+def _outcome(check: Callable[[], None]) -> tuple[State, str]:
+    try:
+        check()
+    except NotApplicable as error:
+        return "n/a", str(error)
+    except (Broken, BenchError) as error:
+        return "failed", " ".join(str(error).split())
+    except Exception as error:  # whatever the adapter's code raises is its finding
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        text = " ".join(str(error).split()) or "no message"
+        place = f"{last.filename.rpartition('/')[2]}, line {last.lineno}"
+        return "failed", f"{type(error).__name__}: {text} ({place})"
+    return "ok", ""

@@ -40,6 +40,7 @@ GROUPS = (1, 2)  # parts of a batch, in the check of two processes
 class Stages:
     """The stages of one method, with data; a stage goes on from what the one before has left."""
 
+    name: str  # of the method; the names of its stages may be another one's (`use`)
     steps: Sequence[Step]
     store: Store
     config_dirs: tuple[str, ...]
@@ -59,7 +60,7 @@ class Stages:
         yield "export", self._export
 
     def _initialised(self) -> None:
-        """Bring weights from outside, which must change nothing that has a default."""
+        """Bring weights from outside, if they are there."""
         step = self.steps[0]
         info = DataInfo(n_samples=0, image_size=int(step.spec["size"]), joint_set=JOINT_SET)
         method = build_method(step.spec, info, self.config_dirs)
@@ -72,11 +73,11 @@ class Stages:
 
     def _two_processes(self) -> None:
         """Let two processes that share each batch train as one does, to rounding."""
-        name, root = str(self.steps[-1].spec["name"]).partition(".")[0], self.store.root
-        stages = [s for s in method_stages(name, self.config_dirs, SHORT) if s.spec["data"]]
+        root = self.store.root
+        stages = [s for s in method_stages(self.name, self.config_dirs, SHORT) if s.spec["data"]]
         for groups in GROUPS:
             pair.train_stages(stages, root, groups, config_dirs=self.config_dirs)
-        words = (str(root), name, ",".join(map(str, GROUPS)), os.pathsep.join(self.config_dirs), *SHORT)
+        words = (str(root), self.name, ",".join(map(str, GROUPS)), os.pathsep.join(self.config_dirs), *SHORT)
         pair.launch(words, 2)
         teams = (ALONE, Team(rank=0, per_node=2), Team(rank=1, per_node=2))
         for step, groups in itertools.product(stages, GROUPS):

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from bench import registry
 from bench.contract.finding import Finding, run
 from bench.contract.methods import Stages
 from bench.contract.setting import method_stages, render, task_cells
@@ -24,20 +25,24 @@ def check_method(name: str, config_dirs: Sequence[str] = ()) -> Iterator[Finding
     Raises:
         ConfigError: no such method, or its YAML is wrong.
     """
-    steps, dirs = method_stages(name, config_dirs), _absolute(config_dirs)
+    dirs = _folders(config_dirs)
+    steps = method_stages(name, dirs)
     with tempfile.TemporaryDirectory(prefix="bench-contract-") as folder:
-        yield from run(Stages(steps=steps, store=render(steps, Path(folder)), config_dirs=dirs).checks())
+        store = render(steps, Path(folder))
+        yield from run(Stages(name=name, steps=steps, store=store, config_dirs=dirs).checks())
 
 
 def check_task(name: str, config_dirs: Sequence[str] = ()) -> Iterator[Finding]:
     """Check a task; as `check_method`."""
-    steps, dirs = task_cells(name, config_dirs), _absolute(config_dirs)
+    dirs = _folders(config_dirs)
+    steps = task_cells(name, dirs)
     with tempfile.TemporaryDirectory(prefix="bench-contract-") as folder:
         yield from run(Cells(steps=steps, store=render(steps, Path(folder)), config_dirs=dirs).checks())
 
 
-def _absolute(config_dirs: Sequence[str]) -> tuple[str, ...]:
-    return tuple(str(Path(folder).expanduser().resolve()) for folder in config_dirs)
+def _folders(config_dirs: Sequence[str]) -> tuple[str, ...]:
+    """Return all folders of adapters besides the project's, with whole paths."""
+    return tuple(map(str, registry.config_dirs(config_dirs)[1:]))
 
 
 def failures(findings: Iterator[Finding]) -> list[str]:

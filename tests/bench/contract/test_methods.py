@@ -64,7 +64,9 @@ def check(
         if "depth" in name or name == "hidden":
             config.write_text(config.read_text().replace("modalities: [rgb]", "modalities: [rgb, depth]"))
         dirs = (str(tmp_path),)
-        stages = Stages(steps=method_stages(name, dirs), store=Store(tmp_path / "store"), config_dirs=dirs)
+        stages = Stages(
+            name=name, steps=method_stages(name, dirs), store=Store(tmp_path / "store"), config_dirs=dirs
+        )
         return {f.check: f for f in run((n, c) for n, c in stages.checks() if n in checks)}
 
     return found
