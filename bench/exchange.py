@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,10 @@ from bench.errors import DataError
 from bench.files import write_atomic
 from bench.keys import step_slug
 from bench.plan import Plan
+from bench.provenance import is_dirty
 from bench.record import IMPORTED, read_record
 from bench.record_set import Record, RecordSet, check_record, read_json, read_set, unique
+from bench.request import Words
 from bench.store import Store
 
 
@@ -22,9 +24,19 @@ from bench.store import Store
 class Imported:
     """What came of an import."""
 
-    added: list[str] = field(default_factory=list)  # keys
+    records: list[Record] = field(default_factory=list)  # that were put into the store
     known: int = 0  # the same records were there already
     problems: list[str] = field(default_factory=list)  # what was left out, and why
+
+    @property
+    def added(self) -> list[str]:
+        """Return the keys of the records that were put into the store."""
+        return [str(record["key"]) for record in self.records]
+
+
+def grid_of(words: Words) -> dict[str, Any]:
+    """Return the words of a grid for a record set, which does not tell the folders of a machine."""
+    return {**asdict(words), "config_dirs": []}
 
 
 def export(store: Store, plan: Plan | None, grid: Mapping[str, Any]) -> RecordSet:
@@ -69,7 +81,7 @@ def import_records(sources: Sequence[Path], store: Store) -> Imported:
                 outcome.known += 1
                 continue
             there[record["key"]] = _put(record, _folder(record, store, source), source)
-            outcome.added.append(record["key"])
+            outcome.records.append(record)
         except DataError as error:
             outcome.problems.append(f"{error}; not imported")
     return outcome
@@ -137,7 +149,7 @@ def origins(records: Iterable[Record]) -> list[str]:
     found: dict[tuple[str, str], int] = {}
     for record in records:
         made = record["provenance"]
-        dirty = "" if made.get("dirty_sha256") in (None, "", "unknown") else " with uncommitted changes"
+        dirty = " with uncommitted changes" if is_dirty(made) else ""
         place = str(made.get("commit") or "unknown")[:12] + dirty, str(made.get("device") or "unknown device")
         found[place] = found.get(place, 0) + 1
     return [f"{count} of commit {commit} on {device}" for (commit, device), count in sorted(found.items())]

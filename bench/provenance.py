@@ -7,7 +7,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,11 @@ def revision() -> dict[str, str]:
     changes = _git("diff", "--no-ext-diff", "--binary", "HEAD", "--", *SOURCES)
     changes += _git("ls-files", "--others", "--exclude-standard", "--", *SOURCES)
     return {"commit": commit, "dirty_sha256": sha256_text(changes)[:16] if changes else ""}
+
+
+def is_dirty(made: Mapping[str, Any]) -> bool:
+    """Say whether a provenance entry tells of uncommitted changes."""
+    return made.get("dirty_sha256") not in (None, "", "unknown")
 
 
 def _git(*words: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from bench.cli.grid import grid_words, was_typed
+from bench.cli.grid import grid_words, planned, was_typed
 from bench.cli.options import grid_options, json_option, store_option
 
 
@@ -53,17 +53,14 @@ def export_command(file: Path, **options: Any) -> None:
 
     Words of the grid come after FILE.
     """
-    from dataclasses import asdict
-
-    from bench.cli.grid import planned
-    from bench.exchange import export
+    from bench.exchange import export, grid_of
     from bench.record_set import write_set
     from bench.store import Store
 
     store, plan, grid = Store(Path(options["store"])), None, {}
     if was_typed(options, but=("store",)):
         _, plan, store = planned(options)
-        grid = {**asdict(grid_words(options)), "config_dirs": []}
+        grid = grid_of(grid_words(options))
     found = export(store, plan, grid)
     write_set(file, found)
     click.echo(f"{len(found.records)} records written to {file}")
@@ -79,7 +76,6 @@ def import_command(sources: tuple[Path, ...], store: str) -> None:
     and says that they were imported; for `bench run` they are done.
     """
     from bench.exchange import import_records, origins
-    from bench.record import read_record
     from bench.store import Store
 
     place = Store(Path(store))
@@ -87,9 +83,7 @@ def import_command(sources: tuple[Path, ...], store: str) -> None:
     for problem in outcome.problems:
         click.echo(f"bench: {problem}", err=True)
     there = f", {outcome.known} were there already" if outcome.known else ""
-    click.echo(f"{len(outcome.added)} records imported into {place.root}{there}")
-    added = set(outcome.added)
-    paths = [p for p in place.root.glob("score/*/record.json") if p.parent.name.rpartition("-")[2] in added]
-    for line in origins(read_record(path) for path in paths):
+    click.echo(f"{len(outcome.records)} records imported into {place.root}{there}")
+    for line in origins(outcome.records):
         click.echo(f"  {line}")
     sys.exit(1 if outcome.problems else 0)

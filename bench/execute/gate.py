@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import ConfigError
-from bench.exchange import origins
+from bench.exchange import grid_of, origins
 from bench.execute.local import execute
 from bench.plan import Plan, expand
 from bench.record_set import Record, RecordSet, read_set, write_set
@@ -72,7 +72,7 @@ def check(
         outcome = execute(request, plan, place, jobs=jobs)
         records = _records(plan, place)
         failed = _failed(plan, place, outcome.failed)
-    now = RecordSet(records=tuple(records), grid={**asdict(words), "config_dirs": []})
+    now = RecordSet(records=tuple(records), grid=grid_of(words))
     found = changes(old, now, ratio) if old and not differs else []
     notes = [f"failed: {name}" for name in failed]
     notes += [f"n/a: {c.method} on {c.encoder}, {c.task}: {c.reason}" for c in plan.cells if not c.step]

@@ -35,10 +35,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.errors import DataError
+from bench.provenance import is_dirty
 from bench.record import IMPORTED, untouched, validate
 from bench.report import budget
 from bench.report.text import count, listed, plain
-from bench.report.workers import ALONE, Workers
+from bench.report.workers import ALONE, WORTH, Workers
 
 CHUNK = 250  # records that a process reads at once
 
@@ -109,7 +110,7 @@ def load(store_root: Path, select: Collection[str] | None = None, workers: Worke
     replicates: dict[str, NDArray[np.float64]] = {}
     details: dict[str, dict[str, Any]] = {}
     digests: dict[str, str] = {}
-    meanwhile = _import_statistics if len(paths) >= 4 * CHUNK else None
+    meanwhile = _import_statistics if len(paths) >= WORTH * CHUNK else None
     entries = workers.share(_entries, paths, store_root, CHUNK, meanwhile)
     for path, found in zip(paths, entries, strict=True):
         if isinstance(found, str):
@@ -254,7 +255,7 @@ def _shared(record: Mapping[str, Any], where: str) -> dict[str, Any]:
         "interval_unit": unit,
         "exposure": record["exposure"],
         "test_set": f"{sha[:8]}/{unit}/{sizes['n_units']}",
-        "dirty": made.get("dirty_sha256") not in (None, "", "unknown"),
+        "dirty": is_dirty(made),
     }
 
 

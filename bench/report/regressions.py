@@ -73,10 +73,13 @@ def _by_place(records: Iterable[Record], names: Sequence[str]) -> dict[str, dict
     """Return records by what they are of, in words, and by seed."""
     found: dict[str, dict[int, Record]] = defaultdict(dict)
     for record in records:
-        labels = record["labels"]
-        words = [str(labels[name]) for name in names if labels.get(name)]
-        found[text.plain(", ".join(words))][int(labels["seed"])] = record
+        found[_place(record, names)][int(record["labels"]["seed"])] = record
     return dict(found)
+
+
+def _place(record: Record, names: Sequence[str]) -> str:
+    labels = record["labels"]
+    return text.plain(", ".join(str(labels[name]) for name in names if labels.get(name)))
 
 
 _CELL = ("task", "method", "config", "encoder", "setting")
@@ -188,7 +191,7 @@ def _speeds(old: Sequence[Record], new: Sequence[Record], ratio: float) -> list[
     found = []
     names = {"score": ("fine-tuning", _CELL[:4]), "pretrain": ("pretraining", _STAGE)}
     for kind, (title, place) in names.items():
-        before, after = ({} if not r else _speed(r, kind, place) for r in (old, new))
+        before, after = (_speed(records, kind, place) for records in (old, new))
         for name in (name for name in before if name in after):
             (devices_before, speed_before), (devices_after, speed_after) = before[name], after[name]
             change = Change(
@@ -215,7 +218,7 @@ def _speed(
     for record in records:
         speed = record["cost"].get("samples_per_s")
         if record["kind"] == kind and speed:
-            name = text.plain(", ".join(str(record["labels"][n]) for n in place if record["labels"].get(n)))
+            name = _place(record, place)
             speeds[name].append(float(speed))
             devices[name].add(str(record["provenance"].get("device") or "unknown"))
     return {name: (frozenset(devices[name]), median(values)) for name, values in speeds.items()}

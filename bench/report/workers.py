@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 MOST = 8  # processes, this one counted
+WORTH = 4  # times as many items as are taken at once pay for the start of a process
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -59,10 +60,10 @@ class Workers:
             function: of a module, so that other processes find it by its name; one result per item.
             items: its first argument, or some of it.
             folder: its second argument.
-            size: how many items a process takes at once; four times as many are worth a further process.
+            size: how many items a process takes at once; `WORTH` times as many are worth a further one.
             meanwhile: other work that this process has to do anyway; done first.
         """
-        self._start(min(self.most - 1, len(items) // (4 * size)))
+        self._start(min(self.most - 1, len(items) // (WORTH * size)))
         starts = range(0, len(items), size)
         waiting = deque(starts)
         found: dict[int, list[Result]] = {}
