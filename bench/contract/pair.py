@@ -65,7 +65,7 @@ def _train(
     method = build_method(step.spec, data.info, config_dirs)
     method.load_state_dict(previous, strict=False)
     folder = root / f"{step.spec['name']}-{groups}-of-{team.size}"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     outcome = fit(PretrainTrainee(method), make_run(step, data, folder, fabric), fabric)
     return dict(method.state_dict()), outcome.curve
 
