@@ -28,17 +28,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from bench.errors import DataError
 from bench.files import canonical, sha256_text, write_atomic
 
 SCHEMA = 1
 IMPORTED = "imported.json"  # beside a record that others have computed
-_DIGEST = re.compile(rb'"digest":"([0-9a-f]{64})",?')
 KINDS = ("pretrain", "finetune", "predict", "score")
 
 _COMMON: dict[str, type | tuple[type, ...]] = {
@@ -106,6 +106,13 @@ def validate(record: Any, where: str) -> None:
         DataError: says which entry is wrong.
         ValueError: it holds NaN or infinity.
     """
+    _check_entries(record, where)
+    body = {name: value for name, value in record.items() if name != "digest"}
+    if sha256_text(canonical(body)) != record["digest"]:
+        raise DataError(f"{where}: its digest does not match its content (edited or damaged)")
+
+
+def _check_entries(record: Any, where: str) -> None:
     if not isinstance(record, dict):
         raise DataError(f"{where}: is not a JSON object")
     if record.get("schema") != SCHEMA:
@@ -120,9 +127,6 @@ def validate(record: Any, where: str) -> None:
         if not isinstance(metric, dict):
             raise DataError(f"{where}: a metric is not a JSON object")
         _check(metric, _METRIC, where)
-    body = {name: value for name, value in record.items() if name != "digest"}
-    if sha256_text(canonical(body)) != record["digest"]:
-        raise DataError(f"{where}: its digest does not match its content (edited or damaged)")
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -133,36 +137,51 @@ def read_record(path: Path) -> dict[str, Any]:
     """
     try:
         raw = path.read_bytes()
-        record = json.loads(raw)
-    except (ValueError, OSError, RecursionError) as error:
-        raise DataError(f"record {path} is unreadable ({type(error).__name__})") from error
-    if untouched(raw, record):
-        return dict(record)
+    except OSError as error:
+        raise DataError(f"record {path} cannot be read ({error.strerror})") from error
+    return parse_record(raw, f"record {path}")
+
+
+def parse_record(raw: bytes, where: str) -> dict[str, Any]:
+    """Return the record that a file holds, validated.
+
+    Args:
+        raw: content of the file.
+        where: what to call it in messages.
+
+    Raises:
+        DataError: truncated, edited, or of another schema.
+    """
+    record = _sealed(raw)
+    if record is not None:
+        _check_entries(record, where)
+        return record
     try:
-        validate(record, f"record {path}")
-    except ValueError as error:  # NaN literals pass the JSON reader
-        raise DataError(f"record {path} holds NaN or infinity") from error
+        record = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: is not JSON (truncated or damaged)") from error
+    try:
+        validate(record, where)
+    except (ValueError, TypeError) as error:  # NaN literals pass the JSON reader
+        raise DataError(f"{where}: holds NaN, infinity or entries of a wrong type") from error
     return dict(record)
 
 
-def untouched(raw: bytes, record: Any) -> bool:
-    """Say whether a file, without its layout, is the canonical text that its digest was taken of.
+def _sealed(raw: bytes) -> dict[str, Any] | None:
+    """Return a record whose digest is that of its content.
 
-    Only a fast way to say yes, in a fifth of the time of `validate`: the digest vouches for content that was
-    validated when it was sealed. Texts with escapes, whose canonical form may differ, are left to `validate`.
-
-    Args:
-        raw: the file as `write_record` lays it out.
-        record: what JSON makes of it.
+    Only a fast way to say yes, in a fifth of the time: None where it is not, and also where `orjson` writes
+    content otherwise than `canonical`, e.g. 1e16 for 1e+16.
     """
-    if b"\\" in raw or not isinstance(record, dict) or record.get("schema") != SCHEMA:
-        return False
-    text = b"".join(line.lstrip(b" ") for line in raw.split(b"\n")).replace(b'": ', b'":')
-    found = _DIGEST.search(text)
-    if not found or record.get("digest") != found[1].decode():
-        return False
-    body = text[: found.start()] + text[found.end() :]
-    return hashlib.sha256(body).hexdigest() == found[1].decode()
+    try:
+        record = orjson.loads(raw)
+        if not isinstance(record, dict):
+            return None
+        body = {name: value for name, value in record.items() if name != "digest"}
+        text = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        return None
+    return record if hashlib.sha256(text).hexdigest() == record.get("digest") else None
 
 
 def write_record(path: Path, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,21 +6,25 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench.files import write_atomic
-from bench.report.drawn import KINDS, Drawn, digest, read_index, write_index
+from bench.report.drawn import Drawn, digest, read_index, write_index
 from bench.report.figure import Plot
 from bench.report.workers import ALONE, Workers
 
 CHUNK = 4  # plots that a process draws at once
 
 
+def import_drawing() -> None:
+    """Import Matplotlib, which an unchanged report does not need."""
+    from bench.report import layout  # noqa: F401
+
+
 def draw(plot: Plot, folder: Path) -> Drawn:
     """Draw and write one plot."""
-    from bench.report import canvas, layout  # load Matplotlib, which an unchanged report does not need
+    from bench.report import layout
 
     drawn = Drawn(name=plot.name, title=plot.title, caption=plot.caption)
-    with canvas.settings():
-        for kind in KINDS:
-            write_atomic(drawn.paths(folder)[kind], layout.draw(plot, kind))
+    for kind, content in layout.draw(plot).items():
+        write_atomic(drawn.paths(folder)[kind], content)
     return drawn
 
 

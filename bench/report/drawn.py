@@ -21,7 +21,16 @@ from bench.report.figure import Plot
 Kind = Literal["png", "svg"]
 KINDS: tuple[Kind, ...] = ("png", "svg")
 INDEX = "drawn.json"
-_CODE = ("axes.py", "canvas.py", "figure.py", "layout.py", "text.py")  # what draws them
+_CODE = (
+    "axes.py",
+    "canvas.py",
+    "figure.py",
+    "layout.py",
+    "lettering.py",
+    "raster.py",
+    "text.py",
+    "vector.py",
+)  # what draws them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,24 +27,22 @@ def csv_text(rows: Sequence[Row]) -> str:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(rows[0])
         known: dict[int, str] = {}  # fields by identity: the lines of one cell share many of them
-        writer.writerows([_field(value, known) for value in row.values()] for row in rows)
+        writer.writerows(
+            [v if type(v) is str or v is None else _field(v, known) for v in row.values()] for row in rows
+        )
     return stream.getvalue()
 
 
 def _field(value: Any, known: dict[int, str]) -> str:
-    kind = type(value)
-    if kind is str:
-        return value  # type: ignore[no-any-return]
-    if value is None:
-        return ""
-    if kind is bool:
+    if value is True or value is False:
         return "true" if value else "false"
     place = id(value)
     if place not in known:
+        kind = type(value)
         if kind is float:
             known[place] = f"{value:.6g}"
         elif kind is list or kind is tuple:
-            known[place] = ";".join([_field(item, known) for item in value])
+            known[place] = ";".join([v if type(v) is str else _field(v, known) for v in value])
         else:
             known[place] = str(value)
     return known[place]

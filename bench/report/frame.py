@@ -23,8 +23,6 @@ Columns of `Loaded.frame`:
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,23 +33,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.errors import DataError
-from bench.provenance import is_dirty
-from bench.record import IMPORTED, untouched, validate
-from bench.report import budget
-from bench.report.text import count, listed, plain
+from bench.report.reading import COSTS, Entry, read_entries, record_name
+from bench.report.text import count, listed
 from bench.report.workers import ALONE, WORTH, Workers
 
 CHUNK = 250  # records that a process reads at once
 
-REQUIRED = ("preset", "track", "mode", "protocol", "task", "dataset", "method", "encoder")
-OPTIONAL = (
-    "fraction",     "modality", "published", "init", "pretrain_data", "backbone", "setting", "config",
-    "encoder_kind", "encoder_modality",
-)  # fmt: skip
-COSTS = (
-    "wall_s", "train_wall_s", "samples_seen", "samples_per_s", "data_wait_share", "peak_memory_mb",
-    "pretrain_wall_s", "pretrain_samples_seen", "pretrain_samples_per_s", "device_s", "pretrain_device_s",
-)  # fmt: skip
 COLUMNS = (
     "key", "preset", "track", "mode", "protocol", "task", "modality", "published", "dataset",
     "method", "init", "pretrain_data", "backbone", "setting", "config",
@@ -61,13 +48,6 @@ COLUMNS = (
     "commit", "dirty", "source_sha256", "device", "created", "imported",
 )  # fmt: skip
 CURVE_COLUMNS = ("key", "method", "encoder", "task", "fraction", "seed", "progress", "step", "value")
-
-DETAILS = ("selection", "manifests", "inputs", "provenance", "spec")  # entries of `Loaded.details`
-
-_SHAPE: Mapping[str, type] = {
-    "key": str, "kind": str, "labels": dict, "metrics": list, "interval": dict, "curve": list,
-    "manifests": dict, "exposure": str, "cost": dict, "provenance": dict,
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,18 +59,6 @@ class Loaded:
     replicates: Mapping[str, NDArray[np.float64]]  # key -> (B,) primary metric on resampled test units
     details: Mapping[str, Mapping[str, Any]]  # key -> entries `DETAILS` of the record, as they stand there
     problems: tuple[str, ...]  # one line per record or folder that was left out
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """What `Loaded` needs of one record."""
-
-    key: str
-    digest: str
-    rows: list[dict[str, Any]]
-    curve: list[tuple[Any, ...]]
-    replicates: NDArray[np.float64]
-    details: dict[str, Any]
 
 
 def load(store_root: Path, select: Collection[str] | None = None, workers: Workers = ALONE) -> Loaded:
@@ -105,31 +73,43 @@ def load(store_root: Path, select: Collection[str] | None = None, workers: Worke
         DataError: the store has no score records at all.
     """
     paths, problems = _paths(store_root, select)
-    rows: list[dict[str, Any]] = []
-    points: list[tuple[Any, ...]] = []
-    replicates: dict[str, NDArray[np.float64]] = {}
-    details: dict[str, dict[str, Any]] = {}
-    digests: dict[str, str] = {}
+    kept: dict[str, Entry] = {}
     meanwhile = _import_statistics if len(paths) >= WORTH * CHUNK else None
-    entries = workers.share(_entries, paths, store_root, CHUNK, meanwhile)
+    entries = workers.share(read_entries, paths, store_root, CHUNK, meanwhile)
     for path, found in zip(paths, entries, strict=True):
         if isinstance(found, str):
             problems.append(f"{found}; left out")
             continue
-        if found.key in digests:
-            said = "a copy of" if found.digest == digests[found.key] else "differs from"
-            problems.append(f"{_name(path, store_root)}: {said} another record of {found.key}; left out")
-            continue
-        digests[found.key] = found.digest
-        replicates[found.key] = found.replicates
-        details[found.key] = found.details
-        points += found.curve
-        rows += found.rows
-    frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    curves = pd.DataFrame(points, columns=list(CURVE_COLUMNS))
+        first = kept.setdefault(found.key, found)
+        if first is not found:
+            said = "a copy of" if found.digest == first.digest else "differs from"
+            problems.append(
+                f"{record_name(path, store_root)}: {said} another record of {found.key}; left out"
+            )
+    frame, curves = _frames(list(kept.values()))
     return Loaded(
-        frame=frame, curves=curves, replicates=replicates, details=details, problems=tuple(problems)
+        frame=frame,
+        curves=curves,
+        replicates={key: entry.replicates for key, entry in kept.items()},
+        details={key: entry.details for key, entry in kept.items()},
+        problems=tuple(problems),
     )
+
+
+def _frames(entries: Sequence[Entry]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return metrics and curves with the labels of their records."""
+    labels = pd.DataFrame([entry.labels for entry in entries])
+    metrics = [metric for entry in entries for metric in entry.metrics]
+    points = [point for entry in entries for point in entry.curve]
+    if not entries:
+        return pd.DataFrame(columns=list(COLUMNS)), pd.DataFrame(columns=list(CURVE_COLUMNS))
+    of_metrics, of_points = (
+        labels.iloc[np.repeat(np.arange(len(entries)), sizes)].reset_index(drop=True)
+        for sizes in ([len(entry.metrics) for entry in entries], [len(entry.curve) for entry in entries])
+    )
+    frame = pd.concat([of_metrics, pd.DataFrame(metrics)], axis=1)
+    curves = pd.concat([of_points, pd.DataFrame(points, columns=list(CURVE_COLUMNS[-3:]))], axis=1)
+    return frame[list(COLUMNS)], curves[list(CURVE_COLUMNS)]
 
 
 def split_curves(loaded: Loaded) -> dict[str, NDArray[np.float64]]:
@@ -165,138 +145,3 @@ def _paths(store_root: Path, select: Collection[str] | None) -> tuple[list[Path]
 def _import_statistics() -> None:
     """Import for comparisons what takes long, while other processes read."""
     import scipy.stats  # noqa: F401
-
-
-def _name(path: Path, store_root: Path) -> str:
-    return f"record {path.relative_to(store_root).as_posix()}"
-
-
-def _entries(paths: Sequence[Path], store_root: Path) -> list[Entry | str]:
-    """Read some records; a text says what is wrong with one."""
-    found: list[Entry | str] = []
-    for path in paths:
-        try:
-            found.append(_entry(path, _name(path, store_root)))
-        except DataError as error:
-            found.append(str(error))
-    return found
-
-
-def _entry(path: Path, where: str) -> Entry:
-    record = _read(path, where)
-    key, shared, drawn = str(record["key"]), _shared(record, where), _replicates(record, where)
-    imported = (path.parent / IMPORTED).is_file()
-    shared |= {"key": key, "n_replicates": len(drawn), "imported": imported}
-    metrics = [_metric(metric, where) for metric in record["metrics"]]
-    return Entry(
-        key=key,
-        digest=record["digest"],
-        rows=[{**shared, **metric, "primary": i == 0} for i, metric in enumerate(metrics)],
-        curve=_curve(record, shared, where),
-        replicates=drawn,
-        details={name: record[name] for name in DETAILS if name in record},
-    )
-
-
-def _read(path: Path, where: str) -> dict[str, Any]:
-    try:
-        raw = path.read_bytes()
-        record = json.loads(raw)
-    except OSError as error:
-        raise DataError(f"{where}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{where}: is not JSON (truncated or damaged)") from error
-    if not (untouched(raw, record) and all(isinstance(record.get(n), kind) for n, kind in _SHAPE.items())):
-        try:
-            validate(record, where)
-        except (ValueError, TypeError) as error:
-            raise DataError(f"{where}: holds NaN or entries of a wrong type") from error
-    if record["kind"] != "score":
-        raise DataError(f'{where}: is of kind "{record["kind"]}", not score')
-    if not record["metrics"]:
-        raise DataError(f"{where}: holds no metric")
-    return dict(record)
-
-
-def _shared(record: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Return what all metrics of a record share."""
-    labels, interval = record["labels"], record["interval"]
-    for name in (*REQUIRED, "seed", "subset"):
-        if not plain(str(labels.get(name, ""))) or labels[name] is None:
-            raise DataError(f'{where}: label "{name}" is missing')
-    whole = {name: labels.get(name, -1) for name in ("seed", "subset", "pretrain_seed")}
-    for name, value in whole.items():
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise DataError(f'{where}: label "{name}" is not a whole number')
-    texts = {name: str(labels.get(name) or "") for name in (*REQUIRED, *OPTIONAL)}
-    texts["fraction"] = texts["fraction"] or texts["setting"]  # shots stand in the setting alone
-    try:
-        budget.parse(texts["fraction"])
-    except DataError as error:
-        raise DataError(f"{where}: {error}") from error
-    effect = _number(labels.get("minimum_effect") or 0.0, where)
-    if not 0 <= effect < math.inf:
-        raise DataError(f'{where}: label "minimum_effect" is negative')
-    sizes = {name: int(_number(interval.get(name) or 0, where)) for name in ("n_units", "n_samples")}
-    unit = str(interval.get("unit", ""))
-    test = record["manifests"].get("test")
-    sha = str(test.get("sha256", "")) if isinstance(test, dict) else ""
-    cost = {name: _number(record["cost"].get(name), where) for name in COSTS}
-    if math.isnan(cost["pretrain_samples_per_s"]) and cost["pretrain_wall_s"] > 0:
-        cost["pretrain_samples_per_s"] = cost["pretrain_samples_seen"] / cost["pretrain_wall_s"]
-    made = record["provenance"]
-    texts |= {name: str(made.get(name) or "") for name in ("commit", "source_sha256", "device", "created")}
-    return {
-        **texts,
-        **whole,
-        **sizes,
-        **cost,
-        "minimum_effect": effect,
-        "interval_unit": unit,
-        "exposure": record["exposure"],
-        "test_set": f"{sha[:8]}/{unit}/{sizes['n_units']}",
-        "dirty": is_dirty(made),
-    }
-
-
-def _number(value: Any, where: str) -> float:
-    if value is None:
-        return math.nan
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise DataError(f"{where}: {str(value)[:40]!r} stands where a number is expected")
-    return float(value)
-
-
-def _metric(metric: Any, where: str) -> dict[str, Any]:
-    try:
-        value = _number(metric["value"], where)
-        if not math.isfinite(value):
-            raise DataError(f'{where}: metric "{metric["name"]}" is not a finite number')
-        return {
-            "metric": str(metric["name"]),
-            "value": value,
-            "unit": str(metric["unit"]),
-            "higher_is_better": bool(metric["higher_is_better"]),
-        }
-    except (KeyError, TypeError) as error:
-        raise DataError(f"{where}: a metric lacks name, value, unit or direction") from error
-
-
-def _replicates(record: Mapping[str, Any], where: str) -> NDArray[np.float64]:
-    try:
-        drawn = np.asarray(record["interval"].get("replicates") or [], dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{where}: its replicates are not a list of numbers") from error
-    if drawn.ndim != 1 or not np.isfinite(drawn).all():
-        raise DataError(f"{where}: its replicates are not a list of finite numbers")
-    return drawn
-
-
-def _curve(record: Mapping[str, Any], shared: Mapping[str, Any], where: str) -> list[tuple[Any, ...]]:
-    owner = (record["key"], *(shared[name] for name in CURVE_COLUMNS[1:6]))
-    try:
-        return [(*owner, float(p["progress"]), int(p["step"]), float(p["value"])) for p in record["curve"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{where}: a point of its curve lacks a number for progress, step or value"
-        ) from error

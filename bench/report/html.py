@@ -53,42 +53,53 @@ class Content:
     sources: Sources
 
 
-def page(content: Content, folder: Path) -> str:
-    """Return the page; the same content gives the same text.
+class Page:
+    """The page of a report; the same content and plots give the same text.
 
     Args:
-        content: what to show.
-        folder: where the paths of pictures begin.
+        content: what to show; it is arranged at once, before the plots need to be there.
     """
-    found, tables = content.found, content.found.tables
-    facets = Facets(tables)
-    entries = Entries(content.sources)
-    figures = embed([p for pictures in content.pictures.values() for p in pictures], folder)
-    blocks = [
-        Builder(table, facets, entries, content.sources.colours).block(
-            found, [figures[p.path] for p in content.pictures.get(table.key, ())]
+
+    def __init__(self, content: Content) -> None:
+        found, tables = content.found, content.found.tables
+        facets, entries = Facets(tables), Entries(content.sources)
+        blocks = [
+            Builder(table, facets, entries, content.sources.colours).block(
+                found, content.pictures.get(table.key, ())
+            )
+            for table in tables
+        ]
+        self._pictures = [p for pictures in content.pictures.values() for p in pictures]
+        self._arranged = {
+            "counts": _counts(tables),
+            "facets": facets,
+            "blocks": blocks,
+            "several_settings": len({block.words for block in blocks}) > 1,
+            "sections": [_over_tasks(o, facets, content.pictures) for o in found.overall],
+            "costs": list(_costs(found.costs, facets)),
+            "published": [_published(table, facets, tables) for table in content.published],
+            "problems": found.problems,
+            "records": Markup(entries.json()),
+        }
+
+    def render(self, folder: Path) -> str:
+        """Return the HTML.
+
+        Args:
+            folder: where the paths of pictures begin.
+        """
+        figures = embed(self._pictures, folder)
+        template, css, script = _parts()
+        return template.render(
+            **self._arranged,
+            css=css,
+            script=script,
+            policy=_policy(css, script),
+            cost_note=summary_grids.COST,
+            notes=notes,
+            figures=figures,
+            left_out=sum(not figure.source for figure in figures.values()),
         )
-        for table in tables
-    ]
-    template, css, script = _parts()
-    return template.render(
-        css=css,
-        script=script,
-        policy=_policy(css, script),
-        counts=_counts(tables),
-        facets=facets,
-        blocks=blocks,
-        several_settings=len({block.words for block in blocks}) > 1,
-        sections=[_over_tasks(o, facets, content.pictures) for o in found.overall],
-        costs=list(_costs(found.costs, facets)),
-        cost_note=summary_grids.COST,
-        published=[_published(table, facets, tables) for table in content.published],
-        problems=found.problems,
-        figures=figures,
-        left_out=sum(not figure.source for figure in figures.values()),
-        notes=notes,
-        records=Markup(entries.json()),
-    )
 
 
 @lru_cache(maxsize=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from bench.report import grids, notes, saving_grids, summary_grids
 from bench.report.analysis import Analysis
@@ -22,6 +23,7 @@ _ESCAPES = {
     notes.TIE: r"$\approx$", notes.OTHER_MODALITY: r"\dag{}", notes.EXPOSED: r"\ddag{}",
     saving_grids.ON_FRONT: r"$\diamond$",
 }  # fmt: skip
+_ASCII = str.maketrans({key: word for key, word in _ESCAPES.items() if key.isascii()})
 _LETTERS = "ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝßàáâãäåæçèéêëìíîïñòóôõöøùúûüýÿČčŁłŠšŽž"  # in every text font
 
 
@@ -81,13 +83,15 @@ def _entry(entry: Entry) -> str:
     return rf"\textbf{{{shown}}}" if entry.strong else shown
 
 
+@lru_cache(maxsize=8192)  # names and notes occur many times
 def escape(text: str) -> str:
     """Return a text on one line that LaTeX prints as it is.
 
     >>> escape("50 % of a_b & +1.0")
     '50 \\\\% of a\\\\_b \\\\& +1.0'
     """
-    escaped = "".join(map(_character, plain(text)))
+    shown = plain(text)
+    escaped = shown.translate(_ASCII) if shown.isascii() else "".join(map(_character, shown))
     apart = re.sub(r"([-'!?,])(?=[-'`,])", r"\1{}", escaped)  # no ligatures
     return f"{{[}}{apart[1:]}" if apart.startswith("[") else apart  # else an argument of the row before
 

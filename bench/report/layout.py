@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.report.axes import limits, scaled, ticks
-from bench.report.canvas import Box, Canvas, drawable, fit, text_width
+from bench.report.canvas import Box, Canvas
 from bench.report.figure import Band, Label, Line, Look, Mark, Numbers, Panel, Plot, Strokes
+from bench.report.lettering import drawable, fit, text_width
 
 COLUMN = 3.4 * 72  # one column of a two-column paper
 PAGE = 7.0 * 72  # both columns
@@ -21,10 +22,10 @@ _HANDLE = 20.0  # length of a legend's line
 _LINE = 1.3  # width of curves
 
 
-def draw(plot: Plot, kind: Literal["png", "svg"]) -> bytes:
-    """Return a figure as a file."""
+def draw(plot: Plot) -> dict[Literal["png", "svg"], bytes]:
+    """Return a figure by kind of file."""
     page = _Page.of(plot)
-    canvas = Canvas(page.width, page.height, kind)
+    canvas = Canvas(page.width, page.height)
     title = fit(plot.title, page.width - 2 * _PAD, 8.5, bold=True)
     canvas.text(page.width / 2, page.height - _PAD - 8, title, 8.5, "middle", bold=True)
     for i, panel in enumerate(page.panels):
@@ -32,7 +33,7 @@ def draw(plot: Plot, kind: Literal["png", "svg"]) -> bytes:
     _draw_legend(canvas, plot.legend, page)
     for i, line in enumerate(reversed(page.caption)):
         canvas.text(page.width / 2, _PAD + _PRINT * i, line, _SMALL, "middle", colour=_CAPTION)
-    return canvas.content()
+    return canvas.files()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,8 +139,8 @@ def _draw_panel(canvas: Canvas, place: _Place, box: Box, page: _Page) -> None:
     across = _Across(panel=panel, place=place, box=box)
     middle = (left + right) / 2
     canvas.text(middle, top + 4, fit(panel.title, right - left + 2 * _PAD, _NAME), _NAME, "middle")
-    xs = [across.x(v, tick=True) for v, _ in place.x_ticks] if panel.x.shown else []
-    ys = [across.y(v, tick=True) for v, _ in place.y_ticks] if panel.y.shown else []
+    xs = [across.x(v) for v, _ in place.x_ticks] if panel.x.shown else []
+    ys = [across.y(v) for v, _ in place.y_ticks] if panel.y.shown else []
     canvas.strokes([*((x, bottom, x, top) for x in xs), *((left, y, right, y) for y in ys)], _GRID, 0.4)
     for mark in panel.marks:
         _draw_mark(canvas, mark, across)
@@ -168,21 +169,21 @@ class _Across:
     place: _Place
     box: Box
 
-    def x(self, value: float, tick: bool = False) -> float:
-        value = value if tick else scaled(self.panel.x, value)
+    def x(self, value: float) -> float:
+        """Return the place of a value that is scaled already."""
         low, high = self.place.x
         return self.box[0] + (value - low) / (high - low) * (self.box[2] - self.box[0])
 
-    def y(self, value: float, tick: bool = False) -> float:
-        value = value if tick else scaled(self.panel.y, value)
+    def y(self, value: float) -> float:
+        """Return the place of a value that is scaled already."""
         low, high = self.place.y
         return self.box[1] + (value - low) / (high - low) * (self.box[3] - self.box[1])
 
     def xs(self, values: Numbers) -> list[float]:
-        return [self.x(v) for v in values]
+        return [self.x(scaled(self.panel.x, v)) for v in values]
 
     def ys(self, values: Numbers) -> list[float]:
-        return [self.y(v) for v in values]
+        return [self.y(scaled(self.panel.y, v)) for v in values]
 
 
 def _draw_mark(canvas: Canvas, mark: Mark, across: _Across) -> None:
@@ -211,7 +212,8 @@ def _draw_mark(canvas: Canvas, mark: Mark, across: _Across) -> None:
                 canvas.strokes(list(ends), mark.colour, mark.width)
         case Label():
             shown = drawable(mark.text)
-            canvas.text(across.x(mark.x), across.y(mark.y), shown, mark.size, mark.side, colour=mark.colour)
+            (x,), (y,) = across.xs((mark.x,)), across.ys((mark.y,))
+            canvas.text(x, y, shown, mark.size, mark.side, colour=mark.colour)
 
 
 def _entry(name: str) -> float:

@@ -9,10 +9,10 @@ from typing import Any
 from bench.report.aggregate import Aggregate
 from bench.report.cells import Cell, Row
 from bench.report.costs import mean
-from bench.report.frame import COSTS
 from bench.report.fronts import Point
 from bench.report.origin import provenance
 from bench.report.overall import Overall
+from bench.report.reading import COSTS
 from bench.report.savings import Saving
 from bench.report.stats import Summary
 from bench.report.tables import Group, Table, TableKey

@@ -7,6 +7,7 @@ import html
 import math
 import re
 import unicodedata
+from functools import lru_cache
 
 _DECIMALS = {"%": 1, "mm": 1, "": 3}
 _UNIT_NAMES = {"": "ratio"}
@@ -46,6 +47,7 @@ def unit_name(unit: str) -> str:
     return _UNIT_NAMES.get(unit, unit)
 
 
+@lru_cache(maxsize=8192)  # names occur many times
 def plain(text: str) -> str:
     """Return a name on one line, without control, formatting or other invisible characters."""
     if text.isascii() and text.isprintable():
@@ -55,6 +57,7 @@ def plain(text: str) -> str:
     return " ".join(visible.split())
 
 
+@lru_cache(maxsize=8192)
 def markdown(text: str) -> str:
     """Return a name that Markdown shows as it is, also inside a table cell."""
     escaped = re.sub(r"([\\`*\[\]|~$!#])", r"\\\1", plain(text))

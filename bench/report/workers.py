@@ -34,6 +34,7 @@ class Workers:
     def __init__(self, most: int | None = None) -> None:
         self.most = min(MOST, _cores()) if most is None else most
         self._started: list[subprocess.Popen[bytes]] = []
+        self._preparing: dict[subprocess.Popen[bytes], Thread] = {}
 
     def __enter__(self) -> Workers:
         """Return itself; nothing is started yet."""
@@ -69,6 +70,8 @@ class Workers:
         found: dict[int, list[Result]] = {}
 
         def feed(process: subprocess.Popen[bytes]) -> None:
+            if process in self._preparing:
+                self._preparing.pop(process).join()
             while (start := _take(waiting)) is not None:
                 _send(process, function, items[start : start + size], folder)
                 answer = _receive(process)
@@ -89,6 +92,18 @@ class Workers:
                 for feeder in feeders:
                     feeder.join()
         return [result for start in starts for result in found[start]]
+
+    def prepare(self, function: Callable[[], object]) -> None:
+        """Let processes that have been started call a function of a module while this one goes on."""
+
+        def call(process: subprocess.Popen[bytes]) -> None:
+            _send(process, function)
+            _receive(process)
+
+        for process in self._started:
+            if process not in self._preparing:
+                self._preparing[process] = Thread(target=call, args=(process,), daemon=True)
+                self._preparing[process].start()
 
     def _start(self, count: int) -> None:
         for process in [p for p in self._started if p.poll() is not None]:
@@ -151,8 +166,8 @@ def main() -> None:
     """Work on what stands on standard input until it ends, as a child process of a report."""
     while True:
         try:
-            function, share, folder = pickle.load(sys.stdin.buffer)
+            function, *words = pickle.load(sys.stdin.buffer)
         except EOFError:
             return
-        pickle.dump(function(share, folder), sys.stdout.buffer)
+        pickle.dump(function(*words), sys.stdout.buffer)
         sys.stdout.buffer.flush()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import gc
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +12,11 @@ from bench.errors import DataError
 from bench.files import write_atomic
 from bench.report import text
 from bench.report.analysis import Analysis, analyse
-from bench.report.drawing import draw_all
+from bench.report.drawing import draw_all, import_drawing
 from bench.report.exports import csv_text, json_text
 from bench.report.frame import Loaded, load
 from bench.report.gallery import Planned, plan, styles
-from bench.report.html import Content, page
+from bench.report.html import Content, Page
 from bench.report.latex import latex
 from bench.report.lineage import Lineage
 from bench.report.markdown import Picture, Subject, document
@@ -56,28 +58,31 @@ def report(
     """
     references = (reference,) if isinstance(reference, str) else tuple(reference or ())
     texts: dict[str, str] = {}
-    with Workers() as workers:
+    with Workers() as workers, _without_collections():
         loaded = load(store_root, select, workers)
         _check(loaded, store_root)
+        workers.prepare(import_drawing)
         found = analyse(loaded, references)
         published = published_tables(table.published or table.key.task for table in found.tables)
         planned = list(plan(found))
         pictures = _pictures(planned)
-        drawn = draw_all(
-            [shown.plot for shown in planned],
-            out_dir / "plots",
-            workers,
-            meanwhile=lambda: texts.update(_texts(found, published, pictures)),
+        sources = Sources(
+            details=loaded.details,
+            curves=found.curves,
+            lineage=Lineage(store_root),
+            colours={name: look.colour for name, look in styles(found).items()},
         )
+        pages: list[Page] = []
+
+        def write_texts() -> None:
+            texts.update(_texts(found, published, pictures))
+            content = Content(found=found, published=published, pictures=pictures, sources=sources)
+            pages.append(Page(content))
+
+        plots = [shown.plot for shown in planned]
+        drawn = draw_all(plots, out_dir / "plots", workers, meanwhile=write_texts)
+        texts["leaderboard.html"] = pages[0].render(out_dir)
     paths = [path for plot in drawn for path in plot.paths(out_dir / "plots").values()]
-    sources = Sources(
-        details=loaded.details,
-        curves=found.curves,
-        lineage=Lineage(store_root),
-        colours={name: look.colour for name, look in styles(found).items()},
-    )
-    content = Content(found=found, published=published, pictures=pictures, sources=sources)
-    texts["leaderboard.html"] = page(content, out_dir)
     for name, body in texts.items():
         write_atomic(out_dir / name, body)
     written = (*(out_dir / name for name in texts), *paths)
@@ -87,6 +92,18 @@ def report(
         terminal=terminal(found.tables),
         problems=found.problems,
     )
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Look for no garbage: of the million objects that thousands of records are, all stay until the end."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 def _texts(

@@ -38,7 +38,7 @@ def test_round_trip_and_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda text: text[: len(text) // 2], "unreadable"),
+        (lambda text: text[: len(text) // 2], "is not JSON"),
         (lambda text: text.replace('"seed"', '"dees"').replace("[]", "[1]", 1), "digest does not match"),
         (lambda text: text.replace('"schema": 1', '"schema": 0'), "schema 0"),
         (lambda text: text.replace('"cost": {}', '"cost": {"a": NaN}'), "NaN"),

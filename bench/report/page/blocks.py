@@ -12,10 +12,10 @@ from bench.report.budget import Budget
 from bench.report.cells import Cell, Identity, Row
 from bench.report.comparisons import Comparison
 from bench.report.grids import difference_text, summary_text
+from bench.report.markdown import Picture
 from bench.report.origin import provenance
 from bench.report.page.entries import Entries
 from bench.report.page.facets import Facets
-from bench.report.page.figures import Figure
 from bench.report.page.grid import Better, Column, Grid, GridCell, GridGroup, GridRow, Part, Whisker, part
 from bench.report.tables import Group, Table
 
@@ -47,7 +47,7 @@ class Block:
     differences: Part | None
     unpaired: str  # why there are none, where there might be some
     more: Sequence[Part]
-    figures: Sequence[Figure]
+    pictures: Sequence[Picture]
     facts: Mapping[str, str]
     keys: Sequence[str]
 
@@ -63,7 +63,7 @@ class Builder:
         known = [end for end in ends if end is not None]
         self._scale = min(known), max(known)
 
-    def block(self, found: Analysis, figures: Sequence[Figure]) -> Block:
+    def block(self, found: Analysis, pictures: Sequence[Picture]) -> Block:
         """Arrange the table and all that an analysis says about it."""
         table, key, title = self._table, self._table.key, self._table.title
         saved = saving_grids.of_table(table, found)
@@ -84,7 +84,7 @@ class Builder:
             differences=self._differences(),
             unpaired=grids.no_differences(table),
             more=[part(g, g.title.removeprefix(f"{title}: ").capitalize(), self._facets) for g in saved],
-            figures=figures,
+            pictures=pictures,
             facts={name: text.listed(list(found)) for name, found in made.items() if found},
             keys=keys,
         )

@@ -58,7 +58,7 @@ class Pool:
 
     def add(self, value: Any) -> int:
         """Return the number of a value of plain data."""
-        known = self._numbers.setdefault(canonical(value), len(self.values))
+        known = self._numbers.setdefault(repr(value), len(self.values))
         if known == len(self.values):
             self.values.append(value)
         return known

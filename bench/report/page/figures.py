@@ -22,7 +22,6 @@ class Figure:
 
     title: str
     caption: str
-    encoder: str  # the one it shows, "" = all
     source: str  # data URI; "" = too large for the page
     link: str  # the file, relative to the page
     width: int  # CSS pixels
@@ -49,7 +48,6 @@ def embed(pictures: Iterable[Picture], folder: Path, limit: int = LIMIT) -> dict
         found[picture.path] = Figure(
             title=picture.title,
             caption=picture.caption,
-            encoder=picture.encoder,
             source=source if fits else "",
             link=quote(path.as_posix()),
             width=width,

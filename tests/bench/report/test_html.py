@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from bench.report import text
 from bench.report.analysis import analyse
 from bench.report.frame import load
-from bench.report.html import Content, page
+from bench.report.html import Content, Page
 from bench.report.lineage import Lineage
 from bench.report.notes import NOT_COMPARABLE
 from bench.report.page.entries import Sources
@@ -52,7 +52,8 @@ def render(root: Path) -> str:
     colours = {row.name: "#7A7A7A" for table in analysis.tables for row in table.rows}
     sources = Sources(details=loaded.details, curves={}, lineage=Lineage(root), colours=colours)
     published = published_tables(table.published for table in analysis.tables)
-    return page(Content(found=analysis, published=published, pictures={}, sources=sources), root)
+    content = Content(found=analysis, published=published, pictures={}, sources=sources)
+    return Page(content).render(root)
 
 
 def words(element: Element) -> str:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import math
 import re
+from typing import Literal
 from xml.etree import ElementTree
 
 import matplotlib
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.report import canvas, layout
+from bench.report import layout, lettering
 from bench.report.axes import limits, ticks
 from bench.report.figure import Axis, Band, Label, Line, Look, Panel, Plot, Strokes
 
@@ -33,9 +34,8 @@ def plot(panels: int = 1, name: str = "cmc", **changes: object) -> Plot:
     return Plot(**{**{f: getattr(whole, f) for f in Plot.__dataclass_fields__}, **changes})
 
 
-def drawn(found: Plot, kind: str) -> bytes:
-    with canvas.settings():
-        return layout.draw(found, kind)  # type: ignore[arg-type]
+def drawn(found: Plot, kind: Literal["png", "svg"]) -> bytes:
+    return layout.draw(found)[kind]
 
 
 def pixels(found: Plot) -> np.ndarray:  # type: ignore[type-arg]
@@ -62,8 +62,7 @@ def test_marks_are_drawn_in_their_colours_at_their_places() -> None:
 
 def test_files_are_reproducible_valid_and_without_dates() -> None:
     before = dict(matplotlib.rcParams)
-    for kind in ("png", "svg"):
-        assert drawn(plot(3), kind) == drawn(plot(3), kind)
+    assert layout.draw(plot(3)) == layout.draw(plot(3))
     svg = drawn(plot(), "svg").decode()
     root = ElementTree.fromstring(svg)
     assert root.attrib["viewBox"].startswith("0 0 245 ")
@@ -79,14 +78,14 @@ def test_any_name_can_be_drawn(name: str) -> None:
 
 
 def test_texts_that_do_not_fit_are_cut() -> None:
-    assert canvas.fit("short", 100, 8) == "short"
-    cut = canvas.fit("a name that is much too long", 60, 8)
-    assert cut.endswith("…") and canvas.text_width(cut, 8) <= 60
-    assert canvas.fit("wide", 0.1, 8) in ("", "…")
+    assert lettering.fit("short", 100, 8) == "short"
+    cut = lettering.fit("a name that is much too long", 60, 8)
+    assert cut.endswith("…") and lettering.text_width(cut, 8) <= 60
+    assert lettering.fit("wide", 0.1, 8) in ("", "…")
 
 
 def test_what_the_font_lacks_is_a_question_mark() -> None:
-    assert canvas.drawable("a漢b") == "a?b"
+    assert lettering.drawable("a漢b") == "a?b"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import pytest
 from bench.errors import DataError
 from bench.files import write_atomic
 from bench.report import frame, workers
-from bench.report.frame import Entry, load
+from bench.report.frame import load
+from bench.report.reading import Entry, read_entries
 from bench.report.workers import Workers
 
 Make = Callable[..., Any]
@@ -36,17 +37,20 @@ def test_processes_read_the_same_records_in_the_same_order(
 def test_processes_serve_several_works_and_end_also_when_killed(make_world: Make, store: Store) -> None:
     root = store(make_world({"scratch": 25.0, "cmc": 35.0}, fractions={"1": 0.0}))
     paths = sorted(root.glob("score/*/record.json"))
-    keys = [entry.key for entry in frame._entries(paths, root) if isinstance(entry, Entry)]
+    keys = [entry.key for entry in read_entries(paths, root) if isinstance(entry, Entry)]
     assert len(keys) == len(paths) >= 4
     with Workers(2) as two:
         for order in (1, -1):
-            found = two.share(frame._entries, paths[::order], root, 1)
+            found = two.share(read_entries, paths[::order], root, 1)
             assert [entry.key for entry in found if isinstance(entry, Entry)] == keys[::order]
+        two.prepare(_nothing)
+        assert len(two.share(read_entries, paths, root, 1)) == len(paths)
         process = two._started[0]
         assert process.poll() is None
+        two.prepare(_nothing)
         process.kill()
         process.wait()
-        assert len(two.share(frame._entries, paths, root, 1)) == len(paths)
+        assert len(two.share(read_entries, paths, root, 1)) == len(paths)
         assert two._started[0] is not process
         process = two._started[0]
         assert process.poll() is None
@@ -64,6 +68,10 @@ def test_an_error_of_a_share_is_raised_here(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with Workers(2) as two, pytest.raises(DataError, match="cannot write"):
         two.share(_write, ["a", "b", "c"], tmp_path / "file", 1)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _lengths(words: Sequence[str], folder: Path) -> list[int]:
