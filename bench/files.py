@@ -39,12 +39,16 @@ def writing(path: Path) -> Iterator[None]:
         raise DataError(f"cannot write {path}: {advice}") from error
 
 
-def write_atomic(path: Path, write: Callable[[BinaryIO], object] | bytes | str) -> None:
+def write_atomic(
+    path: Path, write: Callable[[BinaryIO], object] | bytes | str, *, durable: bool = True
+) -> None:
     """Write a file beside its place, flush it to disk, then rename it there.
 
     Args:
         path: where the file will be; parents are made.
         write: the content, or a function that writes it to an open binary file.
+        durable: False: do not wait for the disk; a power failure may leave a damaged file, never a killed
+            process.
 
     Raises:
         DataError: disk full, no permission, read-only.
@@ -58,8 +62,9 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object] | bytes | str) 
                     write(file)
                 else:
                     file.write(write.encode() if isinstance(write, str) else write)
-                file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)

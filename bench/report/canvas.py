@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.report.figure import Dash
 from bench.report.lettering import text_width
@@ -38,21 +39,17 @@ class Canvas:
     ) -> None:
         """Join points; NaN interrupts the line."""
         pattern = {"-": (), "--": (3.7, 1.6)}[dash] if isinstance(dash, str) else dash[1]
-        points = np.column_stack([x, y])
-        gaps = np.isnan(points).any(axis=1)
-        ends = np.flatnonzero(gaps)
-        parts = [part[~gap] for part, gap in zip(np.split(points, ends), np.split(gaps, ends), strict=True)]
+        dashes = tuple(part * width for part in pattern)
+        parts = _runs(np.column_stack([x, y]))
         for sheet in self.sheets:
-            sheet.lines(
-                [part for part in parts if len(part)], colour, width, [p * width for p in pattern], clip
-            )
+            sheet.lines(parts, colour, width, dashes, clip)
 
     def strokes(self, ends: Sequence[Box], colour: str, width: float, clip: Box | None = None) -> None:
         """Draw separate strokes, each from (x, y) to (x, y)."""
         if len(ends):
             points = np.array(ends, dtype=np.float64).reshape(-1, 2, 2)
             for sheet in self.sheets:
-                sheet.lines(list(points), colour, width, [], clip)
+                sheet.lines(list(points), colour, width, (), clip)
 
     def markers(self, x: Places, y: Places, marker: str, size: float, colour: str) -> None:
         """Draw markers with a thin white edge; none at NaN."""
@@ -82,3 +79,13 @@ class Canvas:
         """Return the page by kind of file."""
         raster, vector = self.sheets
         return {"png": raster.png(), "svg": vector.svg()}
+
+
+def _runs(points: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """Split points, (N, 2), where there is NaN."""
+    gaps = np.isnan(points).any(axis=1)
+    if not gaps.any():
+        return [points]
+    ends = np.flatnonzero(gaps)
+    parts = [part[~gap] for part, gap in zip(np.split(points, ends), np.split(gaps, ends), strict=True)]
+    return [part for part in parts if len(part)]

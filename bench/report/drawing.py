@@ -24,7 +24,8 @@ def draw(plot: Plot, folder: Path) -> Drawn:
 
     drawn = Drawn(name=plot.name, title=plot.title, caption=plot.caption)
     for kind, content in layout.draw(plot).items():
-        write_atomic(drawn.paths(folder)[kind], content)
+        # not durable: the index knows a damaged plot by its checksum
+        write_atomic(drawn.paths(folder)[kind], content, durable=False)
     return drawn
 
 
@@ -32,7 +33,7 @@ def draw_all(
     found: Sequence[Plot],
     folder: Path,
     workers: Workers = ALONE,
-    meanwhile: Callable[[], object] | None = None,
+    meanwhile: Callable[[], Sequence[Plot]] | None = None,
 ) -> list[Drawn]:
     """Draw all plots that are not in the folder yet, and remove those of earlier reports.
 
@@ -40,21 +41,29 @@ def draw_all(
         found: what to draw.
         folder: gets the files.
         workers: processes that share the work.
-        meanwhile: what this process does while others draw; see `Workers.share`.
+        meanwhile: what this process does first while others draw; returns further plots.
 
     Returns:
-        One entry per plot.
+        One entry per plot, further ones last.
 
     Raises:
         DataError: the files cannot be written.
     """
-    marks = [digest(plot) for plot in found]
     known = read_index(folder)
-    fresh = {mark: plot for mark, plot in zip(marks, found, strict=True) if mark not in known}
-    made = workers.share(_draw, list(fresh.values()), folder, CHUNK, meanwhile)
-    known.update(zip(fresh, made, strict=True))
-    write_index(folder, {mark: known[mark] for mark in marks})
-    return [known[mark] for mark in marks]
+    marks: dict[str, Drawn] = {}
+
+    def draw_some(plots: Sequence[Plot], first: Callable[[], object] | None = None) -> None:
+        wanted = {digest(plot): plot for plot in plots}
+        fresh = {mark: plot for mark, plot in wanted.items() if mark not in known}
+        made = workers.share(_draw, list(fresh.values()), folder, CHUNK, first)
+        known.update(zip(fresh, made, strict=True))
+        marks.update((mark, known[mark]) for mark in wanted)
+
+    more: list[Plot] = []
+    draw_some(found, (lambda: more.extend(meanwhile())) if meanwhile else None)
+    draw_some(more)
+    write_index(folder, marks)
+    return list(marks.values())
 
 
 def _draw(found: Sequence[Plot], folder: Path) -> list[Drawn]:

@@ -34,6 +34,8 @@ def csv_text(rows: Sequence[Row]) -> str:
 
 
 def _field(value: Any, known: dict[int, str]) -> str:
+    if value is None:
+        return ""
     if value is True or value is False:
         return "true" if value else "false"
     place = id(value)

@@ -32,12 +32,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.errors import DataError
-from bench.report.reading import COSTS, Entry, read_entries, record_name
-from bench.report.text import count, listed
-from bench.report.workers import ALONE, WORTH, Workers
-
-CHUNK = 250  # records that a process reads at once
+from bench.report.reading import COSTS, Entry, Read, read
 
 COLUMNS = (
     "key", "preset", "track", "mode", "protocol", "task", "modality", "published", "dataset",
@@ -61,38 +56,24 @@ class Loaded:
     problems: tuple[str, ...]  # one line per record or folder that was left out
 
 
-def load(store_root: Path, select: Collection[str] | None = None, workers: Workers = ALONE) -> Loaded:
-    """Read the score records of a store.
-
-    Args:
-        store_root: the store.
-        select: keys of the records wanted, None = all; the folders of others are not opened.
-        workers: processes that share the work.
+def load(store_root: Path, select: Collection[str] | None = None) -> Loaded:
+    """Read the score records of a store, see `reading.read`.
 
     Raises:
         DataError: the store has no score records at all.
     """
-    paths, problems = _paths(store_root, select)
-    kept: dict[str, Entry] = {}
-    meanwhile = _import_statistics if len(paths) >= WORTH * CHUNK else None
-    entries = workers.share(read_entries, paths, store_root, CHUNK, meanwhile)
-    for path, found in zip(paths, entries, strict=True):
-        if isinstance(found, str):
-            problems.append(f"{found}; left out")
-            continue
-        first = kept.setdefault(found.key, found)
-        if first is not found:
-            said = "a copy of" if found.digest == first.digest else "differs from"
-            problems.append(
-                f"{record_name(path, store_root)}: {said} another record of {found.key}; left out"
-            )
-    frame, curves = _frames(list(kept.values()))
+    return tabulate(read(store_root, select))
+
+
+def tabulate(found: Read) -> Loaded:
+    """Arrange records as data frames."""
+    frame, curves = _frames(found.entries)
     return Loaded(
         frame=frame,
         curves=curves,
-        replicates={key: entry.replicates for key, entry in kept.items()},
-        details={key: entry.details for key, entry in kept.items()},
-        problems=tuple(problems),
+        replicates={entry.key: entry.replicates for entry in found.entries},
+        details={entry.key: entry.details for entry in found.entries},
+        problems=found.problems,
     )
 
 
@@ -122,26 +103,3 @@ def split_curves(loaded: Loaded) -> dict[str, NDArray[np.float64]]:
     order = np.lexsort((points[:, 0], code))
     ends = np.cumsum(np.bincount(code))[:-1]
     return dict(zip(map(str, keys), np.split(points[order], ends), strict=True))
-
-
-def _paths(store_root: Path, select: Collection[str] | None) -> tuple[list[Path], list[str]]:
-    """Return the records to read, in a fixed order, and what to say about folders that were set aside."""
-    paths = sorted((store_root / "score").glob("*/record.json"))
-    if not paths:
-        raise DataError(
-            f"store {store_root} holds no score records (score/*/record.json); finish a `bench run` with "
-            "this store first, or name another one (--store DIR)"
-        )
-    if select is not None:
-        wanted = frozenset(select)
-        return [path for path in paths if path.parent.name.rpartition("-")[2] in wanted], []
-    aside = [path.parent.name for path in paths if ".corrupt-" in path.parent.name]
-    if not aside:
-        return paths, []
-    said = f"{count(len(aside), 'folder')} set aside as corrupt, not read ({listed(aside, limit=2)})"
-    return [path for path in paths if ".corrupt-" not in path.parent.name], [said]
-
-
-def _import_statistics() -> None:
-    """Import for comparisons what takes long, while other processes read."""
-    import scipy.stats  # noqa: F401

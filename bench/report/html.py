@@ -69,8 +69,14 @@ class Page:
             )
             for table in tables
         ]
+        self._template, css, script = _parts()
         self._pictures = [p for pictures in content.pictures.values() for p in pictures]
         self._arranged = {
+            "css": css,
+            "script": script,
+            "policy": _policy(css, script),
+            "cost_note": summary_grids.COST,
+            "notes": notes,
             "counts": _counts(tables),
             "facets": facets,
             "blocks": blocks,
@@ -89,17 +95,8 @@ class Page:
             folder: where the paths of pictures begin.
         """
         figures = embed(self._pictures, folder)
-        template, css, script = _parts()
-        return template.render(
-            **self._arranged,
-            css=css,
-            script=script,
-            policy=_policy(css, script),
-            cost_note=summary_grids.COST,
-            notes=notes,
-            figures=figures,
-            left_out=sum(not figure.source for figure in figures.values()),
-        )
+        left_out = sum(not figure.source for figure in figures.values())
+        return self._template.render(**self._arranged, figures=figures, left_out=left_out)
 
 
 @lru_cache(maxsize=1)

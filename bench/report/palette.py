@@ -21,15 +21,16 @@ _SALT = 347293  # chosen so that the seven pretraining methods shipped first get
 _SCRATCH_LOOK = Look(colour="#7A7A7A", marker=".", line="--", size=8.0)
 
 
-def looks(names: Iterable[str]) -> dict[str, Look]:
-    """Give every row name its look.
+def looks(names: Iterable[str], more: Iterable[str] = ()) -> dict[str, Look]:
+    """Give every row name its look; `more` take what the others leave.
 
     A name has a slot of its own that does not depend on the other names; only where two names want the same
     slot, the later one in the alphabet moves to the next free one. Beyond 14 names looks repeat.
     """
     taken: dict[int, str] = {}
     found: dict[str, Look] = {}
-    for name in sorted(set(names)):
+    first = sorted(set(names))
+    for name in [*first, *sorted(set(more) - set(first))]:
         if name == SCRATCH or name.startswith(f"{SCRATCH} ("):
             found[name] = _SCRATCH_LOOK
             continue

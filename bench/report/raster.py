@@ -35,32 +35,28 @@ class Raster:
         self.size = (round(width * _SCALE), round(height * _SCALE))
         self.renderer = _renderer(*self.size, DPI)
         np.asarray(self.renderer.buffer_rgba())[...] = 255  # white
+        self._pens: dict[tuple[Any, ...], Any] = {}
 
     def area(self, points: Points, colour: str, alpha: float, clip: Clip) -> None:
         """Fill a polygon."""
         path = Path(np.concatenate([points, points[:1]]) * _SCALE, closed=True)
-        self._draw(path, self._pen(colour, 0, alpha, clip), fill=to_rgb(colour))
+        self.renderer.draw_path(self._pen(colour, alpha=alpha, clip=clip), path, _IDENTITY, _rgb(colour))
 
     def lines(
-        self, parts: Sequence[Points], colour: str, width: float, dashes: Sequence[float], clip: Clip
+        self, parts: Sequence[Points], colour: str, width: float, dashes: tuple[float, ...], clip: Clip
     ) -> None:
         """Draw lines, each of joined points; dashes: lengths of strokes and gaps in points."""
         if not parts:
             return
-        pen = self._pen(colour, width, 1.0, clip)
-        if dashes:
-            pen.set_dashes(0, dashes)
         codes = [code for part in parts for code in (Path.MOVETO, *[Path.LINETO] * (len(part) - 1))]
-        self._draw(Path(np.concatenate(parts) * _SCALE, codes), pen)
+        pen = self._pen(colour, width, dashes=dashes, clip=clip)
+        self.renderer.draw_path(pen, Path(np.concatenate(parts) * _SCALE, codes), _IDENTITY, None)
 
     def markers(self, points: Points, marker: str, size: float, colour: str) -> None:
         """Draw markers with a thin white edge."""
-        style = _marker(marker)
-        shape = Affine2D(style.get_transform().get_matrix()).scale(size * _SCALE)
-        pen = self._pen("white", 0.4, 1.0, None)
-        pen.set_joinstyle("miter")
-        places = Path(points * _SCALE)
-        self.renderer.draw_markers(pen, style.get_path(), shape, places, _IDENTITY, to_rgb(colour))
+        shape, put = _marker(marker, size)
+        pen = self._pen("white", 0.4, join="miter")
+        self.renderer.draw_markers(pen, shape, put, Path(points * _SCALE), _IDENTITY, _rgb(colour))
 
     def text(
         self, x: float, y: float, words: str, size: float, colour: str, bold: bool, upright: bool
@@ -68,8 +64,7 @@ class Raster:
         """Write one line from its baseline at (x, y)."""
         put = Affine2D().scale(size * _SCALE / EM).rotate_deg(90 if upright else 0)
         put.translate(x * _SCALE, y * _SCALE)
-        pen = self._pen(colour, 0, 1.0, None)
-        self.renderer.draw_path(pen, outline(words, bold), put, to_rgb(colour))
+        self.renderer.draw_path(self._pen(colour), outline(words, bold), put, _rgb(colour))
 
     def png(self) -> bytes:
         """Return the file; packed without the filters that take Pillow three times as long here."""
@@ -82,29 +77,47 @@ class Raster:
         parts = {
             b"IHDR": struct.pack(">IIBBBBB", wide, high, 8, 2, 0, 0, 0),  # 8 bits, RGB
             b"pHYs": struct.pack(">IIB", dots, dots, 1),
-            b"IDAT": zlib.compress(rows, 3),
+            b"IDAT": zlib.compress(rows.data, 3),
             b"IEND": b"",
         }
         return _SIGNATURE + b"".join(_part(name, data) for name, data in parts.items())
 
-    def _pen(self, colour: str, width: float, alpha: float, clip: Clip) -> Any:
-        pen = self.renderer.new_gc()
-        pen.set_alpha(alpha)
-        pen.set_foreground(colour)
-        pen.set_linewidth(width)  # in points, unlike all other lengths of a renderer
-        pen.set_joinstyle("round")
-        if clip:
-            pen.set_clip_rectangle(Bbox.from_extents(*(side * _SCALE for side in clip)))
-        return pen
-
-    def _draw(self, path: Path, pen: Any, fill: tuple[float, float, float] | None = None) -> None:
-        self.renderer.draw_path(pen, path, _IDENTITY, fill)
+    def _pen(
+        self,
+        colour: str,
+        width: float = 0.0,
+        *,
+        alpha: float = 1.0,
+        dashes: tuple[float, ...] = (),
+        join: str = "round",
+        clip: Clip = None,
+    ) -> Any:
+        """Return how to draw; the same for the same wishes, since making one takes as long as a line."""
+        wishes = colour, width, alpha, dashes, join, clip
+        if wishes not in self._pens:
+            pen = self._pens[wishes] = self.renderer.new_gc()
+            pen.set_alpha(alpha)
+            pen.set_foreground(colour)
+            pen.set_linewidth(width)  # in points, unlike all other lengths of a renderer
+            pen.set_joinstyle(join)
+            if dashes:
+                pen.set_dashes(0, dashes)
+            if clip:
+                pen.set_clip_rectangle(Bbox.from_extents(*(side * _SCALE for side in clip)))
+        return self._pens[wishes]
 
 
 def _part(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
-@lru_cache(maxsize=64)
-def _marker(marker: str) -> MarkerStyle:
-    return MarkerStyle(marker)
+@lru_cache(maxsize=256)
+def _marker(marker: str, size: float) -> tuple[Path, Affine2D]:
+    """Return the outline of a marker and how to scale it."""
+    style = MarkerStyle(marker)
+    return style.get_path(), Affine2D(style.get_transform().get_matrix()).scale(size * _SCALE)
+
+
+@lru_cache(maxsize=256)
+def _rgb(colour: str) -> tuple[float, float, float]:
+    return to_rgb(colour)

@@ -1,9 +1,12 @@
-"""One record for reports, checked and flat. Other processes that read import this module, hence no pandas."""
+"""Records for reports, checked and flat. Other processes that read import this module, hence no pandas.
+
+Nothing but `<store>/score/*/record.json` is read.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,10 @@ from bench.errors import DataError
 from bench.provenance import is_dirty
 from bench.record import IMPORTED, parse_record
 from bench.report import budget
-from bench.report.text import plain
+from bench.report.text import count, listed, plain
+from bench.report.workers import ALONE, Workers
+
+CHUNK = 250  # records that a process reads at once
 
 REQUIRED = ("preset", "track", "mode", "protocol", "task", "dataset", "method", "encoder")
 OPTIONAL = (
@@ -26,7 +32,7 @@ COSTS = (
     "wall_s", "train_wall_s", "samples_seen", "samples_per_s", "data_wait_share", "peak_memory_mb",
     "pretrain_wall_s", "pretrain_samples_seen", "pretrain_samples_per_s", "device_s", "pretrain_device_s",
 )  # fmt: skip
-DETAILS = ("selection", "manifests", "inputs", "provenance", "spec")  # entries of `Loaded.details`
+DETAILS = ("selection", "manifests", "inputs", "provenance", "spec")  # entries of `Entry.details`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +52,64 @@ class Entry:
         return str(self.labels["key"])
 
 
-def record_name(path: Path, store_root: Path) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """The records of a store."""
+
+    entries: list[Entry]  # of different keys
+    problems: tuple[str, ...]  # one line per record or folder that was left out
+
+
+def read(
+    store_root: Path,
+    select: Collection[str] | None = None,
+    workers: Workers = ALONE,
+    meanwhile: Callable[[], object] | None = None,
+) -> Read:
+    """Read the score records of a store.
+
+    Args:
+        store_root: the store.
+        select: keys of the records wanted, None = all; the folders of others are not opened.
+        workers: processes that share the work.
+        meanwhile: what this process does first while others read; see `Workers.share`.
+
+    Raises:
+        DataError: the store has no score records at all.
+    """
+    paths, problems = _paths(store_root, select)
+    kept: dict[str, Entry] = {}
+    entries = workers.share(read_entries, paths, store_root, CHUNK, meanwhile)
+    for path, found in zip(paths, entries, strict=True):
+        if isinstance(found, str):
+            problems.append(f"{found}; left out")
+            continue
+        first = kept.setdefault(found.key, found)
+        if first is not found:
+            said = "a copy of" if found.digest == first.digest else "differs from"
+            problems.append(f"{_name(path, store_root)}: {said} another record of {found.key}; left out")
+    return Read(entries=list(kept.values()), problems=tuple(problems))
+
+
+def _paths(store_root: Path, select: Collection[str] | None) -> tuple[list[Path], list[str]]:
+    """Return the records to read, in a fixed order, and what to say about folders that were set aside."""
+    paths = sorted((store_root / "score").glob("*/record.json"))
+    if not paths:
+        raise DataError(
+            f"store {store_root} holds no score records (score/*/record.json); finish a `bench run` with "
+            "this store first, or name another one (--store DIR)"
+        )
+    if select is not None:
+        wanted = frozenset(select)
+        return [path for path in paths if path.parent.name.rpartition("-")[2] in wanted], []
+    aside = [path.parent.name for path in paths if ".corrupt-" in path.parent.name]
+    if not aside:
+        return paths, []
+    said = f"{count(len(aside), 'folder')} set aside as corrupt, not read ({listed(aside, limit=2)})"
+    return [path for path in paths if ".corrupt-" not in path.parent.name], [said]
+
+
+def _name(path: Path, store_root: Path) -> str:
     """Return what to call a record in messages."""
     return f"record {path.relative_to(store_root).as_posix()}"
 
@@ -56,7 +119,7 @@ def read_entries(paths: Sequence[Path], store_root: Path) -> list[Entry | str]:
     found: list[Entry | str] = []
     for path in paths:
         try:
-            found.append(_entry(path, record_name(path, store_root)))
+            found.append(_entry(path, _name(path, store_root)))
         except DataError as error:
             found.append(str(error))
     return found

@@ -16,7 +16,7 @@ from bench.report.raster import Clip, Points
 _FINE = 64  # of the units of outlines, which are written as whole numbers
 _HEAD = (
     '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" version="1.1" '
-    'width="{0}pt" height="{1}pt" viewBox="0 0 {0} {1}" fill="none" stroke-linejoin="round">\n'
+    'width="{0:g}pt" height="{1:g}pt" viewBox="0 0 {0:g} {1:g}" fill="none" stroke-linejoin="round">\n'
 )
 _known_letters: dict[str, str] = {}  # outlines by the name of the letter
 
@@ -25,7 +25,7 @@ class Vector:
     """A sheet of a `Canvas`."""
 
     def __init__(self, width: float, height: float) -> None:
-        self.size = round(width), round(height)
+        self.size = round(width, 2), round(height, 2)
         self._defined: dict[str, str] = {}  # by what is defined
         self._drawn: list[str] = []
 
@@ -34,7 +34,7 @@ class Vector:
         self._draw(f'<path d="{self._path(points)}Z" fill="{colour}" fill-opacity="{alpha:g}"', clip)
 
     def lines(
-        self, parts: Sequence[Points], colour: str, width: float, dashes: Sequence[float], clip: Clip
+        self, parts: Sequence[Points], colour: str, width: float, dashes: tuple[float, ...], clip: Clip
     ) -> None:
         """Draw lines, each of joined points; dashes: lengths of strokes and gaps in points."""
         if not parts:

@@ -6,6 +6,7 @@ process that may hold threads, and the user's main module is not run again.
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import subprocess
@@ -45,7 +46,7 @@ class Workers:
     ) -> None:
         """End the processes."""
         for process in self._started:
-            _end(process)
+            self._end(process)
 
     def share(
         self,
@@ -83,14 +84,19 @@ class Workers:
         feeders = [Thread(target=feed, args=(process,), daemon=True) for process in self._started]
         for feeder in feeders:
             feeder.start()
-        if meanwhile:
-            meanwhile()
-        while len(found) < len(starts):
-            if (start := _take(waiting)) is not None:
-                found[start] = function(items[start : start + size], folder)
-            else:
-                for feeder in feeders:
-                    feeder.join()
+        try:
+            if meanwhile:
+                meanwhile()
+            while len(found) < len(starts):
+                if (start := _take(waiting)) is not None:
+                    found[start] = function(items[start : start + size], folder)
+                else:
+                    for feeder in feeders:
+                        feeder.join()
+        finally:  # after an error, too, no feeder goes on
+            waiting.clear()
+            for feeder in feeders:
+                feeder.join()
         return [result for start in starts for result in found[start]]
 
     def prepare(self, function: Callable[[], object]) -> None:
@@ -107,10 +113,17 @@ class Workers:
 
     def _start(self, count: int) -> None:
         for process in [p for p in self._started if p.poll() is not None]:
-            _end(process)
+            self._end(process)
             self._started.remove(process)
         while len(self._started) < count:
             self._started.append(_start())
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        process.kill()  # does nothing to one that has ended
+        preparing = self._preparing.pop(process, None)
+        if preparing:
+            preparing.join()  # it reads what is closed now
+        process.communicate()
 
 
 ALONE = Workers(1)
@@ -139,11 +152,6 @@ def _start() -> subprocess.Popen[bytes]:
     )
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.kill()  # does nothing to one that has ended
-    process.communicate()
-
-
 def _send(process: subprocess.Popen[bytes], *words: Any) -> None:
     assert process.stdin is not None
     try:
@@ -164,6 +172,7 @@ def _receive(process: subprocess.Popen[bytes]) -> Any:
 
 def main() -> None:
     """Work on what stands on standard input until it ends, as a child process of a report."""
+    gc.disable()  # hardly anything is garbage that counting references does not see
     while True:
         try:
             function, *words = pickle.load(sys.stdin.buffer)

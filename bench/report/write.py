@@ -1,40 +1,18 @@
-"""Write the leaderboard of a store: Markdown, CSV, JSON, LaTeX, an HTML page and plots."""
+"""Write the leaderboard of a store."""
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bench.errors import DataError
-from bench.files import write_atomic
-from bench.report import text
-from bench.report.analysis import Analysis, analyse
-from bench.report.drawing import draw_all, import_drawing
-from bench.report.exports import csv_text, json_text
-from bench.report.frame import Loaded, load
-from bench.report.gallery import Planned, plan, styles
-from bench.report.html import Content, Page
-from bench.report.latex import latex
-from bench.report.lineage import Lineage
-from bench.report.markdown import Picture, Subject, document
-from bench.report.page.entries import Sources
-from bench.report.published import PublishedTable, published_tables
-from bench.report.rows import cell_rows, cost_quality_rows, difference_rows, over_tasks_rows, saving_rows
-from bench.report.terminal import terminal
+from bench.report.reading import read
 from bench.report.workers import Workers
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """What was written, and what to print."""
-
-    paths: tuple[Path, ...]
-    markdown: str
-    terminal: str  # the main tables in 100 columns
-    problems: tuple[str, ...]  # records that were left out, each with its reason
+if TYPE_CHECKING:
+    from bench.report.assemble import Report
 
 
 def report(
@@ -57,41 +35,18 @@ def report(
         ConfigError: no record of a reference method.
     """
     references = (reference,) if isinstance(reference, str) else tuple(reference or ())
-    texts: dict[str, str] = {}
     with Workers() as workers, _without_collections():
-        loaded = load(store_root, select, workers)
-        _check(loaded, store_root)
-        workers.prepare(import_drawing)
-        found = analyse(loaded, references)
-        published = published_tables(table.published or table.key.task for table in found.tables)
-        planned = list(plan(found))
-        pictures = _pictures(planned)
-        sources = Sources(
-            details=loaded.details,
-            curves=found.curves,
-            lineage=Lineage(store_root),
-            colours={name: look.colour for name, look in styles(found).items()},
-        )
-        pages: list[Page] = []
+        found = read(store_root, select, workers, meanwhile=_import_rest)
+        from bench.report.assemble import assemble
 
-        def write_texts() -> None:
-            texts.update(_texts(found, published, pictures))
-            content = Content(found=found, published=published, pictures=pictures, sources=sources)
-            pages.append(Page(content))
+        return assemble(found, store_root, out_dir, references, workers)
 
-        plots = [shown.plot for shown in planned]
-        drawn = draw_all(plots, out_dir / "plots", workers, meanwhile=write_texts)
-        texts["leaderboard.html"] = pages[0].render(out_dir)
-    paths = [path for plot in drawn for path in plot.paths(out_dir / "plots").values()]
-    for name, body in texts.items():
-        write_atomic(out_dir / name, body)
-    written = (*(out_dir / name for name in texts), *paths)
-    return Report(
-        paths=written,
-        markdown=texts["leaderboard.md"],
-        terminal=terminal(found.tables),
-        problems=found.problems,
-    )
+
+def _import_rest() -> None:
+    """Import what takes as long as reading thousands of records, which others do meanwhile."""
+    import scipy.stats  # noqa: F401
+
+    import bench.report.assemble  # noqa: F401
 
 
 @contextmanager
@@ -104,47 +59,3 @@ def _without_collections() -> Iterator[None]:
     finally:
         if before:
             gc.enable()
-
-
-def _texts(
-    found: Analysis, published: Sequence[PublishedTable], pictures: Mapping[Subject, Sequence[Picture]]
-) -> dict[str, str]:
-    """Return the files of a report that are texts, by name, but for the page, which holds the plots."""
-    cells = {table.key: cell_rows([table]) for table in found.tables}
-    return {
-        "leaderboard.md": document(found, published, pictures),
-        "leaderboard.csv": csv_text([row for rows in cells.values() for row in rows]),
-        "differences.csv": csv_text(difference_rows(found.tables)),
-        "savings.csv": csv_text(saving_rows(found.savings)),
-        "cost_quality.csv": csv_text(cost_quality_rows(found.fronts)),
-        "over_tasks.csv": csv_text(over_tasks_rows(found.overall)),
-        "leaderboard.json": json_text(found, cells, published),
-        "leaderboard.tex": latex(found),
-    }
-
-
-def _check(loaded: Loaded, store_root: Path) -> None:
-    """Make sure that something can be shown.
-
-    Raises:
-        DataError: no record is left.
-    """
-    if loaded.frame.empty:
-        first = (
-            f"; {text.count(len(loaded.problems), 'problem')}: {loaded.problems[0]}"
-            if loaded.problems
-            else ""
-        )
-        raise DataError(f"store {store_root} holds no usable score record of those asked for{first}")
-
-
-def _pictures(planned: Iterable[Planned]) -> dict[Subject, list[Picture]]:
-    """Return how Markdown and page refer to the plots."""
-    pictures: dict[Subject, list[Picture]] = {}
-    for shown in planned:
-        plot = shown.plot
-        picture = Picture(
-            path=f"plots/{plot.name}.png", title=plot.title, caption=plot.caption, encoder=shown.encoder
-        )
-        pictures.setdefault(shown.subject, []).append(picture)
-    return pictures

@@ -11,10 +11,10 @@ import pytest
 
 from bench.report import drawing
 from bench.report import drawn as drawn_module
-from bench.report.analysis import analyse
+from bench.report.analysis import arrange, complete
 from bench.report.figure import Plot
 from bench.report.frame import load
-from bench.report.gallery import plan
+from bench.report.gallery import plan, plan_rest
 from bench.report.workers import Workers
 
 Make = Callable[..., Any]
@@ -25,12 +25,13 @@ Store = Callable[..., Path]
 def plots(make_world: Make, store: Store) -> list[Plot]:
     records = make_world({"scratch": 25.0, "cmc": 35.0}, fractions={"1": 0.0})
     records += make_world({"scratch": 25.0, "cmc": 35.0}, fractions={"1": 0.0}, labels={"task": "pose"})
-    return [planned.plot for planned in plan(analyse(load(store(records))))]
+    begun = arrange(load(store(records)))
+    return [planned.plot for planned in (*plan(begun), *plan_rest(complete(begun)))]
 
 
 def test_a_report_has_plots_of_each_task_and_over_tasks(plots: list[Plot]) -> None:
     kinds = [plot.name.partition("_")[0] for plot in plots]
-    assert kinds == ["efficiency", "differences", "convergence", "cost"] * 2 + ["ranks"]
+    assert kinds == ["efficiency", "differences", "convergence"] * 2 + ["cost"] * 2 + ["ranks"]
     assert len({plot.name for plot in plots}) == len(plots)
 
 

@@ -65,7 +65,7 @@ def test_files_are_reproducible_valid_and_without_dates() -> None:
     assert layout.draw(plot(3)) == layout.draw(plot(3))
     svg = drawn(plot(), "svg").decode()
     root = ElementTree.fromstring(svg)
-    assert root.attrib["viewBox"].startswith("0 0 245 ")
+    assert root.attrib["viewBox"].startswith("0 0 244.8 ")
     assert "<dc:date>" not in svg and not re.search(r"20\d\d-\d\d-\d\d", svg)
     assert dict(matplotlib.rcParams) == before
 

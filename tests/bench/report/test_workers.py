@@ -8,9 +8,10 @@ import pytest
 
 from bench.errors import DataError
 from bench.files import write_atomic
-from bench.report import frame, workers
-from bench.report.frame import load
-from bench.report.reading import Entry, read_entries
+from bench.report import reading, workers
+from bench.report.drawing import import_drawing
+from bench.report.frame import load, tabulate
+from bench.report.reading import Entry, read, read_entries
 from bench.report.workers import Workers
 
 Make = Callable[..., Any]
@@ -24,9 +25,9 @@ def test_processes_read_the_same_records_in_the_same_order(
     (root / "score" / "cell-broken").mkdir()
     (root / "score" / "cell-broken" / "record.json").write_text("{")
     alone = load(root)
-    monkeypatch.setattr(frame, "CHUNK", 1)
+    monkeypatch.setattr(reading, "CHUNK", 1)
     with Workers(2) as two:
-        shared = load(root, None, two)
+        shared = tabulate(read(root, None, two))
         assert len(two._started) == 1
     assert alone.frame.equals(shared.frame) and alone.curves.equals(shared.curves)
     assert alone.problems == shared.problems and "cell-broken" in alone.problems[0]
@@ -43,11 +44,11 @@ def test_processes_serve_several_works_and_end_also_when_killed(make_world: Make
         for order in (1, -1):
             found = two.share(read_entries, paths[::order], root, 1)
             assert [entry.key for entry in found if isinstance(entry, Entry)] == keys[::order]
-        two.prepare(_nothing)
+        two.prepare(import_drawing)
         assert len(two.share(read_entries, paths, root, 1)) == len(paths)
         process = two._started[0]
         assert process.poll() is None
-        two.prepare(_nothing)
+        two.prepare(import_drawing)
         process.kill()
         process.wait()
         assert len(two.share(read_entries, paths, root, 1)) == len(paths)
@@ -68,10 +69,6 @@ def test_an_error_of_a_share_is_raised_here(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with Workers(2) as two, pytest.raises(DataError, match="cannot write"):
         two.share(_write, ["a", "b", "c"], tmp_path / "file", 1)
-
-
-def _nothing() -> None:
-    pass
 
 
 def _lengths(words: Sequence[str], folder: Path) -> list[int]:
