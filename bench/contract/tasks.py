@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -183,34 +184,23 @@ class Cells:
             raise Broken(f"the primary metric {value:.6g} lies outside all of its bootstrap replicates")
 
     def _flip(self) -> None:
-        """Let mirroring twice give the labels back, and once the mirrored picture's."""
+        """Let mirroring twice give the labels back, and once move them with the picture."""
         batch = self._labels()
-        once = augment(batch, {"flip": True}, _draws())
-        twice = augment(once, {"flip": True}, _draws())
-        if all(torch.equal(once[name], batch[name]) for name in batch):
-            raise Broken("no label changes when the picture is mirrored")
+        once, source = _moved(batch, {"flip": True})
+        twice, _ = _moved(once, {"flip": True})
         for name, values in batch.items():
             if not _alike(twice[name], values):
                 raise Broken(f'label "{name}" is another one after mirroring twice')
-            if name in NEAREST and int((once[name] != 0).sum()) != int((values != 0).sum()):
-                raise Broken(f'label "{name}" covers more or fewer pixels after mirroring')
+        shown = {n: (values != 0).to(values.dtype) for n, values in batch.items() if n in NEAREST}
+        _check_places(batch | shown, once | {n: (once[n] != 0).to(once[n].dtype) for n in shown}, source)
 
     def _crop(self) -> None:
         """Crop, turn and zoom; then look up in the old picture what the labels of the new one say."""
         batch = self._labels()
-        size = int(batch["depth"].shape[-1])
-        ramp = torch.arange(size * size, dtype=torch.float32).view(1, 1, size, size) + 1
-        moved = augment({**batch, "depth": ramp.expand(BATCH, -1, -1, -1)}, CROP, _draws())
-        source = moved["depth"][:, 0].long()  # number of the old pixel, 1-based; 0 = from outside
-        inside = source > 0
-        if not inside.any() or inside.all():
+        moved, source = _moved(batch, CROP)
+        if not (source > 0).any() or (source > 0).all():
             raise Broken("the crop of this check shows nothing of its picture")  # cannot be, by its numbers
-        for name in (n for n in NEAREST if n in batch and n not in ("depth", "uv")):
-            old = batch[name].flatten(1).gather(1, (source - 1).clamp(min=0).flatten(1))
-            if not torch.equal(moved[name].flatten(1)[inside.flatten(1)], old[inside.flatten(1)]):
-                raise Broken(f'label "{name}" does not move with the picture')
-        if "points" in batch:
-            _check_points(batch, moved, source, size)
+        _check_places(batch, moved, source)
 
     def _labels(self) -> Batch:
         """Return the labels of a batch, with a picture beside them that tells how it was moved."""
@@ -231,8 +221,31 @@ class Cells:
                     raise Broken(f"the gradient of {name} is another one the second time")
 
 
-def _check_points(batch: Batch, moved: Batch, source: Tensor, size: int) -> None:
+def _moved(batch: Batch, how: Mapping[str, Any]) -> tuple[Batch, Tensor]:
+    """Move a batch; return it with the number of the old pixel that each new one shows.
+
+    Numbers are 1-based, (N, size, size); 0 = from outside.
+    """
+    size = int(batch["depth"].shape[-1])
+    ramp = torch.arange(size * size, dtype=torch.float32).view(1, 1, size, size) + 1
+    moved = augment({**batch, "depth": ramp.expand(BATCH, -1, -1, -1)}, how, _draws())
+    return {**moved, "depth": batch["depth"]}, moved["depth"][:, 0].long()
+
+
+def _check_places(batch: Batch, moved: Batch, source: Tensor) -> None:
+    """Hold moved labels against the old ones at the pixels that the new picture shows."""
+    inside = (source > 0).flatten(1)
+    for name in (n for n in NEAREST if n in batch and n not in ("depth", "uv")):
+        old = batch[name].flatten(1).gather(1, (source - 1).clamp(min=0).flatten(1))
+        if not torch.equal(moved[name].flatten(1)[inside], old[inside]):
+            raise Broken(f'label "{name}" does not move with the picture')
+    if "points" in batch:
+        _check_points(batch, moved, source)
+
+
+def _check_points(batch: Batch, moved: Batch, source: Tensor) -> None:
     """Hold the places of the moved points against the old pixels that the new picture shows there."""
+    size = source.shape[-1]
     kept = moved["point_chart"] > 0
     if not kept.any():
         raise NotApplicable("no annotated point stays inside the crop")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 from bench.report.axes import limits, scaled, ticks
@@ -147,7 +149,7 @@ def _draw_panel(canvas: Canvas, place: _Place, box: Box, page: _Page) -> None:
     spines = [(left, bottom, right, bottom)] * panel.x.shown + [(left, bottom, left, top)] * panel.y.shown
     ticks = [*((x, bottom, x, bottom - 2.5) for x in xs), *((left, y, left - 2.5, y) for y in ys)]
     canvas.strokes([*spines, *ticks], _AXIS, 0.6)
-    for x, (_, label) in zip(xs, place.x_ticks, strict=False):
+    for x, label in apart(xs, [label for _, label in place.x_ticks]):
         canvas.text(x, bottom - 10, label, _TICK, "middle")
     if place.y_labels:
         for y, (_, label) in zip(ys, place.y_ticks, strict=False):
@@ -159,6 +161,18 @@ def _draw_panel(canvas: Canvas, place: _Place, box: Box, page: _Page) -> None:
         canvas.text(
             _PAD + 7, (top + bottom) / 2, fit(panel.y.name, room, _NAME), _NAME, "middle", upright=True
         )
+
+
+def apart(places: Sequence[float], labels: Sequence[str]) -> list[tuple[float, str]]:
+    """Return the labels of ticks that have room, from the right; places ascend, labels are centred there."""
+    kept: list[tuple[float, str]] = []
+    end = inf
+    for place, label in reversed(list(zip(places, labels, strict=False))):
+        half = text_width(label, _TICK) / 2
+        if place + half + 2 <= end:
+            kept.append((place, label))
+            end = place - half
+    return kept[::-1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.contract.finding import Finding, run
+from bench.contract import tasks
+from bench.contract.finding import Broken, Finding, run
 from bench.contract.setting import render, task_cells
 from bench.contract.tasks import Cells
 from bench.scaffold import write
@@ -59,6 +60,20 @@ def test_fault_is_found(fault: str, check: Callable[..., dict[str, Finding]]) ->
     name, said, old, new = FAULTS[fault]
     finding = check(f"planted_task_{fault}", old, new, name)[name]
     assert finding.state == "failed" and said in finding.reason, finding
+
+
+@pytest.mark.parametrize("label", ["points", "mask"])
+@pytest.mark.parametrize("name", ["flip consistency", "crop round trip"])
+def test_labels_that_do_not_move_with_the_picture_are_found(
+    name: str, label: str, rendered: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCH_DATA", str(rendered.data))
+    check = dict(Cells(steps=task_cells("densepose", ()), store=rendered, config_dirs=()).checks())[name]
+    check()
+    moves = tasks.augment
+    monkeypatch.setattr(tasks, "augment", lambda b, how, draws: moves(b, how, draws) | {label: b[label]})
+    with pytest.raises(Broken, match=f"{label}.* move"):
+        check()
 
 
 def test_a_skeleton_has_no_fault(check: Callable[..., dict[str, Finding]]) -> None:

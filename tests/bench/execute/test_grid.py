@@ -46,6 +46,7 @@ def test_status_without_options_shows_what_was_run(bench: Bench, finished: Path,
     assert nothing.returncode == 2 and "no grid has been run" in nothing.stderr
 
 
+@pytest.mark.slow
 def test_jobs_do_not_change_numbers(
     metrics: Metrics,
     bench: Bench,
@@ -79,7 +80,9 @@ def progress(store: Path, kind: str, least: int) -> bool:
     return any(int(name.split("-")[1]) >= least for name in names)
 
 
-@pytest.mark.parametrize(("kind", "least"), [("pretrain", 2), ("finetune", 1)])
+@pytest.mark.parametrize(
+    ("kind", "least"), [("pretrain", 2), pytest.param("finetune", 1, marks=pytest.mark.slow)]
+)
 def test_killed_run_goes_on_with_the_same_numbers(
     metrics: Metrics,
     bench: Bench,

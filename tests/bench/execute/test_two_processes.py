@@ -13,6 +13,8 @@ import torch
 
 from bench.contract import pair
 
+pytestmark = pytest.mark.slow  # the contract suite asks the same of a skeleton in every run
+
 Bench = Callable[..., subprocess.CompletedProcess[str]]
 
 STAGES = ("cmc.contrast", "cmc.contrast_2", "hcmoco.dense", "mae.pixels")

@@ -1,6 +1,6 @@
 """Simulated data with known truth: how often the 95 % intervals hold it, and how often tests err.
 
-The bands are those of the docstring of `estimate`; the tolerance follows from the number of trials.
+The tolerance follows from the number of trials.
 """
 
 from __future__ import annotations
@@ -17,15 +17,9 @@ from bench.report.stats import difference, estimate
 
 Floats = NDArray[np.float64]
 
-# seeds -> coverage that is promised, where seeds do not change which units are hard (own noise 0),
-# where they do as much as units differ (1), and where little is shared (3, 10)
-BANDS = {
-    1: {0: (0.935, 0.965), 1: (0.935, 0.965), 3: (0.935, 0.965), 10: (0.935, 0.965)},
-    2: {0: (0.925, 0.975), 1: (0.915, 0.99), 3: (0.915, 0.995), 10: (0.915, 0.995)},
-    3: {0: (0.935, 0.972), 1: (0.93, 0.977), 3: (0.915, 0.99), 10: (0.915, 0.992)},
-    5: {0: (0.94, 0.97), 1: (0.94, 0.97), 3: (0.93, 0.98), 10: (0.925, 0.985)},
-    10: {0: (0.94, 0.965), 1: (0.94, 0.965), 3: (0.94, 0.97), 10: (0.935, 0.975)},
-}
+SEEDS = (1, 2, 3, 5, 10)
+BAND = (0.93, 0.97)  # of coverage
+RISK = (0.03, 0.07)
 
 
 def hold(hits: int, trials: int, band: tuple[float, float]) -> bool:
@@ -60,21 +54,21 @@ def covered(seeds: int, units: int, ratio: float, own: float, trials: int, repli
     return hits
 
 
-@pytest.mark.parametrize("seeds", BANDS)
+@pytest.mark.parametrize("seeds", SEEDS)
 @pytest.mark.parametrize(("ratio", "own"), [(0.0, 0), (1.0, 1), (4.0, 3)])
 def test_intervals_cover_the_truth(seeds: int, ratio: float, own: int) -> None:
     ratio = ratio if seeds > 1 else 0.0  # one seed says nothing about others
-    assert hold(covered(seeds, 30, ratio, own, trials=500), 500, BANDS[seeds][own])
+    assert hold(covered(seeds, 30, ratio, own, trials=500), 500, BAND)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seeds", BANDS)
+@pytest.mark.parametrize("seeds", SEEDS)
 def test_intervals_cover_the_truth_on_the_whole_grid(seeds: int) -> None:
     ratios = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 32.0) if seeds > 1 else (0.0,)
     for units, ratio, own in product((16, 80, 200), ratios, (0, 1, 3, 10)):
         hits = covered(seeds, units, ratio, own, trials=3000, replicates=1000 if units == 16 else 300)
         print(f"{seeds} seeds, {units} units, ratio {ratio}, own {own}: {hits / 30:.1f} %")
-        assert hold(hits, 3000, BANDS[seeds][own]), (units, ratio, own, hits / 3000)
+        assert hold(hits, 3000, BAND), (units, ratio, own, hits / 3000)
 
 
 @pytest.mark.parametrize(
@@ -83,16 +77,16 @@ def test_intervals_cover_the_truth_on_the_whole_grid(seeds: int) -> None:
 def test_intervals_of_ratios_of_sums_cover_the_truth(seeds: int, units: int, seed_sd: float) -> None:
     """Mean intersection over union, recomputed from resampled confusion counts of people."""
     trials = 400 if units == 16 else 100
-    assert hold(_miou_covered(seeds, units, seed_sd, trials), trials, (0.93, 0.97))
+    assert hold(_miou_covered(seeds, units, seed_sd, trials), trials, BAND)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("seeds", "units"), [*product(BANDS, (16, 200))])
+@pytest.mark.parametrize(("seeds", "units"), [*product(SEEDS, (16, 200))])
 def test_intervals_of_ratios_of_sums_cover_the_truth_in_many_trials(seeds: int, units: int) -> None:
     for seed_sd in (0.0, 0.1, 0.4) if seeds > 1 else (0.0,):
         hits = _miou_covered(seeds, units, seed_sd, 600)
         print(f"{seeds} seeds, {units} units, deviation of seeds {seed_sd}: {hits / 6:.1f} %")
-        assert hold(hits, 600, (0.93, 0.97))
+        assert hold(hits, 600, BAND)
 
 
 def _confusions(rng: np.random.Generator, skill: Floats, units: int) -> Floats:
@@ -134,33 +128,34 @@ def _miou_covered(seeds: int, units: int, seed_sd: float, trials: int) -> int:
 
 @pytest.mark.parametrize(("seeds", "own"), [(1, 1), (3, 1), (5, 3), (10, 3)])
 def test_paired_tests_of_equal_methods_err_in_5_percent(seeds: int, own: int) -> None:
-    assert hold(*_errors(seeds, own, ratio=1.0 if seeds > 1 else 0.0, trials=500), _risk(seeds, own))
+    p = _of_equal_methods(seeds, own, ratio=1.0 if seeds > 1 else 0.0, trials=500)
+    assert hold(int((p < 0.05).sum()), 500, RISK)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("seeds", "own"), [*product(BANDS, (1, 3))])
-def test_paired_tests_of_equal_methods_err_in_5_percent_of_many_trials(seeds: int, own: int) -> None:
+@pytest.mark.parametrize(("seeds", "own"), [*product(SEEDS, (1, 3))])
+def test_paired_tests_err_as_often_as_they_say_in_many_trials(seeds: int, own: int) -> None:
+    """In 5 %; and far out, where Holm's correction looks, hardly more often than p says."""
     for ratio in (0.0, 0.5, 1.0, 4.0, 32.0) if seeds > 1 else (0.0,):
-        errors, trials = _errors(seeds, own, ratio, trials=3000)
-        print(f"{seeds} seeds, own {own}, ratio {ratio}: {100 * errors / trials:.1f} %")
-        assert hold(errors, trials, _risk(seeds, own))
+        p = _of_equal_methods(seeds, own, ratio, trials=3000)
+        rates = [int((p < risk).sum()) for risk in (0.05, 0.01, 0.002)]
+        print(
+            f"{seeds} seeds, own {own}, ratio {ratio}: errors", *(f"{100 * n / len(p):.2f} %" for n in rates)
+        )
+        assert hold(rates[0], len(p), RISK)
+        assert hold(rates[1], len(p), (0.0, 0.013)) and hold(rates[2], len(p), (0.0, 0.0026))
 
 
-def _risk(seeds: int, own: int) -> tuple[float, float]:
-    low, high = BANDS[seeds][own]
-    return 1 - high, 1 - low
-
-
-def _errors(seeds: int, own: int, ratio: float, trials: int) -> tuple[int, int]:
-    """Return how often two equally good methods differ at p < 0.05; they share seeds and test units."""
+def _of_equal_methods(seeds: int, own: int, ratio: float, trials: int) -> Floats:
+    """Return p values of two equally good methods that share seeds and test units."""
     units, rng = 40, np.random.default_rng([3, seeds, own])
     shares = np.random.default_rng(0).multinomial(units, np.full(units, 1 / units), 200) / units
-    errors = 0
+    p = []
     for _ in range(trials):
         common = 5 * runs(rng, seeds, units, 1.0, 1.0)  # cancels
         a, b = (common + runs(rng, seeds, units, ratio, own) for _ in range(2))
         found = difference(a.mean(axis=1), b.mean(axis=1), a @ shares.T, b @ shares.T, units)
         assert found.p is not None
         assert (found.p < 0.05) == found.beyond
-        errors += found.beyond
-    return errors, trials
+        p.append(found.p)
+    return np.array(p)

@@ -88,6 +88,13 @@ def test_what_the_font_lacks_is_a_question_mark() -> None:
     assert lettering.drawable("a漢b") == "a?b"
 
 
+def test_labels_of_ticks_never_touch() -> None:
+    places, labels = [10.0, 60.0, 130.0, 150.0], ["1 %", "10 %", "50 %", "100 %"]
+    assert layout.apart(places, labels) == [(10.0, "1 %"), (60.0, "10 %"), (150.0, "100 %")]
+    assert layout.apart([0.0, 20.0, 40.0], ["1", "2", "3"]) == [(0.0, "1"), (20.0, "2"), (40.0, "3")]
+    assert layout.apart([], []) == []
+
+
 @pytest.mark.parametrize(
     ("low", "high", "labels"),
     [
