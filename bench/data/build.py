@@ -123,6 +123,7 @@ def build(
     """
     specs = list(specs)
     _set_aside_flawed(specs, root, renderer)
+    _give_back_claims(specs, root, renderer)
     pieces = missing_pieces(specs, root, renderer)
     if not pieces:
         return 0
@@ -181,6 +182,20 @@ def _set_aside_flawed(specs: Iterable[Mapping[str, Any]], root: Path, renderer: 
     return problems
 
 
+def _give_back_claims(specs: Iterable[Mapping[str, Any]], root: Path, renderer: Renderer) -> None:
+    """Remove the claims of processes that died between putting their shard in place and letting go of it."""
+    for part in _merged(specs, renderer):
+        folder = part.place.under(root)
+        for span in shards.present(folder):
+            if (path := _claim(folder, span)).exists():
+                with Claim(path):  # of a live process: left alone
+                    pass
+
+
+def _claim(folder: Path, span: Span) -> Path:
+    return folder / ".claims" / span.name
+
+
 def _moved(folder: Path, span: Span, what: str) -> list[str]:
     aside = shards.set_aside(folder, span)
     return (
@@ -213,7 +228,7 @@ def build_piece(root: Path, renderer: Renderer, piece: Piece) -> Outcome:
     fields = stored_fields(renderer, place.size)
     if shards.flaw(folder, place, span, fields) is None:
         return "present"
-    with Claim(folder / ".claims" / span.name) as claim:
+    with Claim(_claim(folder, span)) as claim:
         if not claim.held:
             return "taken"
         if (folder / span.name).is_dir():

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from toy_renderer import ToyRenderer
 
+from bench.claims import Claim
 from bench.data import build as building
 from bench.data import shards
 from bench.data.build import build, build_piece, missing_pieces, verify
@@ -143,6 +144,22 @@ def test_a_killed_build_is_taken_up_where_it_stopped(spec_of: Make, tmp_path: Pa
     build([spec], tmp_path / "whole", TOY)
     assert digest(tmp_path / "data") == digest(tmp_path / "whole")
     assert not left_over(tmp_path / "data")
+
+
+def test_claims_of_the_dead_on_finished_shards_are_removed_and_of_the_living_kept(
+    spec_of: Make, tmp_path: Path
+) -> None:
+    spec = spec_of(("wild", "train", 40))
+    build([spec], tmp_path, TOY)
+    claims = tmp_path / "people-v1-seed0-16px" / "wild" / "train" / ".claims"
+    path = claims / "shard-0000000-0040"
+    with Claim(path):
+        build([spec], tmp_path, TOY)
+        assert path.exists()
+        facts = json.loads(path.read_text())
+    path.write_text(json.dumps({**facts, "started": "long ago"}))
+    assert build([spec], tmp_path, TOY) == 0
+    assert not left_over(tmp_path)
 
 
 def wait_for_workers(log: Path) -> None:
