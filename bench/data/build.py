@@ -123,10 +123,10 @@ def build(
     """
     specs = list(specs)
     _set_aside_flawed(specs, root, renderer)
-    _give_back_claims(specs, root, renderer)
     pieces = missing_pieces(specs, root, renderer)
     if not pieces:
         return 0
+    _give_back_claims(specs, root, renderer)
     for shading in {piece.place.shading for piece in pieces} - {renderer.shading}:
         raise DataError(
             f"the data spec asks for {shading} shading, this machine renders {renderer.shading}: "
@@ -183,17 +183,11 @@ def _set_aside_flawed(specs: Iterable[Mapping[str, Any]], root: Path, renderer: 
 
 
 def _give_back_claims(specs: Iterable[Mapping[str, Any]], root: Path, renderer: Renderer) -> None:
-    """Remove the claims of processes that died between putting their shard in place and letting go of it."""
+    """Remove the claims of processes that died, also on shards that they had just put in place."""
     for part in _merged(specs, renderer):
-        folder = part.place.under(root)
-        for span in shards.present(folder):
-            if (path := _claim(folder, span)).exists():
-                with Claim(path):  # of a live process: left alone
-                    pass
-
-
-def _claim(folder: Path, span: Span) -> Path:
-    return folder / ".claims" / span.name
+        for path in (part.place.under(root) / ".claims").glob("shard-*"):
+            with Claim(path):  # not held, hence left alone, where the owner lives
+                pass
 
 
 def _moved(folder: Path, span: Span, what: str) -> list[str]:
@@ -228,7 +222,7 @@ def build_piece(root: Path, renderer: Renderer, piece: Piece) -> Outcome:
     fields = stored_fields(renderer, place.size)
     if shards.flaw(folder, place, span, fields) is None:
         return "present"
-    with Claim(_claim(folder, span)) as claim:
+    with Claim(folder / ".claims" / span.name) as claim:
         if not claim.held:
             return "taken"
         if (folder / span.name).is_dir():

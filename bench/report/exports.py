@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
-
-import orjson
 
 from bench.report.analysis import Analysis
 from bench.report.origin import provenance
@@ -69,7 +68,7 @@ def json_text(
         "published_not_comparable": [asdict(table) for table in published],
         "problems": list(found.problems),
     }
-    return orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE).decode()
+    return json.dumps(body, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def _table(table: Table, found: Analysis, cells: Sequence[Row]) -> dict[str, Any]:

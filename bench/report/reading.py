@@ -87,7 +87,7 @@ def read(
         first = kept.setdefault(found.key, found)
         if first is not found:
             said = "a copy of" if found.digest == first.digest else "differs from"
-            problems.append(f"{_name(path)}: {said} another record of {found.key}; left out")
+            problems.append(f"{_name(path, store_root)}: {said} another record of {found.key}; left out")
     return Read(entries=list(kept.values()), problems=tuple(problems))
 
 
@@ -109,9 +109,9 @@ def _paths(store_root: Path, select: Collection[str] | None) -> tuple[list[Path]
     return [path for path in paths if ".corrupt-" not in path.parent.name], [said]
 
 
-def _name(path: Path) -> str:
-    """Return what to call a record in messages: its place in the store."""
-    return f"record {'/'.join(path.parts[-3:])}"
+def _name(path: Path, store_root: Path) -> str:
+    """Return what to call a record in messages."""
+    return f"record {path.as_posix().removeprefix(store_root.as_posix() + '/')}"  # `relative_to` is slow
 
 
 def read_entries(paths: Sequence[Path], store_root: Path) -> list[Entry | str]:
@@ -119,7 +119,7 @@ def read_entries(paths: Sequence[Path], store_root: Path) -> list[Entry | str]:
     found: list[Entry | str] = []
     for path in paths:
         try:
-            found.append(_entry(path, _name(path)))
+            found.append(_entry(path, _name(path, store_root)))
         except DataError as error:
             found.append(str(error))
     return found

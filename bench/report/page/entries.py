@@ -17,11 +17,10 @@ Rows, sections and axes that repeat stand there once.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import orjson
 
 from bench.files import canonical
 from bench.overrides import leaves
@@ -82,7 +81,7 @@ class Entries:
             "axes": self._axes.values,
             "entries": self._entries,
         }
-        return orjson.dumps(body).decode().replace("<", "\\u003c")
+        return json.dumps(body, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
     def add_cell(self, table: Table, row: Row, cell: Cell) -> int:
         """Add the runs of a cell."""

@@ -146,19 +146,19 @@ def test_a_killed_build_is_taken_up_where_it_stopped(spec_of: Make, tmp_path: Pa
     assert not left_over(tmp_path / "data")
 
 
-def test_claims_of_the_dead_on_finished_shards_are_removed_and_of_the_living_kept(
-    spec_of: Make, tmp_path: Path
-) -> None:
-    spec = spec_of(("wild", "train", 40))
-    build([spec], tmp_path, TOY)
+def test_claims_of_the_dead_are_removed_and_those_of_the_living_kept(spec_of: Make, tmp_path: Path) -> None:
+    build([spec_of(("wild", "train", 40))], tmp_path, TOY)
     claims = tmp_path / "people-v1-seed0-16px" / "wild" / "train" / ".claims"
-    path = claims / "shard-0000000-0040"
-    with Claim(path):
-        build([spec], tmp_path, TOY)
-        assert path.exists()
-        facts = json.loads(path.read_text())
-    path.write_text(json.dumps({**facts, "started": "long ago"}))
-    assert build([spec], tmp_path, TOY) == 0
+    finished, given_up = claims / "shard-0000000-0040", claims / "shard-0000040-0007"
+    with Claim(finished):
+        build([spec_of(("wild", "train", 80))], tmp_path, TOY)
+        assert finished.exists()
+        facts = json.loads(finished.read_text())
+    for path in (finished, given_up):
+        path.write_text(json.dumps({**facts, "started": "long ago"}))
+    assert build([spec_of(("wild", "train", 80))], tmp_path, TOY) == 0
+    assert finished.exists()  # a build that renders nothing writes nothing
+    assert build([spec_of(("wild", "train", 120))], tmp_path, TOY) == 40
     assert not left_over(tmp_path)
 
 
