@@ -44,18 +44,21 @@ def report(
 
 def _import_rest() -> None:
     """Import what takes as long as reading thousands of records, which others do meanwhile."""
-    import scipy.stats  # noqa: F401
-
     import bench.report.assemble  # noqa: F401
 
 
 @contextmanager
 def _without_collections() -> Iterator[None]:
-    """Look for no garbage: of the million objects that thousands of records are, all stay until the end."""
+    """Look for no garbage: of the million objects that thousands of records are, all stay until the end.
+
+    Afterwards they count as old, which saves the search that would begin at once.
+    """
     before = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if before:
+            gc.freeze()
+            gc.unfreeze()
             gc.enable()

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import warnings
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats as reference
 from statsmodels.stats.multitest import multipletests
 
@@ -102,3 +104,46 @@ def test_pairs_over_tasks_agree_with_scipy_and_statsmodels() -> None:
     assert [t.p for t in found] == pytest.approx(p)
     assert [t.p_holm for t in found] == pytest.approx(multipletests(p, method="holm")[1].tolist())
     assert paired_tests(np.ones((6, 2)))[0].p == 1
+
+
+def _all_signs(differences: list[int]) -> float:
+    """Return the p of Wilcoxon's test by trying all signs."""
+    d = np.array([v for v in differences if v], dtype=float)
+    ranks = reference.rankdata(np.abs(d))
+    middle = ranks.sum() / 2
+    signs = np.array(list(product((0, 1), repeat=len(d))), dtype=float).reshape(2 ** len(d), len(d))
+    return float((np.abs(signs @ ranks - middle) >= abs(ranks[d > 0].sum() - middle) - 1e-9).mean())
+
+
+@given(st.lists(st.integers(-4, 4), min_size=6, max_size=10))
+def test_pairs_with_ties_and_zeros_count_all_signs(differences: list[int]) -> None:
+    scores = np.array([differences, np.zeros(len(differences))]).T
+    assert paired_tests(scores)[0].p == pytest.approx(_all_signs(differences))
+
+
+@pytest.mark.parametrize("tasks", [6, 20, 50])
+def test_pairs_over_many_tasks_agree_with_scipy(tasks: int) -> None:
+    scores = np.random.default_rng(tasks).normal([0.0, 0.4], 1, (tasks, 2))
+    exact = reference.wilcoxon(scores[:, 0], scores[:, 1], method="exact").pvalue
+    assert paired_tests(scores)[0].p == pytest.approx(exact, rel=1e-9)
+
+
+@given(st.integers(3, 6).flatmap(lambda k: st.lists(st.lists(st.integers(0, 3), min_size=k, max_size=k),
+                                                    min_size=5, max_size=9)))  # fmt: skip
+def test_friedmans_test_with_ties_agrees_with_scipy(table: list[list[int]]) -> None:
+    scores = np.array(table, dtype=float)
+    found = rank_methods([row[None] for row in scores])
+    if (scores == scores[:, :1]).all():
+        assert found.friedman == 0
+        return
+    (n, k), chi2 = scores.shape, reference.friedmanchisquare(*scores.T).statistic
+    rest = n * (k - 1) - chi2
+    assert found.friedman == pytest.approx((n - 1) * chi2 / rest if rest > 1e-9 else np.inf, rel=1e-6)
+
+
+@pytest.mark.parametrize("methods", [2, 3, 5, 10, 40])
+def test_the_critical_difference_is_that_of_scipys_studentized_range(methods: int) -> None:
+    q = reference.studentized_range.ppf(0.95, methods, np.inf) / np.sqrt(2)
+    assert critical_difference(methods, 10) == pytest.approx(
+        q * np.sqrt(methods * (methods + 1) / 60), rel=1e-6
+    )
