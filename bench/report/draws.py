@@ -95,17 +95,28 @@ def draw_seeds(deviations: Floats, shares: Floats) -> Floats:
     return sqrt(seeds / (seeds - 1)) * t_ratio(seeds - 1) * drawn
 
 
-def interval(drawn: Floats, weights: Floats | None = None) -> tuple[float, float]:
+def interval(drawn: Floats) -> tuple[float, float]:
     """Return the 95 % percentile interval of draws, (K,), which may be infinite."""
     tail = (1 - LEVEL) / 2
-    if weights is None:
-        low, high = np.quantile(drawn, [tail, 1 - tail], method="nearest")
-    else:
-        order = np.argsort(drawn)
-        below = np.cumsum(weights[order])
-        first, last = np.searchsorted(below, [tail * below[-1], (1 - tail) * below[-1]])
-        low, high = drawn[order[first]], drawn[order[last]]
+    low, high = np.quantile(drawn, [tail, 1 - tail], method="nearest")
     return float(low), float(high)
+
+
+def intervals(drawn: Floats, weights: Floats) -> tuple[list[float], list[float]]:
+    """Return the ends of the 95 % percentile intervals of weighted draws, which may be infinite.
+
+    Args:
+        drawn: of R numbers, (K, R).
+        weights: of the draws, (K,).
+    """
+    order = np.argsort(drawn, axis=0)
+    below = np.cumsum(weights[order], axis=0)
+    total, tail = weights.sum(), (1 - LEVEL) / 2
+    ends = (below < [[tail * total]]).sum(axis=0), (below < [[(1 - tail) * total]]).sum(axis=0)
+    low, high = (
+        np.take_along_axis(drawn, np.take_along_axis(order, end[None], axis=0), axis=0)[0] for end in ends
+    )
+    return low.tolist(), high.tolist()
 
 
 @lru_cache(maxsize=256)

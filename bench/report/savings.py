@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import inf, isinf
 from typing import Literal
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from bench.report.budget import Budget
 from bench.report.cells import Cell, Row
-from bench.report.draws import Runs, all_draws, draw_means, draw_seeds, interval
+from bench.report.draws import Runs, all_draws, draw_means, draw_seeds, interval, intervals
 from bench.report.stats import Floats, Kind
 from bench.report.tables import Table
 
@@ -68,16 +69,16 @@ def first_reach(x: Floats, y: Floats, target: Floats) -> Floats:
     [0.6666666666666666]
     """
     curves, points = y.shape
-    sums = np.zeros((curves, points + 1))
-    np.cumsum(y - target[:, None], axis=1, out=sums[:, 1:])
-    first = sums.argmin(axis=1)  # number of points below the target
-    least, index = sums[np.arange(curves), first][:, None], np.arange(points)
+    sums = np.zeros((points + 1, curves))  # reducing the first axis is several times as fast as the last
+    np.cumsum(y.T - target, axis=0, out=sums[1:])
+    first = sums.argmin(axis=0)  # number of points below the target
+    least, index = sums[first, np.arange(curves)], np.arange(points)[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
-        after = (sums[:, 1:] - least) / (index + 1 - first[:, None])
-        before = (least - sums[:, :-1]) / (first[:, None] - index)
-    high = np.where(index >= first[:, None], after, inf).min(axis=1)
-    low = np.where(index < first[:, None], before, -inf).max(axis=1)
-    left = np.clip(first - 1, 0, points - 2)
+        after = (sums[1:] - least) / (index + 1 - first)
+        before = (least - sums[:-1]) / (first - index)
+    high = np.where(index >= first, after, inf).min(axis=0)
+    low = np.where(index < first, before, -inf).max(axis=0)
+    left = np.minimum(np.maximum(first - 1, 0), points - 2)
     with np.errstate(invalid="ignore"):
         found = x[left] - low / (high - low) * (x[left + 1] - x[left])
     return np.where(first == 0, -inf, np.where(first == points, inf, found))
@@ -129,16 +130,21 @@ def labels_saved(pairs: Sequence[Pair], higher_is_better: bool) -> list[Saving]:
     return [_labels(*pair, float(at[0]), all_) for pair, at, all_ in zip(fit, points, spread, strict=True)]
 
 
-def _fractions(row: Row) -> list[Budget]:
-    return sorted(budget for budget in row.cells if budget.is_fraction)
+def _fractions(row: Row) -> tuple[Budget, ...]:
+    return _ascending(tuple(row.cells))
+
+
+@lru_cache(maxsize=1024)
+def _ascending(budgets: tuple[Budget, ...]) -> tuple[Budget, ...]:
+    return tuple(sorted(budget for budget in budgets if budget.is_fraction))
 
 
 def _full(row: Row) -> bool:
-    return any(budget.value == 1 for budget in row.cells if budget.is_fraction)
+    return any(budget.value == 1 for budget in _fractions(row)[-1:])
 
 
 def _more(row: Row) -> bool:
-    return sum(budget.is_fraction for budget in row.cells) > 1
+    return len(_fractions(row)) > 1
 
 
 def _reaches(pairs: Sequence[Pair], scores: Mapping[tuple[int, Budget], Floats], sign: int) -> list[Floats]:
@@ -271,8 +277,7 @@ def _factors(
     y = mean + draw_seeds(values - values.mean(axis=0), shares)  # (K, R, P)
     target = goal + draw_seeds(ends - ends.mean(axis=0), shares)
     places = first_reach(x, y.reshape(-1, len(x)), target.reshape(-1)).reshape(target.shape)
-    for race, point, drawn in zip(races, points, places.T, strict=True):
-        first, last = interval(drawn, ways)
+    for race, point, first, last in zip(races, points, *intervals(places, ways), strict=True):
         yield race, (point, _factor(last, float), _factor(first, float))
 
 
@@ -282,8 +287,10 @@ def bundle(cell: Cell | None, curves: Mapping[str, Floats]) -> tuple[Floats, Flo
     if not found:
         return None
     first = found[0][:, 0]
-    if all(len(curve) == len(first) and (curve[:, 0] == first).all() for curve in found):
-        return first, np.stack([curve[:, 1] for curve in found])
+    if all(len(curve) == len(first) for curve in found):
+        stacked = np.stack(found)
+        if (stacked[:, :, 0] == first).all():
+            return first, stacked[:, :, 1]
     low, high = max(curve[0, 0] for curve in found), min(curve[-1, 0] for curve in found)
     grid = np.unique(np.concatenate([curve[:, 0] for curve in found]))
     grid = grid[(grid >= low) & (grid <= high)]

@@ -111,7 +111,7 @@ def build_tables(loaded: Loaded, references: Sequence[str] = ()) -> tuple[tuple[
     Raises:
         ConfigError: no record is of a method named in `references`.
     """
-    known = set(loaded.frame["method"])
+    known = set(loaded.frame["method"].unique())
     for name in references:
         if name not in known:
             raise ConfigError(f'--reference: no record of method "{name}".{nearest(name, known)}')

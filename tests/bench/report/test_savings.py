@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.optimize import isotonic_regression
 
-from bench.report.draws import DRAWS, Runs, all_draws, draw_means, interval
+from bench.report.draws import DRAWS, Runs, all_draws, draw_means, interval, intervals
 from bench.report.frame import load, split_curves
 from bench.report.saving_grids import factor_text
 from bench.report.savings import Saving, first_reach, savings
@@ -195,4 +195,5 @@ def test_joint_draws_keep_what_scores_share() -> None:
 def test_weighted_and_infinite_draws_have_an_interval() -> None:
     drawn = np.array([inf, 1.0, 2.0, -inf])
     assert interval(drawn) == (-inf, inf)
-    assert interval(drawn, np.array([1e-3, 1.0, 1.0, 1e-3])) == (1, 2)
+    both = np.stack([drawn, -drawn[::-1] + 1], axis=1)
+    assert intervals(both, np.array([1e-3, 1.0, 1.0, 1e-3])) == ([1, -1], [2, 0])
