@@ -106,8 +106,8 @@ def make_cell(
     records = sorted(records, key=lambda r: (r["seed"], r["subset"]))
     values = np.array([r["value"] for r in records])
     drawn = [replicates[r["key"]] for r in records]
-    size = min(len(d) for d in drawn)
-    matrix = np.stack([d[:size] for d in drawn]) if size else None
+    size = min(map(len, drawn))
+    matrix = np.array([d[:size] for d in drawn]) if size else None
     return Cell(
         budget=parse(records[0]["fraction"]),
         runs=tuple((r["seed"], r["subset"]) for r in records),

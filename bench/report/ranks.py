@@ -171,9 +171,11 @@ def _signed_rank_p(differences: Floats) -> float:
     """
     kept = differences[differences != 0]
     twice = np.rint(2 * _ranks(-np.abs(kept))).astype(np.int64)
-    chance = np.ones(1)  # of each sum of the positive ones
+    chance = np.zeros(1 + int(twice.sum()))  # of each sum of the positive ones
+    chance[0] = 1.0
     for rank in twice.tolist():
-        chance = (np.pad(chance, (0, rank)) + np.pad(chance, (rank, 0))) / 2
+        chance[rank:] += chance[:-rank].copy()
+        chance /= 2
     positive = int(twice[kept > 0].sum())
     tails = chance[: positive + 1].sum(), chance[positive:].sum()
     return min(1.0, 2 * float(min(tails)))

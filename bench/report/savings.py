@@ -155,13 +155,17 @@ def _reaches(pairs: Sequence[Pair], scores: Mapping[tuple[int, Budget], Floats],
         scores: by identity of the row and by budget, (K,).
         sign: 1 where higher is better, else -1.
     """
-    found = []
-    for row, reference in pairs:
-        budgets = _fractions(row)
-        y = sign * np.stack([scores[id(row), budget] for budget in budgets], axis=1)
+    alike: dict[tuple[Budget, ...], list[int]] = {}
+    for i, (row, _) in enumerate(pairs):
+        alike.setdefault(_fractions(row), []).append(i)
+    found: dict[int, Floats] = {}
+    for budgets, places in alike.items():
         x = np.log([float(budget.value) for budget in budgets])
-        found.append(first_reach(x, y, sign * scores[id(reference), budgets[-1]]))
-    return found
+        y = [np.concatenate([scores[id(pairs[i][0]), budget] for i in places]) for budget in budgets]
+        target = np.concatenate([scores[id(pairs[i][1]), budgets[-1]] for i in places])
+        reached = first_reach(x, sign * np.array(y).T, sign * target)
+        found.update(zip(places, np.split(reached, len(places)), strict=True))
+    return [found[i] for i in range(len(pairs))]
 
 
 def _labels(row: Row, reference: Row, point: float, drawn: Floats | None) -> Saving:
