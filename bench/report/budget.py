@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
@@ -18,13 +18,11 @@ class Budget:
 
     is_fraction: bool
     value: Fraction  # share of the labels in (0, 1], or labelled examples per class
-    _hash: int = field(init=False, repr=False, compare=False)  # kept, since that of a Fraction is slow
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_hash", hash((self.is_fraction, self.value)))
 
     def __hash__(self) -> int:
-        return self._hash
+        return hash(
+            (self.is_fraction, self.value.numerator, self.value.denominator)
+        )  # that of Fraction is slow
 
     @property
     def label(self) -> str:

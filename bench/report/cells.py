@@ -77,7 +77,7 @@ class Row:
     identity: Identity
     name: str  # the method's name, with more where that is not unique
     encoder_kind: str
-    cells: Mapping[Budget, Cell]
+    cells: Mapping[Budget, Cell]  # budgets ascending
     missing: Mapping[Budget, tuple[Run, ...]]  # runs that other rows of the same encoder have
     exposure: str  # "none", or what test data pretraining has seen
     other_modality: bool  # the encoder was pretrained on another modality than the task's input
@@ -106,8 +106,8 @@ def make_cell(
     records = sorted(records, key=lambda r: (r["seed"], r["subset"]))
     values = np.array([r["value"] for r in records])
     drawn = [replicates[r["key"]] for r in records]
-    size = min(map(len, drawn))
-    matrix = np.array([d[:size] for d in drawn]) if size else None
+    size = min(len(d) for d in drawn)
+    matrix = np.stack([d[:size] for d in drawn]) if size else None
     return Cell(
         budget=parse(records[0]["fraction"]),
         runs=tuple((r["seed"], r["subset"]) for r in records),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from math import inf, isinf
 from typing import Literal
 
@@ -130,17 +129,12 @@ def labels_saved(pairs: Sequence[Pair], higher_is_better: bool) -> list[Saving]:
     return [_labels(*pair, float(at[0]), all_) for pair, at, all_ in zip(fit, points, spread, strict=True)]
 
 
-def _fractions(row: Row) -> tuple[Budget, ...]:
-    return _ascending(tuple(row.cells))
-
-
-@lru_cache(maxsize=1024)
-def _ascending(budgets: tuple[Budget, ...]) -> tuple[Budget, ...]:
-    return tuple(sorted(budget for budget in budgets if budget.is_fraction))
+def _fractions(row: Row) -> list[Budget]:
+    return [budget for budget in row.cells if budget.is_fraction]
 
 
 def _full(row: Row) -> bool:
-    return any(budget.value == 1 for budget in _fractions(row)[-1:])
+    return any(budget.value == 1 for budget in _fractions(row))
 
 
 def _more(row: Row) -> bool:
@@ -155,17 +149,13 @@ def _reaches(pairs: Sequence[Pair], scores: Mapping[tuple[int, Budget], Floats],
         scores: by identity of the row and by budget, (K,).
         sign: 1 where higher is better, else -1.
     """
-    alike: dict[tuple[Budget, ...], list[int]] = {}
-    for i, (row, _) in enumerate(pairs):
-        alike.setdefault(_fractions(row), []).append(i)
-    found: dict[int, Floats] = {}
-    for budgets, places in alike.items():
+    found = []
+    for row, reference in pairs:
+        budgets = _fractions(row)
+        y = sign * np.stack([scores[id(row), budget] for budget in budgets], axis=1)
         x = np.log([float(budget.value) for budget in budgets])
-        y = [np.concatenate([scores[id(pairs[i][0]), budget] for i in places]) for budget in budgets]
-        target = np.concatenate([scores[id(pairs[i][1]), budgets[-1]] for i in places])
-        reached = first_reach(x, sign * np.array(y).T, sign * target)
-        found.update(zip(places, np.split(reached, len(places)), strict=True))
-    return [found[i] for i in range(len(pairs))]
+        found.append(first_reach(x, y, sign * scores[id(reference), budgets[-1]]))
+    return found
 
 
 def _labels(row: Row, reference: Row, point: float, drawn: Floats | None) -> Saving:

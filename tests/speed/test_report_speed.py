@@ -5,7 +5,6 @@ Compare with a saved run: `pytest tests/speed -m slow --benchmark-autosave --ben
 
 from __future__ import annotations
 
-import gc
 import json
 from pathlib import Path
 
@@ -77,16 +76,16 @@ def test_loading(store: Path, benchmark: BenchmarkFixture) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.benchmark(disable_gc=True)  # as in a report
 def test_tables_from_loaded_records(store: Path, benchmark: BenchmarkFixture) -> None:
     """All statistics, and all tables as Markdown."""
     loaded = load(store)
-    gc.disable()  # as in a report
     text = benchmark.pedantic(lambda: document(analyse(loaded), [], {}), rounds=5, warmup_rounds=1)
-    gc.enable()
     assert text.count("encoder_0") > 100
 
 
 @pytest.mark.slow
+@pytest.mark.benchmark(disable_gc=True)
 def test_files_for_programs_from_an_analysis(store: Path, benchmark: BenchmarkFixture) -> None:
     """CSV and JSON of everything."""
     found = analyse(load(store))
@@ -102,9 +101,7 @@ def test_files_for_programs_from_an_analysis(store: Path, benchmark: BenchmarkFi
         ]
         return "".join([*map(csv_text, flat), json_text(found, cells, [])])
 
-    gc.disable()
     text = benchmark.pedantic(files, rounds=5, warmup_rounds=1)
-    gc.enable()
     assert text.count("encoder_0") > 1000
 
 
