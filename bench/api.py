@@ -13,7 +13,9 @@ A *batch* is one dict of tensors; absent keys are absent, validity per sample is
 | `kp_vis`      | (N, J) bool          | annotated and inside the crop                              |
 | `valid.rgb`   | (N,) bool            | the sample has it; so `valid.depth`, `valid.kp2d`          |
 | `sample_id`   | (N,) int64           | position in the pretraining set, 0..n_samples-1            |
-| labels        | `bench.data.batches` | e.g. `parts` (N, H, W) int64, `points` (N, P, 2) float32   |
+| `crop`        | (N, 3, 3) float32    | from pixels (x, y) of the stored picture to those of this  |
+| `rgb2`, ...   | as `rgb`, ...        | second view, or the partner's picture, with `crop2`, ...   |
+| labels        | `bench.data.batches` | any field, e.g. `parts` (N, H, W) int64, decoded by kind   |
 """
 
 from __future__ import annotations
@@ -21,24 +23,31 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bench.data.dataset import DataInfo, DataSpec, Dataset, Field, Part
+
+__all__ = [
+    "ALONE", "Batch", "Context", "DataInfo", "DataSpec", "Dataset", "Draws", "Encoder", "EncoderHead", "Export",
+    "FeatureInfo", "Features", "Field", "Method", "Metric", "Module", "Outputs", "Part", "Peers", "Pretrained",
+    "StepOutput", "Stats", "Task", "seeded",
+]  # fmt: skip
+
 Batch = dict[str, Tensor]
 Outputs = dict[str, Tensor]
 Stats = dict[str, NDArray[Any]]
-Kind = Literal["pyramid", "tokens", "graph"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureInfo:
     """What an encoder returns, known before it runs."""
 
-    kind: Kind
+    kind: str  # pyramid, tokens, graph, points: what a head may ask for
     channels: tuple[int, ...]  # of `Features.maps`, fine to coarse (tokens: one entry per hooked block)
     strides: tuple[int, ...]  # input pixels per cell of each map
     pooled: int  # width of `Features.pooled`
@@ -51,6 +60,7 @@ class Features:
     maps: tuple[Tensor, ...]  # pyramid: (N, C_i, H/s_i, W/s_i); tokens: hooked blocks (N, D, h, w); graph: ()
     pooled: Tensor  # (N, P) one vector per sample
     tokens: Tensor | None = None  # tokens: (N, h*w, D) of the last block, no prefix; graph: (N, J, D)
+    xyz: Tensor | None = None  # points: (N, h*w, 3) where each token lies, camera coordinates, metres
 
 
 class Encoder(nn.Module):
@@ -65,15 +75,6 @@ class Encoder(nn.Module):
     @abstractmethod
     def forward(self, x: Tensor) -> Features:
         """Encode (N, 3, H, W) colour in [0, 1], (N, 1, H, W) depth in metres, or (N, J, 2) joints."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataInfo:
-    """Facts about the data that a method or task may size itself by."""
-
-    n_samples: int  # training samples; addresses memory banks
-    image_size: int  # H = W of the crops
-    joint_set: str  # key of `bench.bodymodels.joints.JOINT_SETS`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,24 +164,50 @@ class StepOutput:
     scalars: Mapping[str, Tensor] = field(default_factory=dict)  # logged, not minimised
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """What a method hands to the tasks."""
+
+    encoders: Mapping[str, Encoder]  # by modality
+    modules: Mapping[str, nn.Module] = field(default_factory=dict)  # by name, see `Module`
+
+
+class Module(nn.Module):
+    """A further module that a method exports, e.g. a decoder of pairs, a mapper, a loss.
+
+    It is rebuilt without the method: `type(self)(Config(**spec["config"]))`.
+    """
+
+    Config: ClassVar[type]  # frozen dataclass, the only argument of the constructor
+    cfg: Any  # the config it was built with
+
+
 class Method(nn.Module):
     """One *stage* of a pretraining method (its YAML chains stages).
 
-    Capabilities that planning needs without importing torch stand in the YAML: `version`, `modalities`,
-    `optional_modalities`, `encoder_kinds`. State that must survive a restart lives in parameters and buffers.
+    Capabilities that planning needs without importing torch stand in the YAML: `version`, `encoders`,
+    `encoder_kinds`, `gives`, `mix`. State that must survive a restart lives in parameters and buffers.
     """
 
     Config: ClassVar[type]  # frozen dataclass, the schema of the stage's `config`
+    fields: ClassVar[tuple[str, ...]] = ()  # of the data, wanted in the batch besides the encoders' inputs
+    views: ClassVar[int] = 1  # 2: the batch holds a second augmentation of each sample: rgb2, ..., crop2
+    pairs: ClassVar[
+        tuple[str, ...]
+    ] = ()  # e.g. ("view", "pose"): rows are pairs; the partner's are rgb2, ...
 
     @abstractmethod
     def __init__(self, cfg: Any, encoders: Mapping[str, Encoder], data: DataInfo) -> None:
-        """Receive one encoder per declared modality (`rgb`, `depth`, `kp2d`)."""
+        """Receive one encoder per modality of the YAML's `encoders` (`rgb`, `depth`, `kp2d`)."""
         super().__init__()
         self.encoders = nn.ModuleDict(encoders)
 
     @abstractmethod
     def training_step(self, batch: Batch, ctx: Context) -> StepOutput:
-        """Return the loss terms of one batch. Losses are computed in float32."""
+        """Return the loss terms of one batch. Losses are computed in float32.
+
+        With `pairs` the batch also holds `pair_kind` (N,) int64, the position in `pairs`.
+        """
 
     def before_step(self, ctx: Context) -> None:
         """Run before the forward pass, e.g. the update of a momentum encoder."""
@@ -192,74 +219,129 @@ class Method(nn.Module):
         """Return prefixes of state that may be absent from the previous stage's checkpoint."""
         return ()
 
-    def no_decay(self, name: str, parameter: nn.Parameter) -> bool:
-        """Say whether a parameter is left out of weight decay; the default decays everything."""
-        return False
+    def group(self, name: str, parameter: nn.Parameter) -> Mapping[str, Any]:
+        """Say how a parameter departs from the recipe; see `Task.group`. The default decays everything."""
+        return {}
 
     def initialise(self) -> Mapping[str, str]:
         """Load external weights (zero-step methods); return facts for the record, e.g. tag and hash."""
         return {}
 
-    def export(self) -> Mapping[str, Encoder]:
-        """Return the encoders that are transferred downstream, by modality."""
-        return {m: e for m, e in self.encoders.items() if isinstance(e, Encoder)}
+    def export(self) -> Export:
+        """Return what is transferred downstream; by default all encoders."""
+        return Export(encoders={m: e for m, e in self.encoders.items() if isinstance(e, Encoder)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
-    """One metric of one evaluation."""
+class Metric:
+    """What a task measures."""
 
     name: str
-    value: float
-    unit: str  # "%", "mm", "" for a ratio in 0..1
-    higher_is_better: bool
+    unit: str = ""  # "%", "mm", "" for a ratio in 0..1
+    higher_is_better: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pretrained:
+    """What a task gets to build its network from."""
+
+    encoders: Mapping[str, Encoder]  # by modality, one for each of the task's `inputs`
+    modules: Mapping[str, nn.Module] = field(default_factory=dict)  # what the method exported of its `needs`
+
+
+class EncoderHead(nn.Module):
+    """One encoder and a head that maps `(Features, (H, W))` to `Outputs`: the network of most tasks."""
+
+    def __init__(self, encoder: Encoder, head: nn.Module, modality: str) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+        self.modality = modality
+
+    def forward(self, batch: Batch) -> Outputs:
+        """Return the head's outputs at the size of the picture."""
+        x = batch[self.modality]
+        out: Outputs = self.head(self.encoder(x), (x.shape[-2], x.shape[-1]))
+        return out
 
 
 class Task:
-    """A downstream task: head, loss, prediction, scores. The harness owns loop, data order, schedule, seeds.
+    """A downstream task: network, loss, prediction, scores. The harness owns loop, order, schedule, seeds.
 
-    The YAML holds what planning needs: `version`, `modality` (rgb or depth), `primary`, `domain`, `config`.
+    The YAML holds what planning needs: `version`, `inputs` (modalities), `needs` (further modules of the
+    method), `data`, `config`. To train and score, a task defines `head` or `network`, `loss`, `predict`,
+    `score_samples` and `aggregate`; `oracle_prediction` is for `bench test-adapter` alone.
     """
 
     Config: ClassVar[type]
-    fields: ClassVar[tuple[str, ...]]  # label arrays wanted in the batch, see `bench.data.batches`
+    targets: ClassVar[tuple[str, ...]]  # fields of the data wanted in the batch, the labels
+    extras: ClassVar[
+        tuple[str, ...]
+    ] = ()  # fields wanted for scoring alone, e.g. the map to the full picture
+    metrics: ClassVar[tuple[Metric, ...]]  # the primary one first
 
     def __init__(self, cfg: Any, data: DataInfo) -> None:
         self.cfg = cfg
         self.data = data
 
-    @abstractmethod
     def head(self, info: FeatureInfo) -> nn.Module:
-        """Build a module that maps `(Features, (H, W))` to `Outputs`."""
+        """Build a module that maps `(Features, (H, W))` to `Outputs`; for tasks with one encoder."""
+        raise NotImplementedError(f"{type(self).__name__} defines neither head() nor network()")
+
+    def network(self, given: Pretrained) -> nn.Module:
+        """Build the network: `forward(batch) -> Outputs`. It reads labels in training mode only.
+
+        Args:
+            given: pretrained encoders and modules, to be used as they are or wrapped.
+        """
+        ((modality, encoder),) = given.encoders.items()
+        return EncoderHead(encoder, self.head(encoder.feature_info), modality)
 
     @abstractmethod
     def loss(self, out: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Return named, weighted loss terms, float32 scalars; their sum is minimised."""
 
-    @abstractmethod
-    def predict(self, out: Outputs, batch: Batch) -> Stats:
-        """Turn outputs into plain arrays with one row per sample; never reads labels to decide."""
+    def group(self, name: str, parameter: nn.Parameter) -> Mapping[str, Any]:
+        """Say how a parameter of the network departs from the recipe.
+
+        Returns:
+            Any of `weight_decay` (0.0 = none), `lr_scale` (a factor on the rate), `schedule` ("constant").
+            The default leaves biases and normalisation out of weight decay, as is usual for AdamW.
+        """
+        return {"weight_decay": 0.0} if parameter.ndim <= 1 else {}
 
     @abstractmethod
-    def perfect(self, truth: Stats) -> Stats:
+    def predict(self, out: Outputs, batch: Batch) -> Stats:
+        """Turn outputs into plain arrays with one row per sample; the batch holds no labels."""
+
+    def oracle_prediction(self, truth: Stats) -> Stats:
         """Return what `predict` would give for a flawless network; the contract suite scores it.
 
         Args:
-            truth: the `fields` of the samples as stored, one row per sample.
+            truth: the `targets` of the samples as stored, one row per sample.
         """
+        raise NotImplementedError(f"{type(self).__name__} defines no oracle_prediction()")
 
     @abstractmethod
     def score_samples(self, predicted: Stats, truth: Stats) -> Stats:
-        """Return additive statistics, (N, ...) each, such that `aggregate` of their sums gives the metrics.
+        """Return statistics with one row per sample, (n, ...) each, of fixed shapes; called chunk by chunk.
 
-        `truth` holds the `fields` of the samples as stored (numpy, one row per sample).
+        Args:
+            predicted: what `predict` gave for these samples.
+            truth: their `targets` and `extras` as stored (numpy, one row per sample).
         """
 
     @abstractmethod
-    def aggregate(self, totals: Stats) -> list[Score]:
-        """Turn summed statistics (the rows of `score_samples` added up, weights allowed) into metrics.
+    def aggregate(self, rows: Stats, weights: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
+        """Turn the rows of all samples into metrics.
 
-        The primary metric comes first.
+        Args:
+            rows: of `score_samples`, (N, ...) each.
+            weights: how often each sample counts, (B, N); a bootstrap asks for many weightings at once.
+                Where metrics follow from sums of rows: `bench.metrics.weighted_sums(rows, weights)`.
+
+        Returns:
+            By name of `metrics`, (B,) each.
         """
 
 

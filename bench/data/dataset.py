@@ -1,0 +1,193 @@
+"""The contract of data sets: named fields, rows, units, budgets; how adapters are described and opened.
+
+Nothing here imports torch, so that planning and preparing data stay quick. An adapter is a class in
+`bench/datasets/` (or in a folder of one's own) and a YAML of the same stem in `configs/dataset`.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bench.errors import ConfigError
+
+Arrays = dict[str, NDArray[Any]]
+Ints = NDArray[np.int64]
+
+# What a field is says how it is decoded, cropped, warped and mirrored (`bench.data.augment`)
+FieldKind = Literal[
+    "image",  # (H, W, 3) uint8 colour; resampled bilinearly
+    "depth",  # (H, W) uint16 millimetres, 0 = no measurement; nearest pixel
+    "classes",  # (H, W) integer class per pixel; nearest pixel; `flip` names the classes' mirror table
+    "mask",  # (H, W) bool; nearest pixel
+    "uv",  # (H, W, 2) uint8 surface coordinates of the chart map that `of` names; nearest pixel
+    "pixels",  # (P, 2) annotated pixels (row, col), centres at integers; absent = -1
+    "point_classes",  # (P,) class of each annotated pixel of the field that `of` names; 0 = none
+    "point_uv",  # (P, 2) uint8 surface coordinates of the annotated pixels that `of` names
+    "joints2d",  # (J, 3 or 4) x, y in pixels, ..., visibility or confidence last; `flip` is the joint set
+    "joints3d",  # (J, 3 or 4) camera coordinates x, y, z in metres [, visibility]; `flip` is the joint set
+    "vertices",  # (V, 3) camera coordinates in metres; `flip` is the body
+    "rotations",  # (J, 3) axis-angle, the first one global in camera coordinates; `flip` is the joint set
+    "camera",  # (3, 3) intrinsics of the picture, pixels
+    "plain",  # anything that a crop leaves as it is: shape coefficients, ids, a class of the whole sample
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """One array of a sample."""
+
+    dtype: str  # as numpy spells it, e.g. "uint8"
+    shape: tuple[int, ...]  # of one sample
+    kind: FieldKind = "plain"
+    flip: str = ""  # what mirroring swaps: a joint set, "p25", "dp24"; "" = nothing
+    of: str = ""  # the field that this one belongs to, e.g. the charts of a `uv` map
+    absent: int = 0  # value of samples that lack the field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataInfo:
+    """Facts about the data that a method or task may size itself by."""
+
+    n_samples: int  # training samples; addresses memory banks
+    size: tuple[int, int]  # (H, W) of the crops, pixels
+    joint_set: str  # key of `bench.bodymodels.joints.JOINT_SETS`; "" = the data has no joints
+    classes: int = 0  # of whole samples; 0 = none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Some samples of one split of one source of a data set, in the set's own order."""
+
+    source: str  # what a data set is made of, e.g. a synthetic domain; "main" where there is one only
+    split: str
+    samples: int  # the first so many; 0 = all
+    hide: tuple[str, ...] = ()  # fields and modalities that count as absent here
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSpec:
+    """Which data are wanted: an adapter with its settings, and parts in order."""
+
+    name: str
+    adapter: str  # "module:Class"
+    version: int
+    config: Mapping[str, Any]
+    size: tuple[int, int]  # (H, W), pixels
+    parts: tuple[Part, ...]
+
+    @classmethod
+    def of(cls, spec: Mapping[str, Any]) -> DataSpec:
+        """Return the typed form of a step's `data`; planning has checked it."""
+        parts = tuple(Part(**{**part, "hide": tuple(part.get("hide", ()))}) for part in spec["parts"])
+        height, width = spec["size"]
+        return cls(
+            name=str(spec["name"]),
+            adapter=str(spec["adapter"]),
+            version=int(spec["version"]),
+            config=dict(spec["config"]),
+            size=(int(height), int(width)),
+            parts=parts,
+        )
+
+
+class Dataset:
+    """Rows of named fields, opened from a spec; the base of all data-set adapters.
+
+    Attributes:
+        info: facts that methods and tasks size themselves by.
+        fields: what can be read, by name. A field named `rgb`, `depth` or `keypoints_detected` is what the
+            modalities `rgb`, `depth` and `kp2d` are made of.
+        ids: unique names of the samples, in order.
+        clusters: what a bootstrap draws as one, per sample, (n,) int64: person, picture, sequence.
+        unit: the name of such a cluster.
+        groups: what budgets keep together, (n,) int64, e.g. the views of one moment.
+        strata: what budgets thin alike, e.g. the subject, (n,); None = nothing.
+        classes: of the whole sample, (n,) int64, for budgets in shots; None = none.
+        valid: which samples have a field or modality, name -> (n,) bool; absent names = all have it.
+        sources: collections that the samples come from, e.g. "coco2017"; a row is exposed where the
+            pretraining saw the same.
+        manifest_sha256: names the selection in records.
+    """
+
+    Config: ClassVar[type]  # frozen dataclass, the schema of the YAML's `config`
+
+    info: DataInfo
+    fields: Mapping[str, Field]
+    ids: Sequence[str]
+    clusters: Ints
+    unit: str
+    groups: Ints
+    strata: Sequence[str] | None = None
+    classes: Ints | None = None
+    valid: Mapping[str, NDArray[np.bool_]]
+    sources: frozenset[str] = frozenset()
+    manifest_sha256: str
+
+    @classmethod
+    def check(cls, spec: DataSpec, root: Path | None = None) -> None:
+        """Check a spec without reading samples; must be quick and free of torch.
+
+        Args:
+            spec: what is wanted.
+            root: of prepared data; None = only what needs no file.
+
+        Raises:
+            ConfigError: an unknown source or split, an impossible size, more samples than there are.
+        """
+
+    @classmethod
+    @abstractmethod
+    def prepare(cls, specs: Sequence[DataSpec], root: Path, jobs: int = 1) -> int:
+        """Make what is missing of some specs below `root`, in `jobs` processes; return how many samples.
+
+        Raises:
+            AssetError: a user's files are not where they were said to be.
+        """
+
+    @abstractmethod
+    def __init__(self, spec: DataSpec, root: Path) -> None:
+        """Open prepared data.
+
+        Raises:
+            DataError: something is missing or damaged; names it and the command that makes it.
+        """
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @abstractmethod
+    def batch(self, rows: ArrayLike, fields: Sequence[str]) -> Arrays:
+        """Read samples.
+
+        Args:
+            rows: positions 0..n-1, (N,).
+            fields: names of `fields`.
+
+        Returns:
+            The fields, (N, ...) each, absent ones filled with `Field.absent`; `sample_id` (N,) int64, the
+            positions; `valid.<name>` (N,) bool for every name in `valid`.
+
+        Raises:
+            ConfigError: unknown field, with the nearest one.
+            IndexError: a position is outside 0..n-1.
+        """
+
+    def pairs(self, kind: str) -> Ints:
+        """Return rows that show one person twice, (M, 2), first < second.
+
+        Args:
+            kind: `view` (one moment, two cameras) or `pose` (one camera, two moments).
+
+        Raises:
+            ConfigError: the data set has no such pairs.
+        """
+        raise ConfigError(
+            f"data set {type(self).__name__} has no pairs of kind {kind}; choose a method that needs none"
+        )
