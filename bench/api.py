@@ -278,6 +278,7 @@ class Task:
     extras: ClassVar[
         tuple[str, ...]
     ] = ()  # fields wanted for scoring alone, e.g. the map to the full picture
+    unlabelled: ClassVar[bool] = False  # samples without targets are trained on, too; no budget counts them
     metrics: ClassVar[tuple[Metric, ...]]  # the primary one first
 
     def __init__(self, cfg: Any, data: DataInfo) -> None:

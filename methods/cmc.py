@@ -59,7 +59,7 @@ class CMC(Method):
     def initialise(self) -> Mapping[str, str]:
         if self.cfg.init == "random":
             return {}
-        return load_image_encoders(self.encoders.values(), file=self.cfg.file)
+        return {"init": "imagenet", **load_image_encoders(self.encoders.values(), file=self.cfg.file)}
 
     def training_step(self, batch: Batch, ctx: Context) -> StepOutput:
         features, valid = self.encode(batch, ctx)

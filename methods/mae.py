@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from timm.models.vision_transformer import Block
@@ -45,33 +45,34 @@ class MAE(Method):
             raise ConfigError("MAE trains one colour encoder of kind tokens (bench.encoders.vit:ViT)")
         self.cfg = cfg
         self.patch = encoder.feature_info.strides[0]
-        if data.image_size % self.patch:
-            raise ConfigError(f"MAE: image size {data.image_size} is no multiple of the patch {self.patch}")
-        self.side = data.image_size // self.patch
-        self.n_visible = int(self.side**2 * (1 - cfg.mask_ratio))
-        if not 0 < self.n_visible < self.side**2:
+        height, width = data.size
+        if height % self.patch or width % self.patch:
+            raise ConfigError(f"MAE: image size {height} x {width} is no multiple of the patch {self.patch}")
+        self.grid = (height // self.patch, width // self.patch)
+        self.patches = self.grid[0] * self.grid[1]
+        self.n_visible = int(self.patches * (1 - cfg.mask_ratio))
+        if not 0 < self.n_visible < self.patches:
             raise ConfigError(
-                f"MAE: mask_ratio {cfg.mask_ratio} leaves {self.n_visible} of {self.side**2} patches"
+                f"MAE: mask_ratio {cfg.mask_ratio} leaves {self.n_visible} of {self.patches} patches"
             )
-        self.decoder = Decoder(encoder.feature_info.pooled, self.side, self.patch, cfg)
+        self.decoder = Decoder(encoder.feature_info.pooled, self.grid, self.patch, cfg)
 
     def initialise(self) -> Mapping[str, str]:
         if self.cfg.init == "random":
             return {}
-        return load_image_encoders(self.encoders.values(), self.cfg.tag, self.cfg.file)
+        return {"init": "published", **load_image_encoders(self.encoders.values(), self.cfg.tag, self.cfg.file)}
 
-    def no_decay(self, name: str, parameter: nn.Parameter) -> bool:
-        return parameter.ndim <= 1
+    def group(self, name: str, parameter: nn.Parameter) -> Mapping[str, Any]:
+        return {"weight_decay": 0.0} if parameter.ndim <= 1 else {}
 
     def training_step(self, batch: Batch, ctx: Context) -> StepOutput:
         rgb = batch["rgb"]
-        if rgb.shape[-2:] != (self.side * self.patch,) * 2:
-            raise StepError(
-                f"MAE: images are {tuple(rgb.shape[-2:])}, expected {self.side * self.patch} squared"
-            )
+        expected = (self.grid[0] * self.patch, self.grid[1] * self.patch)
+        if rgb.shape[-2:] != expected:
+            raise StepError(f"MAE: images are {tuple(rgb.shape[-2:])}, expected {expected}")
         encoder = self.encoders["rgb"]
         assert isinstance(encoder, ViT)
-        keep, hidden = draw_mask(len(rgb), self.side**2, self.n_visible, ctx.draws)
+        keep, hidden = draw_mask(len(rgb), self.patches, self.n_visible, ctx.draws)
         keep, hidden = keep.to(rgb.device), hidden.to(rgb.device)
         predicted = self.decoder(encoder.encode_visible(rgb, keep), keep)
         target = patchify(encoder.preprocess(rgb).float(), self.patch)
@@ -83,12 +84,12 @@ class MAE(Method):
 class Decoder(nn.Module):
     """Transformer that sees the encoded patches and one learned token in place of each hidden one."""
 
-    def __init__(self, inputs: int, side: int, patch: int, cfg: MAEConfig) -> None:
+    def __init__(self, inputs: int, grid: tuple[int, int], patch: int, cfg: MAEConfig) -> None:
         super().__init__()
         width = cfg.decoder_width
         self.embed = nn.Linear(inputs, width)
         self.mask_token = nn.Parameter(torch.empty(1, 1, width))
-        self.register_buffer("positions", sincos_positions(side, side, width), persistent=False)
+        self.register_buffer("positions", sincos_positions(*grid, width), persistent=False)
         self.blocks = nn.Sequential(
             *(
                 Block(width, cfg.decoder_heads, qkv_bias=True, norm_layer=cast(type[nn.Module], LayerNorm))

@@ -7,14 +7,18 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.api import Batch, FeatureInfo, Features, Outputs, Score, Stats, Task
+from bench.api import Batch, FeatureInfo, Features, Metric, Outputs, Stats, Task
 from bench.bodymodels.surface import CHARTS
 from bench.heads import PixelHead, pixel_head, read_points, upsample
 from bench.metrics.densepose import KAPPA_M, geodesic_errors, part_kappas, point_statistics
 from bench.metrics.surface import surrogate_surface
+from bench.metrics.weighted import weighted_sums
+
+Floats = NDArray[np.float64]
 
 POINT_METRICS = ("auc30", "auc10", "f_5cm", "f_10cm", "f_20cm")
 PERSON_METRICS = ("gps", "macro_auc30")
@@ -31,7 +35,11 @@ class DensePose(Task):
     """25 chart logits and 24 pairs (U, V); area under the curve of geodesic errors (arXiv:2311.09104)."""
 
     Config = DensePoseConfig
-    fields = ("mask", "points", "point_chart", "point_uv")
+    targets = ("mask", "points", "point_chart", "point_uv")
+    metrics = (
+        *(Metric(name=name) for name in (*POINT_METRICS, *PERSON_METRICS)),
+        Metric(name="background_share", higher_is_better=False),
+    )
 
     def head(self, info: FeatureInfo) -> nn.Module:
         return IUVHead(pixel_head(info, 1 + 3 * CHARTS, self.cfg.width))
@@ -49,7 +57,7 @@ class DensePose(Task):
     def predict(self, out: Outputs, batch: Batch) -> Stats:
         return {"iuv": to_iuv(out["charts"], out["uv"]).cpu().numpy()}
 
-    def perfect(self, truth: Stats) -> Stats:
+    def oracle_prediction(self, truth: Stats) -> Stats:
         """Put chart, U and V of every annotated point at its pixel, and background elsewhere."""
         iuv = np.zeros((len(truth["mask"]), 3, *truth["mask"].shape[1:]), np.uint8)
         sample, point = np.nonzero(truth["point_chart"])
@@ -63,13 +71,12 @@ class DensePose(Task):
         kappa: Any = part_kappas(truth["point_chart"]) if self.cfg.gps_kappa == "parts" else KAPPA_M
         return point_statistics(errors, np.isinf(errors), kappa)
 
-    def aggregate(self, totals: Stats) -> list[Score]:
+    def aggregate(self, rows: Stats, weights: Floats) -> dict[str, Floats]:
+        totals = weighted_sums(rows, weights)  # (B,) each
         points, persons = np.maximum(1, totals["points"]), np.maximum(1, totals["persons"])
         values = {name: totals[name] / points for name in POINT_METRICS}
         values |= {name: totals[name] / persons for name in PERSON_METRICS}
-        scores = [Score(name=n, value=float(v), unit="", higher_is_better=True) for n, v in values.items()]
-        missed = float(totals["background"] / points)
-        return [*scores, Score(name="background_share", value=missed, unit="", higher_is_better=False)]
+        return {**values, "background_share": totals["background"] / points}
 
 
 class IUVHead(nn.Module):

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.api import Batch, DataInfo, FeatureInfo, Outputs, Score, Stats, Task
+from bench.api import Batch, DataInfo, FeatureInfo, Metric, Outputs, Stats, Task
 from bench.bodymodels.surface import P25_NAMES
 from bench.errors import ConfigError
 from bench.heads import pixel_head
 from bench.metrics.segmentation import aacc, confusion, iou, macc, merge, miou
+from bench.metrics.weighted import weighted_sums
+
+Floats = NDArray[np.float64]
 
 CLASSES = len(P25_NAMES)
 IGNORE = 255
@@ -31,7 +36,10 @@ class Parsing(Task):
     """25 classes, cross-entropy per pixel, mean intersection over union."""
 
     Config = ParsingConfig
-    fields = ("parts",)
+    targets = ("parts",)
+    metrics = tuple(
+        Metric(name=name, unit="%") for name in ("miou", "macc", "aacc", "miou_foreground", "miou_coarse")
+    )
 
     def __init__(self, cfg: ParsingConfig, data: DataInfo) -> None:
         """Check the config.
@@ -57,25 +65,22 @@ class Parsing(Task):
         best = out["maps"].max(1).indices  # (N, H, W); `argmax` takes five times longer on a CPU
         return {"parts": best.to(torch.uint8).cpu().numpy()}
 
-    def perfect(self, truth: Stats) -> Stats:
+    def oracle_prediction(self, truth: Stats) -> Stats:
         return {"parts": truth["parts"]}
 
     def score_samples(self, predicted: Stats, truth: Stats) -> Stats:
         return {"confusion": confusion(predicted["parts"], truth["parts"], CLASSES, IGNORE)}
 
-    def aggregate(self, totals: Stats) -> list[Score]:
-        counts = totals["confusion"]
+    def aggregate(self, rows: Stats, weights: Floats) -> dict[str, Floats]:
+        counts = weighted_sums(rows, weights)["confusion"]  # (B, K, K)
         values = {
             "miou": miou(counts),
             "macc": macc(counts),
             "aacc": aacc(counts),
-            "miou_foreground": iou(counts)[1:].mean(),
-            "miou_coarse": iou(merge(counts, COARSE))[1:].mean(),
+            "miou_foreground": iou(counts)[..., 1:].mean(-1),
+            "miou_coarse": iou(merge(counts, COARSE))[..., 1:].mean(-1),
         }
-        return [
-            Score(name=name, value=100 * float(value), unit="%", higher_is_better=True)
-            for name, value in values.items()
-        ]
+        return {name: 100 * value for name, value in values.items()}
 
 
 def pixel_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:

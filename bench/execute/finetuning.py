@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,21 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save
 from torch import nn
 
-from bench.api import Batch, Context, Encoder, Outputs, Score, Stats, StepOutput, Task
+from bench.api import Batch, Context, Dataset, Encoder, Pretrained, Stats, StepOutput, Task
 from bench.data import manifest, subset
-from bench.data.batches import to_batch
-from bench.data.people import People
+from bench.data.batches import SOURCES, to_batch
+from bench.data.feed import feed
+from bench.data.opening import open_dataset
 from bench.encoders import build_encoder, load_encoder
+from bench.encoders.image import ImageEncoder
+from bench.encoders.modules import build_module, load_module, module_spec
 from bench.errors import ConfigError, DataError
 from bench.execute.device import device_name, make_fabric
-from bench.execute.feed import feed
+from bench.execute.predictions import write_chunks
 from bench.execute.site import Site, check_input, digests
 from bench.files import write_atomic
 from bench.plan import Step
@@ -33,63 +38,85 @@ from bench.train.run import Run, Trainee
 from bench.train.seeding import seeded_initialisation
 
 WEIGHTS = "weights.safetensors"
+NETWORK = "network.json"  # which encoders and modules the network was built from
 PREDICTIONS = "predictions.npz"
 EVALUATION_BATCH = 64
+CHUNK = 8 * EVALUATION_BATCH  # samples that are predicted, stored and scored at once
+
+Rows = NDArray[np.int64]
 
 
 class FinetuneTrainee(Trainee):
-    """Encoder and head of one cell."""
+    """The network of one cell."""
 
-    def __init__(self, encoder: Encoder, task: Task, modality: str, size: int) -> None:
+    def __init__(self, task: Task, network: nn.Module, rates: Mapping[int, float] | None = None) -> None:
+        """Keep what is trained.
+
+        Args:
+            task: whose network it is.
+            network: batch -> outputs.
+            rates: factors on the learning rate, by the `id` of a parameter.
+        """
         super().__init__()
-        self.encoder = encoder
-        self.head = task.head(encoder.feature_info)
+        self.network = network
         self.task = task
-        self.modality = modality
-        self.size = size
-
-    def outputs(self, batch: Batch) -> Outputs:
-        """Return the task's outputs at the size of the picture."""
-        found: Outputs = self.head(self.encoder(batch[self.modality]), (self.size, self.size))
-        return found
+        self._rates = dict(rates or {})
 
     def step(self, batch: Batch, ctx: Context) -> StepOutput:
-        return StepOutput(terms=self.task.loss(self.outputs(batch), batch))
+        return StepOutput(terms=self.task.loss(self.network(batch), batch))
 
-    def no_decay(self, name: str, parameter: nn.Parameter) -> bool:
-        return parameter.ndim <= 1  # biases and normalisation, as is usual for AdamW
+    def group(self, name: str, parameter: nn.Parameter) -> Mapping[str, Any]:
+        rate = self._rates.get(id(parameter))
+        own = self.task.group(name.removeprefix("network."), parameter)
+        return own if rate is None else {"lr_scale": rate, **own}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """Which samples a budget leaves: rows of two data sets, which are one where there is no validation split."""
+
+    train: Dataset
+    train_rows: Rows
+    val: Dataset
+    val_rows: Rows
 
 
 def finetune(step: Step, store: Store, site: Site) -> dict[str, Any]:
-    """Train encoder and head on a share of the labels; record the validation curve on the way."""
+    """Train a task's network on a share of the labels; record the validation curve on the way."""
     spec = step.spec
     fabric = make_fabric(spec, site.accelerator)
-    train, val = (People(spec["data"][split], store.data) for split in ("train", "val"))
-    chosen = {"train": choose(train.ids, spec), "val": choose_validation(val.ids, spec)}
-    source, modality = _encoder_folder(store, step)
-    trainee = build_trainee(spec, train, site.config_dirs, source)
+    sets = {
+        split: open_dataset(data, store.data, site.config_dirs)
+        for split, data in spec["data"].items()
+        if data
+    }
+    task = build_task(spec, sets["train"], site.config_dirs)
+    chosen = choose(sets["train"], sets.get("val"), task, spec)
+    given, built = pretrained(spec, store.folder(step.inputs[0]), site.config_dirs)
+    trainee = build_trainee(spec, task, given)
     folder = store.folder(step)
-    task = trainee.task
-    rows = np.asarray(chosen["val"])
+    metric = task.metrics[0].name
 
     def evaluate() -> dict[str, float]:
-        predicted = predict_all(trainee, val, rows, fabric.device)
-        scores = evaluate_task(task, predicted, val.batch(rows, task.fields))
-        return {score.name: score.value for score in scores}
+        predicted = _joined(predict_all(trainee, chosen.val, chosen.val_rows, spec["inputs"], fabric.device))
+        truth = chosen.val.batch(chosen.val_rows, (*task.targets, *task.extras))
+        return evaluate_task(task, predicted, truth)
 
-    outcome = fit(trainee, _run(step, train, chosen["train"], folder, task, fabric, evaluate), fabric)
+    outcome = fit(trainee, _run(step, chosen, folder, task, fabric, evaluate), fabric)
     state = {k: v.detach().cpu().contiguous() for k, v in trainee.state_dict().items()}
     write_atomic(folder / WEIGHTS, save(state))
+    write_atomic(folder / NETWORK, json.dumps(built, indent=1, sort_keys=True))
     last = outcome.curve[-1]
+    splits = (("train", chosen.train, chosen.train_rows), ("val", chosen.val, chosen.val_rows))
     return {
-        "labels": labels(spec, modality),
+        "labels": {**labels(spec), **built["labels"]},
         "curve": outcome.curve,
-        "selection": {"rule": "last", "step": last["step"], "value": last[spec["metric"]]},
+        "selection": {"rule": "last", "step": last["step"], "value": last[metric]},
         "manifests": {
             split: {"n": len(rows), "sha256": manifest.sha256([data.ids[i] for i in rows])}
-            for split, data, rows in (("train", train, chosen["train"]), ("val", val, chosen["val"]))
+            for split, data, rows in splits
         },
-        "files": digests(folder, [WEIGHTS]),
+        "files": digests(folder, [WEIGHTS, NETWORK]),
         "cost": outcome.cost,
         "provenance": provenance(device_name(fabric), [source_file(spec["adapter"])]),
     }
@@ -100,117 +127,235 @@ def predict(step: Step, store: Store, site: Site) -> dict[str, Any]:
     cell = step.inputs[0]
     spec = cell.spec
     fabric = make_fabric(spec, site.accelerator)
-    test = People(step.spec["data"], store.data)
-    trainee = build_trainee(spec, test, site.config_dirs, None)
+    test = open_dataset(step.spec["data"], store.data, site.config_dirs)
+    task = build_task(spec, test, site.config_dirs)
+    built = json.loads(check_input(store, cell, NETWORK).read_text())
+    trainee = build_trainee(spec, task, rebuilt(built, site.config_dirs))
     trainee.load_state_dict(load_file(check_input(store, cell, WEIGHTS)))
     trainee.to(fabric.device)
-    predicted = predict_all(trainee, test, np.arange(len(test.ids)), fabric.device)
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **predicted)
     folder = store.folder(step)
-    write_atomic(folder / PREDICTIONS, buffer.getvalue())
+    rows = np.arange(len(test))
+    write_chunks(folder / PREDICTIONS, predict_all(trainee, test, rows, spec["inputs"], fabric.device))
     return {
-        "labels": labels(spec, spec["modality"]),
-        "manifests": {"test": {"n": len(test.ids), "sha256": test.manifest_sha256}},
+        "labels": labels(spec),
+        "manifests": {"test": {"n": len(test), "sha256": test.manifest_sha256}},
         "files": digests(folder, [PREDICTIONS]),
         "cost": {},
         "provenance": provenance(device_name(fabric), [source_file(spec["adapter"])]),
     }
 
 
-def choose(ids: Sequence[str], spec: Mapping[str, Any]) -> list[int]:
-    """Return the training samples of a budget: the stride rule, or a random subset of the same size.
+def choose(train: Dataset, val: Dataset | None, task: Task, spec: Mapping[str, Any]) -> Chosen:
+    """Apply a budget: the stride rule, a random subset of the same size, or shots per class.
+
+    Only samples that have all targets count. Where the data has no validation split, its clusters give a
+    tenth, which is thinned alike.
 
     Raises:
-        ConfigError: shots on a task without classes per sample.
+        ConfigError: shots of data without classes.
+        DataError: nothing is left, or a class has too few samples.
     """
-    name, _, value = spec["budget"].partition("=")
-    if name == "shots":
-        raise ConfigError(f"--shots: {spec['task']} has no class per sample; use --fractions")
-    if spec["subset"] == 0:
-        return subset.stride(ids, Fraction(value))
-    return subset.shuffled(ids, Fraction(value), seed=0, subset=spec["subset"])
+    kind, _, value = str(spec["budget"]).partition("=")
+    labelled = _labelled(train, task)
+    held: frozenset[int] = frozenset()
+    if val is None:
+        names = [train.ids[i] for i in labelled]
+        held = subset.held_out(names, Fraction(1, 10), train.clusters[labelled].tolist())
+    pool = np.array([row for i, row in enumerate(labelled) if i not in held], np.int64)
+    ids = [train.ids[i] for i in pool]
+    if kind == "shots":
+        if train.classes is None:
+            raise ConfigError(f"--shots: {spec['task']} has no class per sample; use --fractions")
+        classes, users = train.classes[pool].tolist(), train.clusters[pool].tolist()
+        picked = subset.shots(ids, classes, int(value), seed=int(spec["subset"]), users=users)
+    else:
+        groups = None if train.groups is None else train.groups[pool].tolist()
+        if spec["subset"] == 0:
+            picked = subset.stride(ids, Fraction(value), groups)
+        else:
+            strata = None if train.strata is None else [train.strata[i] for i in pool]
+            picked = subset.shuffled(
+                ids, Fraction(value), seed=0, subset=spec["subset"], groups=groups, strata=strata
+            )
+    rows = pool[picked]
+    if task.unlabelled:
+        rows = np.sort(np.concatenate([rows, np.setdiff1d(np.arange(len(train)), labelled)]))
+    checked = train if val is None else val
+    candidates = labelled[sorted(held)] if val is None else _labelled(val, task)
+    share = Fraction(value) if kind == "fraction" else Fraction(len(picked), len(pool))
+    least = Fraction(min(len(candidates), subset.MIN_VALIDATION), len(candidates))
+    thinned = subset.stride([checked.ids[i] for i in candidates], max(share, least))
+    return Chosen(train=train, train_rows=rows, val=checked, val_rows=candidates[thinned])
 
 
-def choose_validation(ids: Sequence[str], spec: Mapping[str, Any]) -> list[int]:
-    """Return the validation samples: the same fraction of the split, at least 50 items."""
-    value = Fraction(spec["budget"].partition("=")[2])
-    least = Fraction(min(len(ids), subset.MIN_VALIDATION), len(ids))
-    return subset.stride(ids, max(value, least))
+def _labelled(data: Dataset, task: Task) -> Rows:
+    """Return the rows that have all targets of a task."""
+    has = [data.valid[name] for name in task.targets if name in data.valid]
+    rows: Rows = np.flatnonzero(np.all(has, axis=0)) if has else np.arange(len(data))
+    if not len(rows):
+        raise DataError(f"no sample of {data.ids[0].rpartition('/')[0]} has {', '.join(task.targets)}")
+    return rows
 
 
-def build_trainee(
-    spec: Mapping[str, Any], data: People, config_dirs: tuple[str, ...], source: Path | None
-) -> FinetuneTrainee:
-    """Build encoder (from a pretraining's folder, or empty where weights follow) and a seeded head."""
+def build_task(spec: Mapping[str, Any], data: Dataset, config_dirs: Sequence[str]) -> Task:
+    """Build a task for a data set.
+
+    Raises:
+        ConfigError: the adapter is no task, its config is wrong, or the data lacks a field that it needs.
+    """
     adapter = load_adapter(spec["adapter"], config_dirs)
     if not (isinstance(adapter, type) and issubclass(adapter, Task)):
         raise ConfigError(f"adapter {spec['adapter']} is not a subclass of bench.api.Task")
-    task = adapter(build_config(adapter.Config, spec["config"], str(spec["task"])), data.info)
-    with seeded_initialisation(spec["seed"], "head", str(spec["task"])):
-        if source:
-            encoder = load_encoder(source, modality=spec["modality"])
-        else:
-            encoder = build_encoder(spec["encoder"], spec["modality"], data.info.joint_set)
-    with seeded_initialisation(spec["seed"], "head", str(spec["task"])):
-        return FinetuneTrainee(encoder, task, spec["modality"], data.info.image_size)
+    for name in (*adapter.targets, *adapter.extras):
+        if name not in data.fields:
+            raise ConfigError(
+                f"task {spec['task']} needs the field {name}, which its data do not have: "
+                f"{', '.join(sorted(data.fields))}"
+            )
+    task: Task = adapter(build_config(adapter.Config, spec["config"], str(spec["task"])), data.info)
+    return task
 
 
-def _encoder_folder(store: Store, step: Step) -> tuple[Path, str]:
-    """Return the pretrained encoder for the task's input and the modality it was trained on.
+def pretrained(
+    spec: Mapping[str, Any], folder: Path, config_dirs: Sequence[str]
+) -> tuple[Pretrained, dict[str, Any]]:
+    """Load what a pretraining hands to a task.
 
-    A method without a depth encoder hands over its colour encoder; the report marks such cells.
+    A method without a depth encoder hands over its colour encoder. A module that the task can do without is
+    left to the task.
+
+    Args:
+        spec: of fine-tuning: `inputs`, `needs`, `wants`.
+        folder: of the pretraining.
+        config_dirs: where adapters are found besides.
+
+    Returns:
+        The modules, and what `rebuilt` needs, with labels that say what was handed over.
+
+    Raises:
+        DataError: an encoder or a needed module is not there.
     """
-    folder = store.folder(step.inputs[0]) / "encoders"
-    for modality in (step.spec["modality"], "rgb"):
-        if (folder / modality).is_dir():
-            return folder / modality, modality
-    raise DataError(f"{folder} holds no encoder for {step.spec['modality']}")
+    encoders: dict[str, Encoder] = {}
+    origin: dict[str, str] = {}
+    with seeded_initialisation(spec["seed"], "head", str(spec["task"])):
+        for modality in spec["inputs"]:
+            sources = (modality, "rgb") if modality == "depth" else (modality,)
+            found = [name for name in sources if (folder / "encoders" / name).is_dir()]
+            if not found:
+                raise DataError(f"{folder / 'encoders'} holds no encoder for {modality}")
+            encoders[modality] = load_encoder(folder / "encoders" / found[0], modality=modality)
+            origin[modality] = found[0]
+        there = [n for n in (*spec["needs"], *spec["wants"]) if (folder / "modules" / f"{n}.json").is_file()]
+        missing = [name for name in spec["needs"] if name not in there]
+        if missing:
+            raise DataError(f"{folder / 'modules'} holds no {missing[0]}, which {spec['task']} needs")
+        modules = {name: load_module(name, folder / "modules", config_dirs) for name in there}
+    built = {
+        "encoders": {m: dict(encoder.spec) for m, encoder in encoders.items()},
+        "modules": {name: module_spec(module) for name, module in modules.items()},
+        "labels": {
+            "encoder_modality": "+".join(origin.values()),
+            "fresh_modules": ", ".join(name for name in spec["wants"] if name not in there),
+        },
+    }
+    return Pretrained(encoders=encoders, modules=modules), built
+
+
+def rebuilt(built: Mapping[str, Any], config_dirs: Sequence[str]) -> Pretrained:
+    """Rebuild encoders and modules with fresh weights, for a state that is loaded over them."""
+    encoders = {m: build_encoder(s, m, s["joint_set"]) for m, s in built["encoders"].items()}
+    return Pretrained(
+        encoders=encoders,
+        modules={name: build_module(s, config_dirs) for name, s in built["modules"].items()},
+    )
+
+
+def build_trainee(spec: Mapping[str, Any], task: Task, given: Pretrained) -> FinetuneTrainee:
+    """Build the task's network; what is new in it draws from a stream of its own."""
+    with seeded_initialisation(spec["seed"], "head", str(spec["task"])):
+        network = task.network(given)
+    return FinetuneTrainee(task, network, layer_rates(given, float(spec["train"].get("layer_decay", 1.0))))
+
+
+def layer_rates(given: Pretrained, decay: float) -> dict[int, float]:
+    """Return the factor on the rate of each parameter of the image encoders (timm's layer decay).
+
+    Raises:
+        ConfigError: layer decay is asked for, but there is no timm model.
+    """
+    if decay == 1.0:
+        return {}
+    from timm.optim import param_groups_layer_decay
+
+    rates: dict[int, float] = {}
+    for modality, encoder in given.encoders.items():
+        if not isinstance(encoder, ImageEncoder):
+            raise ConfigError(f"layer_decay: the {modality} encoder has no layers that timm knows; use 1.0")
+        for group in param_groups_layer_decay(encoder.model, layer_decay=decay):
+            rates |= {id(parameter): float(group["lr_scale"]) for parameter in group["params"]}
+    return rates
 
 
 def _run(
-    step: Step,
-    data: People,
-    rows: Sequence[int],
-    folder: Path,
-    task: Task,
-    fabric: Fabric,
-    evaluate: Any,
+    step: Step, chosen: Chosen, folder: Path, task: Task, fabric: Fabric, evaluate: Any
 ) -> Run:
-    train = {**step.spec["train"], "batch": min(int(step.spec["train"]["batch"]), len(rows))}
+    train = {**step.spec["train"], "batch": min(int(step.spec["train"]["batch"]), len(chosen.train_rows))}
     return feed(
         step,
-        data,
+        chosen.train,
         folder,
         fabric,
         train=train,
-        modalities=(step.spec["modality"],),
-        labels=task.fields,
-        rows=rows,
+        modalities=tuple(step.spec["inputs"]),
+        labels=task.targets,
+        rows=chosen.train_rows,
         evaluate_at=points(int(train["steps"]), int(step.spec["evaluations"])),
         evaluate=evaluate,
     )
 
 
 @torch.no_grad()
-def predict_all(trainee: FinetuneTrainee, data: People, rows: Any, device: torch.device) -> Stats:
-    """Predict samples in batches of a fixed size; one row per sample."""
+def predict_all(
+    trainee: FinetuneTrainee, data: Dataset, rows: Rows, inputs: Sequence[str], device: torch.device
+) -> Iterator[Stats]:
+    """Predict samples in batches of a fixed size; yield chunks with one row per sample."""
     trainee.eval()
-    parts: list[Stats] = []
-    for start in range(0, len(rows), EVALUATION_BATCH):
-        raw = data.batch(rows[start : start + EVALUATION_BATCH], (trainee.modality,))
-        batch = to_batch(raw, (trainee.modality,), (), device)
-        parts.append(trainee.task.predict(trainee.outputs(batch), batch))
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    fields = [SOURCES[name] for name in inputs]
+    for start in range(0, len(rows), CHUNK):
+        parts: list[Stats] = []
+        for first in range(start, min(start + CHUNK, len(rows)), EVALUATION_BATCH):
+            raw = data.batch(rows[first : min(first + EVALUATION_BATCH, start + CHUNK)], fields)
+            batch = to_batch(raw, inputs, (), data.fields, device, joint_set=data.info.joint_set)
+            parts.append(trainee.task.predict(trainee.network(batch), batch))
+        yield _joined(parts)
 
 
-def evaluate_task(task: Task, predicted: Stats, truth: Stats) -> list[Score]:
+def _joined(parts: Iterator[Stats] | Sequence[Stats]) -> Stats:
+    chunks = list(parts)
+    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+
+def evaluate_task(task: Task, predicted: Stats, truth: Stats) -> dict[str, float]:
     """Score predictions against the truth of the same rows."""
-    stats = task.score_samples(predicted, truth)
-    return task.aggregate({name: values.sum(0) for name, values in stats.items()})
+    rows = task.score_samples(predicted, truth)
+    return plain_metrics(task, rows)
 
 
-def labels(spec: Mapping[str, Any], modality: str) -> dict[str, Any]:
+def plain_metrics(task: Task, rows: Stats) -> dict[str, float]:
+    """Return the metrics of per-sample statistics, every sample counted once.
+
+    Raises:
+        ConfigError: the task returns other metrics than it declares.
+    """
+    count = len(next(iter(rows.values())))
+    values = task.aggregate(rows, np.ones((1, count)))
+    wanted = [metric.name for metric in task.metrics]
+    if sorted(values) != sorted(wanted):
+        raise ConfigError(f"aggregate() returns {', '.join(values)}, the task declares {', '.join(wanted)}")
+    return {name: float(values[name][0]) for name in wanted}
+
+
+def labels(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Return the labels of a cell; the columns of published tables first."""
     budget = str(spec["budget"])
     return {
@@ -220,9 +365,9 @@ def labels(spec: Mapping[str, Any], modality: str) -> dict[str, Any]:
         "setting": budget,
         "encoder": spec["encoder"]["name"],
         "encoder_kind": spec["encoder"]["kind"],
-        "encoder_modality": modality,
-        "modality": spec["modality"],
+        "modality": "+".join(spec["inputs"]),
         "fraction": budget.partition("=")[2] if budget.startswith("fraction=") else "",
+        "shots": budget.partition("=")[2] if budget.startswith("shots=") else "",
         "seed": spec["seed"],
         "subset": spec["subset"],
         "config": spec["variant"],

@@ -10,12 +10,13 @@ from lightning_fabric import Fabric
 from safetensors.torch import load_file, save
 from torch import nn
 
-from bench.api import Batch, Context, DataInfo, Encoder, Method, StepOutput
-from bench.data.people import JOINT_SET, People
+from bench.api import Batch, Context, DataInfo, Dataset, Encoder, Method, StepOutput
+from bench.data.feed import feed
+from bench.data.opening import open_dataset
 from bench.encoders import build_encoder, save_encoder
+from bench.encoders.modules import save_module
 from bench.errors import ConfigError, DataError
 from bench.execute.device import device_name, make_fabric
-from bench.execute.feed import feed
 from bench.execute.site import ALONE, Site, check_input, digests
 from bench.files import write_atomic
 from bench.plan import Step
@@ -46,8 +47,8 @@ class PretrainTrainee(Trainee):
     def after_step(self, ctx: Context) -> None:
         self.method.after_step(ctx)
 
-    def no_decay(self, name: str, parameter: nn.Parameter) -> bool:
-        return self.method.no_decay(name.removeprefix("method."), parameter)
+    def group(self, name: str, parameter: nn.Parameter) -> Mapping[str, Any]:
+        return self.method.group(name.removeprefix("method."), parameter)
 
 
 def pretrain(step: Step, store: Store, site: Site) -> dict[str, Any]:
@@ -57,17 +58,19 @@ def pretrain(step: Step, store: Store, site: Site) -> dict[str, Any]:
     """
     spec = step.spec
     fabric = make_fabric(spec, site.accelerator, site.team if spec["data"] else ALONE)
-    data = People(spec["data"], store.data) if spec["data"] else None
-    info = data.info if data else DataInfo(n_samples=0, image_size=int(spec["size"]), joint_set=JOINT_SET)
+    data = open_dataset(spec["data"], store.data, site.config_dirs) if spec["data"] else None
+    info = data.info if data else untrained_info(spec)
     config = located(spec["config"], step.resources)
     method = build_method({**spec, "config": config}, info, site.config_dirs)
     if step.inputs:
         load_previous(method, check_input(store, step.inputs[0], STATE), str(spec["name"]))
     facts = {} if step.inputs else dict(method.initialise())
+    if data:
+        facts["sources"] = "+".join(sorted(data.sources))
     folder = store.folder(step)
     outcome = Outcome()
     if data:
-        outcome = fit(PretrainTrainee(method), make_run(step, data, folder, fabric), fabric)
+        outcome = fit(PretrainTrainee(method), make_run(step, data, type(method), folder, fabric), fabric)
     if site.team.rank:
         return {}
     names = save_method(method, folder)
@@ -90,6 +93,12 @@ def pretrain(step: Step, store: Store, site: Site) -> dict[str, Any]:
     }
 
 
+def untrained_info(spec: Mapping[str, Any]) -> DataInfo:
+    """Return what a stage without data sizes itself by."""
+    height, width = spec["size"]
+    return DataInfo(n_samples=0, size=(int(height), int(width)), joint_set=str(spec["joint_set"]))
+
+
 def build_method(spec: Mapping[str, Any], info: DataInfo, config_dirs: tuple[str, ...]) -> Method:
     """Build a stage's module with freshly initialised encoders.
 
@@ -100,9 +109,9 @@ def build_method(spec: Mapping[str, Any], info: DataInfo, config_dirs: tuple[str
         raise ConfigError(f"adapter {spec['adapter']} is not a subclass of bench.api.Method")
     config = build_config(adapter.Config, spec["config"], str(spec["name"]))
     encoders: dict[str, Encoder] = {}
-    for modality in spec["modalities"]:
+    for modality, chosen in spec["encoders"].items():
         with seeded_initialisation(spec["seed"], "encoder", spec["encoder"]["name"], modality):
-            encoders[modality] = build_encoder(spec["encoder"], modality, info.joint_set)
+            encoders[modality] = build_encoder(chosen, modality, info.joint_set)
     with seeded_initialisation(spec["seed"], "method", str(spec["name"])):
         return adapter(config, encoders, info)
 
@@ -125,7 +134,7 @@ def load_previous(method: Method, path: Path, name: str) -> None:
     method.load_state_dict({k: found[k] for k in fits}, strict=False)
 
 
-def make_run(step: Step, data: People, folder: Path, fabric: Fabric) -> Run:
+def make_run(step: Step, data: Dataset, adapter: type[Method], folder: Path, fabric: Fabric) -> Run:
     """Connect data, augmentation and recipe of a stage to the loop."""
     train = step.spec["train"]
     rate = float(train["lr"]) * int(train["batch"]) / int(train["base_batch"])  # linear scaling rule
@@ -135,7 +144,10 @@ def make_run(step: Step, data: People, folder: Path, fabric: Fabric) -> Run:
         folder,
         fabric,
         train={**train, "lr": rate},
-        modalities=tuple(step.spec["modalities"]),
+        modalities=tuple(step.spec["encoders"]),
+        labels=adapter.fields,
+        views=adapter.views,
+        pairs=adapter.pairs,
         evaluate_at=points(int(train["steps"]), 50),
     )
 
@@ -145,8 +157,12 @@ def save_method(method: Method, folder: Path) -> list[str]:
     state = {k: v.detach().cpu().contiguous() for k, v in method.state_dict().items()}
     write_atomic(folder / STATE, save(state))
     names = [STATE]
-    for modality, encoder in method.export().items():
+    exported = method.export()
+    for modality, encoder in exported.encoders.items():
         place = folder / "encoders" / modality
         save_encoder(encoder, place)
         names += [str(p.relative_to(folder)) for p in sorted(place.iterdir())]
+    for name, module in exported.modules.items():
+        save_module(name, module, folder / "modules")
+        names += [f"modules/{name}.json", f"modules/{name}.safetensors"]
     return names

@@ -5,21 +5,23 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench.api import Stats, Task
-from bench.data.people import People
+from bench.api import Dataset, Stats, Task
+from bench.data.opening import open_dataset
 from bench.errors import StepError
-from bench.execute.finetuning import PREDICTIONS
+from bench.execute.finetuning import PREDICTIONS, build_task, plain_metrics
+from bench.execute.predictions import read_chunks
 from bench.execute.site import Site, check_input, digests
 from bench.files import write_atomic
 from bench.metrics.bootstrap import replicates, resample_weights
 from bench.plan import Step
 from bench.provenance import cpu_name, provenance
 from bench.store import Store
-from bench.train.adapters import build_config, load_adapter, source_file
+from bench.train.adapters import source_file
 
 SCORES = "scores.npz"
 
@@ -29,32 +31,33 @@ def score(step: Step, store: Store, site: Site) -> dict[str, Any]:
     begun = time.monotonic()
     prediction = step.inputs[0]
     cell = prediction.inputs[0]
-    test = People(prediction.spec["data"], store.data)
-    adapter = load_adapter(cell.spec["adapter"], site.config_dirs)
-    task: Task = adapter(build_config(adapter.Config, cell.spec["config"], str(cell.spec["task"])), test.info)
-    with np.load(check_input(store, prediction, PREDICTIONS), allow_pickle=False) as file:
-        predicted = {name: file[name] for name in file.files}
-    stats = task.score_samples(predicted, test.batch(np.arange(len(test.ids)), task.fields))
+    test = open_dataset(prediction.spec["data"], store.data, site.config_dirs)
+    task = build_task(cell.spec, test, site.config_dirs)
+    rows = score_chunks(task, test, check_input(store, prediction, PREDICTIONS))
     folder = store.folder(step)
-    write_scores(folder, stats, test)
-    metrics = task.aggregate({name: values.sum(0) for name, values in stats.items()})
-    _check_primary(step.spec["primary"], metrics[0], str(cell.spec["task"]))
-    bad = [m.name for m in metrics if not np.isfinite(m.value)]
+    write_scores(folder, rows, test)
+    values = plain_metrics(task, rows)
+    bad = [name for name, value in values.items() if not np.isfinite(value)]
     if bad:
         raise StepError(f"metric {bad[0]} is not finite on the test data")
     fine, tested = store.record(cell), store.record(prediction)
     assert fine is not None and tested is not None
     return {
-        "labels": {**fine["labels"], **_data_labels(step, cell)},
+        "labels": {**fine["labels"], **_data_labels(step, cell, store)},
         "metrics": [
-            {"name": m.name, "value": float(m.value), "unit": m.unit, "higher_is_better": m.higher_is_better}
-            for m in metrics
+            {
+                "name": metric.name,
+                "value": values[metric.name],
+                "unit": metric.unit,
+                "higher_is_better": metric.higher_is_better,
+            }
+            for metric in task.metrics
         ],
-        "interval": _interval(task, stats, test, int(step.spec["replicates"])),
-        "curve": _curve(fine, metrics[0].name),
+        "interval": _interval(task, rows, test, int(step.spec["replicates"])),
+        "curve": _curve(fine, task.metrics[0].name),
         "selection": fine["selection"],
         "manifests": {**fine["manifests"], **tested["manifests"]},
-        "exposure": "none",  # identities, rooms and motions of the splits are disjoint by construction
+        "exposure": _exposure(test, cell, store),
         "files": digests(folder, [SCORES]),
         "cost": {**fine["cost"], **_pretraining_cost(cell, store), "score_wall_s": time.monotonic() - begun},
         "provenance": {
@@ -64,45 +67,71 @@ def score(step: Step, store: Store, site: Site) -> dict[str, Any]:
     }
 
 
-def _check_primary(declared: Mapping[str, Any], found: Any, task: str) -> None:
-    actual = {"metric": found.name, "unit": found.unit, "higher_is_better": found.higher_is_better}
-    if dict(declared) != actual:
-        raise StepError(f"task {task}: its YAML declares primary {dict(declared)}, its code returns {actual}")
+def score_chunks(task: Task, test: Dataset, path: Path) -> Stats:
+    """Score stored predictions chunk by chunk; return the statistics of all samples.
+
+    Raises:
+        StepError: there is not one prediction per sample.
+    """
+    parts: list[Stats] = []
+    done = 0
+    for predicted in read_chunks(path):
+        count = len(next(iter(predicted.values())))
+        if done + count > len(test):
+            break
+        truth = test.batch(np.arange(done, done + count), (*task.targets, *task.extras))
+        parts.append(task.score_samples(predicted, truth))
+        done += count
+    if done != len(test):
+        raise StepError(f"{path} does not hold one prediction for each of the {len(test)} test samples")
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def write_scores(folder: Any, stats: Stats, test: People) -> None:
+def write_scores(folder: Path, rows: Stats, test: Dataset) -> None:
     """Write per-sample statistics with the sample's cluster, so that any interval can be recomputed."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, cluster=test.clusters, **stats)
+    np.savez_compressed(buffer, allow_pickle=False, cluster=test.clusters, **rows)
     write_atomic(folder / SCORES, buffer.getvalue())
 
 
-def _interval(task: Task, stats: Stats, test: People, count: int) -> dict[str, Any]:
-    """Recompute the primary metric on resampled test persons; equal draws for all methods on equal data."""
-    values = replicates(task.aggregate, stats, resample_weights(test.clusters, count, seed=0))
+def _interval(task: Task, rows: Stats, test: Dataset, count: int) -> dict[str, Any]:
+    """Recompute the primary metric on resampled test clusters; equal draws for all methods on equal data."""
+    weights = resample_weights(test.clusters, count, seed=0)
+    values = replicates(task.aggregate, rows, weights, task.metrics[0].name)
     return {
-        "unit": "person",
+        "unit": test.unit,
         "n_units": len(np.unique(test.clusters)),
-        "n_samples": len(test.ids),
+        "n_samples": len(test),
         "replicates": [round(float(v), 8) for v in values],
     }
+
+
+def _exposure(test: Dataset, cell: Step, store: Store) -> str:
+    """Return which collections of the test data the pretraining has seen, or "none"."""
+    seen: set[str] = set()
+    for step in cell.ancestors():
+        if step.kind == "pretrain" and (record := store.record(step)):
+            seen |= set(record["facts"].get("sources", "").split("+"))
+    return "+".join(sorted(seen & test.sources)) or "none"
 
 
 def _curve(fine: Mapping[str, Any], metric: str) -> list[dict[str, float]]:
     return [{"progress": p["progress"], "step": p["step"], "value": p[metric]} for p in fine["curve"]]
 
 
-def _data_labels(step: Step, cell: Step) -> dict[str, Any]:
+def _data_labels(step: Step, cell: Step, store: Store) -> dict[str, Any]:
     chain = [s for s in cell.ancestors() if s.kind == "pretrain"]
+    first = store.record(chain[0])
     trained = [s for s in chain if s.spec["data"]]
-    domains = [p["domain"] for s in trained[-1:] for p in s.spec["data"]["parts"]]
+    parts = [p["source"] for s in trained[-1:] for p in s.spec["data"]["parts"]]
+    data = cell.spec["data"]["train"]
     return {
         "paper": "bodybench",
         "published": step.spec["published"],
         "minimum_effect": step.spec["minimum_effect"],
-        "dataset": cell.spec["data"]["train"]["parts"][0]["domain"],
-        "init": "random" if not chain[0].spec["name"].startswith("imagenet") else "imagenet",
-        "pretrain_data": "+".join(domains) or "none",
+        "dataset": "+".join(part["source"] for part in data["parts"]),
+        "init": first["facts"].get("init", "random") if first else "random",
+        "pretrain_data": "+".join(parts) or "none",
         "pretrain_seed": chain[-1].spec["seed"],
     }
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.api import Score, Stats
+from bench.data.dataset import Arrays as Stats
 
 Floats = NDArray[np.float64]
 CHUNK = 512  # replicates weighted at once, bounds the memory
@@ -44,30 +44,24 @@ def resample_weights(
 
 
 def replicates(
-    aggregate: Callable[[Stats], list[Score]], stats: Stats, weights: NDArray[np.float32]
+    aggregate: Callable[[Stats, Floats], Mapping[str, Floats]],
+    rows: Stats,
+    weights: NDArray[np.float32],
+    metric: str,
 ) -> Floats:
-    """Primary metric of every resampled test set.
+    """Compute a metric on every resampled test set.
 
     Args:
-        aggregate: sums of statistics -> metrics, the primary first; a task's `aggregate`.
-        stats: per-sample statistics that add up, (N, ...) each.
+        aggregate: a task's, rows and weights -> metrics.
+        rows: per-sample statistics, (N, ...) each.
         weights: (B, N) of `resample_weights`.
+        metric: its name.
 
     Returns:
         (B,) in the unit of the metric.
     """
-    values = []
-    for start in range(0, len(weights), CHUNK):
-        part = weights[start : start + CHUNK].astype(np.float64)
-        sums = {name: _weighted(part, np.asarray(rows)) for name, rows in stats.items()}
-        for row in range(len(part)):
-            values.append(aggregate({name: total[row] for name, total in sums.items()})[0].value)
-    return np.array(values, np.float64)
-
-
-def _weighted(weights: Floats, rows: NDArray[Any]) -> Floats:
-    flat: Floats = weights @ rows.reshape(len(rows), -1).astype(np.float64)
-    return flat.reshape(len(weights), *rows.shape[1:])
+    parts = [weights[start : start + CHUNK].astype(np.float64) for start in range(0, len(weights), CHUNK)]
+    return np.concatenate([np.asarray(aggregate(rows, part)[metric], np.float64) for part in parts])
 
 
 def percentile_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:

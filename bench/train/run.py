@@ -35,9 +35,9 @@ class Trainee(nn.Module):
     def after_step(self, ctx: Context) -> None:
         """Run after the optimiser step."""
 
-    def no_decay(self, name: str, parameter: nn.Parameter) -> bool:
-        """Say whether a parameter is left out of weight decay."""
-        return False
+    def group(self, name: str, parameter: nn.Parameter) -> Mapping[str, Any]:
+        """Say how a parameter departs from the recipe; see `bench.api.Task.group`."""
+        return {}
 
 
 @dataclass(kw_only=True)

@@ -14,7 +14,8 @@ def learning_rate(train: Mapping[str, Any], step: int, steps_per_epoch: int) -> 
     """Return the learning rate of one optimiser step.
 
     Args:
-        train: a resolved recipe: `lr`, `steps`, `schedule`; `warmup` (share of all steps) where it applies.
+        train: a resolved recipe: `lr`, `steps`, `schedule`; `warmup` (share of all steps), `milestones` (shares of
+            all steps) and `gamma` where they apply.
         step: 0-based step of this stage.
         steps_per_epoch: optimiser steps per pass over the data, for the schedules that change per epoch.
 
@@ -43,5 +44,7 @@ def learning_rate(train: Mapping[str, Any], step: int, steps_per_epoch: int) -> 
             return lr * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm))) / 2
         case "poly":
             return lr * math.pow(1 - step / steps, 0.9)
+        case "steps":
+            return lr * float(train["gamma"]) ** sum(step >= float(m) * steps for m in train["milestones"])
         case other:
             raise ConfigError(f'unknown schedule "{other}".{nearest(str(other), SCHEDULES)}')

@@ -35,7 +35,7 @@ class Trainer:
         self.group = self.world if together else ALONE
         if self.group.ranks > 1:
             join_batch_norm(trainee, fabric.device)
-        self.optimizer = build_optimizer(trainee, run.train, trainee.no_decay)
+        self.optimizer = build_optimizer(trainee, run.train, trainee.group)
         self.module, self.wrapped = fabric.setup(trainee, self.optimizer)
         self.statistics = Apart(trainee, 1 if together else run.share.of)
 
@@ -59,8 +59,10 @@ class Trainer:
             Loss terms and logged values, means over all parts of the batch.
         """
         run, trainee = self.run, self.trainee
+        rate = learning_rate(run.train, step, run.steps_per_epoch)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(run.train, step, run.steps_per_epoch)
+            own = float(run.train["lr"]) if group["schedule"] == "constant" else rate
+            group["lr"] = own * group["lr_scale"]
         contexts = [self._context(step, part) for part in run.share.own]
         trainee.before_step(contexts[0])
         self.optimizer.zero_grad(set_to_none=True)

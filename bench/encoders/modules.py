@@ -1,0 +1,74 @@
+"""Further modules that a method exports, on disk: a JSON that says how to rebuild one, and its weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import nn
+
+from bench.api import Module
+from bench.errors import ConfigError, DataError
+from bench.files import sha256_file, write_atomic
+from bench.train.adapters import address_of, build_config, load_adapter
+
+FORMAT = 1
+
+
+def save_module(name: str, module: nn.Module, folder: Path) -> None:
+    """Write `<name>.safetensors` and `<name>.json`; the JSON comes last.
+
+    Raises:
+        ConfigError: it is no `bench.api.Module`, which can be rebuilt.
+        DataError: the files cannot be written.
+    """
+    if not isinstance(module, Module):
+        raise ConfigError(f"export: module {name} is a {type(module).__name__}, not a subclass of bench.api.Module")
+    state = {key: tensor.detach().cpu().contiguous() for key, tensor in module.state_dict().items()}
+    content = safetensors.torch.save(state)
+    write_atomic(folder / f"{name}.safetensors", content)
+    card = {"format": FORMAT, "spec": module_spec(module), "weights_sha256": hashlib.sha256(content).hexdigest()}
+    write_atomic(folder / f"{name}.json", json.dumps(card, indent=1, sort_keys=True) + "\n")
+
+
+def module_spec(module: Module) -> dict[str, Any]:
+    """Return what `build_module` needs, plain data."""
+    return {"adapter": address_of(type(module)), "config": dataclasses.asdict(module.cfg)}
+
+
+def build_module(spec: dict[str, Any], config_dirs: Sequence[str] = ()) -> Module:
+    """Rebuild a module with fresh weights.
+
+    Raises:
+        ConfigError: its class is not there any more, or has another config.
+    """
+    adapter = load_adapter(spec["adapter"], config_dirs)
+    module: Module = adapter(build_config(adapter.Config, spec["config"], f"module {spec['adapter']}"))
+    return module
+
+
+def load_module(name: str, folder: Path, config_dirs: Sequence[str] = ()) -> Module:
+    """Read a module that `save_module` wrote.
+
+    Raises:
+        DataError: a file is missing or damaged, or does not fit.
+    """
+    try:
+        card = json.loads((folder / f"{name}.json").read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder / name}.json is missing or damaged; run the pretraining step again") from error
+    path = folder / f"{name}.safetensors"
+    if not path.exists() or sha256_file(path) != card["weights_sha256"]:
+        raise DataError(f"{path} is missing or differs from its description; run the pretraining step again")
+    module = build_module(card["spec"], config_dirs)
+    try:
+        module.load_state_dict(safetensors.torch.load_file(path))
+    except (RuntimeError, safetensors.SafetensorError) as error:
+        raise DataError(f"{path} does not fit the module that {name}.json describes: {error}") from error
+    return module
