@@ -15,20 +15,17 @@ import timm
 import torch
 from torch import Tensor
 
-from bench.api import DataInfo, Encoder, seeded
+from bench.api import Encoder, seeded
 from bench.contract import pair
 from bench.contract.finding import Broken, Check, NotApplicable
 from bench.contract.setting import SHORT, method_stages
 from bench.contract.stage import Stage
-from bench.data.people import JOINT_SET
+from bench.bodymodels.joints import JOINT_SETS
 from bench.encoders import load_encoder
 from bench.encoders.image import ImageEncoder
 from bench.errors import AssetError
-from bench.execute.pretraining import (
-    STATE,
-    build_method,
-    save_method,
-)
+from bench.encoders.modules import load_module
+from bench.execute.pretraining import STATE, build_method, save_method, untrained_info
 from bench.execute.site import ALONE, Team
 from bench.plan import Step
 from bench.store import Store
@@ -42,6 +39,7 @@ class Stages:
 
     name: str  # of the method; the names of its stages may be another one's (`use`)
     steps: Sequence[Step]
+    gives: Sequence[str]  # what its YAML says that it exports
     store: Store
     config_dirs: tuple[str, ...]
     exported: dict[str, Encoder] = field(default_factory=dict)  # by the last stage
@@ -62,14 +60,13 @@ class Stages:
     def _initialised(self) -> None:
         """Bring weights from outside, if they are there."""
         step = self.steps[0]
-        info = DataInfo(n_samples=0, image_size=int(step.spec["size"]), joint_set=JOINT_SET)
-        method = build_method(step.spec, info, self.config_dirs)
+        method = build_method(step.spec, untrained_info(step.spec), self.config_dirs)
         try:
             method.initialise()
         except AssetError as error:
             raise NotApplicable(str(error)) from None
         save_method(method, self.store.folder(step))
-        self.exported.update(method.export())
+        self.exported.update(method.export().encoders)
 
     def _two_processes(self) -> None:
         """Let two processes that share each batch train as one does, to rounding."""
@@ -95,12 +92,17 @@ class Stages:
         if not (folder / STATE).is_file():
             raise NotApplicable("the stages before have not come to their end")
         found = sorted(path for path in (folder / "encoders").glob("*") if path.is_dir())
-        if not found:
-            raise Broken("export() gives no encoder; tasks need that of rgb at least")
-        if "rgb" not in (path.name for path in found):
-            raise Broken(f"export() gives {', '.join(p.name for p in found)} but not rgb, which tasks need")
+        modules = sorted(path.stem for path in (folder / "modules").glob("*.json"))
+        given = [*(path.name for path in found), *modules]
+        if sorted(given) != sorted(self.gives):
+            raise Broken(
+                f"export() gives {', '.join(given) or 'nothing'}, the YAML says gives: [{', '.join(self.gives)}]"
+            )
+        for name in modules:
+            load_module(name, folder / "modules", self.config_dirs)
         for path in found:
-            encoder, x = load_encoder(path).eval(), example(path.name)
+            encoder = load_encoder(path).eval()
+            x = example(path.name, str(encoder.spec["joint_set"] or ""))
             trained = self.exported.get(path.name)
             with torch.no_grad():
                 if trained and not torch.equal(trained.eval()(x).pooled, encoder(x).pooled):
@@ -109,11 +111,11 @@ class Stages:
                     _reload_in_timm(encoder, path, x)
 
 
-def example(modality: str) -> Tensor:
+def example(modality: str, joint_set: str) -> Tensor:
     """Return an input of an encoder, two samples."""
     generator = seeded("contract", modality)
     if modality == "kp2d":
-        return 2 * torch.rand(2, 24, 2, generator=generator) - 1
+        return 2 * torch.rand(2, len(JOINT_SETS[joint_set].names), 2, generator=generator) - 1
     picture = torch.rand(2, 3 if modality == "rgb" else 1, 48, 48, generator=generator)
     return picture if modality == "rgb" else picture + 1
 

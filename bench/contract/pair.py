@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from bench.data.people import People
+from bench.data.opening import open_dataset
 from bench.errors import StepError
 from bench.execute.device import make_fabric
 from bench.execute.pretraining import PretrainTrainee, build_method, make_run
@@ -61,12 +61,12 @@ def _train(
     recipe = {**step.spec["train"], "groups": groups}
     step = replace(step, spec={**step.spec, "precision": "64-true", "train": recipe})
     fabric = make_fabric(step.spec, "cpu", team)
-    data = People(step.spec["data"], Store(root).data)
+    data = open_dataset(step.spec["data"], Store(root).data, config_dirs)
     method = build_method(step.spec, data.info, config_dirs)
     method.load_state_dict(previous, strict=False)
     folder = root / f"{step.spec['name']}-{groups}-of-{team.size}"
     folder.mkdir(parents=True, exist_ok=True)
-    outcome = fit(PretrainTrainee(method), make_run(step, data, folder, fabric), fabric)
+    outcome = fit(PretrainTrainee(method), make_run(step, data, type(method), folder, fabric), fabric)
     return dict(method.state_dict()), outcome.curve
 
 

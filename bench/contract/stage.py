@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.api import Batch, Context, Draws, Encoder, Method, StepOutput, seeded
+from bench.api import Batch, Context, Dataset, Draws, Encoder, Method, StepOutput, seeded
 from bench.contract.finding import Broken, Check, NotApplicable
 from bench.contract.setting import BATCH
-from bench.data.people import People
+from bench.data.opening import open_dataset
 from bench.execute.device import make_fabric
 from bench.execute.pretraining import (
     STATE,
@@ -28,6 +28,7 @@ from bench.execute.pretraining import (
 from bench.plan import Step
 from bench.store import Store
 from bench.train import loop
+from bench.train.adapters import load_adapter
 from bench.train.loop import fit
 from bench.train.run import Run
 from bench.train.seeding import seeded_layers
@@ -67,11 +68,12 @@ class Stage:
         batch = run.prepare(next(run.batches(0)), self._context().draws)
         return {name: values[rows] for name, values in batch.items()}
 
-    def _data(self) -> People:
-        return People(self.step.spec["data"], self.store.data)
+    def _data(self) -> Dataset:
+        return open_dataset(self.step.spec["data"], self.store.data, self.config_dirs)
 
     def _run(self, folder: Path) -> Run:
-        return make_run(self.step, self._data(), folder, make_fabric(self.step.spec, "cpu"))
+        adapter = load_adapter(self.step.spec["adapter"], self.config_dirs)
+        return make_run(self.step, self._data(), adapter, folder, make_fabric(self.step.spec, "cpu"))
 
     def _context(self, step: int = 0) -> Context:
         return Context(step=step, total_steps=6, draws=Draws(generator=seeded("contract", step)))
@@ -135,9 +137,9 @@ class Stage:
     def _missing(self) -> None:
         """Leave out each optional modality for some samples and for all."""
         batch = self.batch()
-        optional = [m for m in self.step.spec["modalities"] if f"valid.{m}" in batch and m != "rgb"]
+        optional = [m for m in self.step.spec["optional"] if f"valid.{m}" in batch]
         if not optional:
-            raise NotApplicable("it uses colour alone, which every sample has")
+            raise NotApplicable("it needs everything that it uses in every sample")
         for modality in optional:
             for some in (slice(0, BATCH // 2), slice(None)):
                 poor = {name: values.clone() for name, values in batch.items()}
@@ -196,7 +198,7 @@ class Stage:
             fit(PretrainTrainee(method), self._run(folder), fabric)
         if not stop_after:
             save_method(method, self.store.folder(self.step))
-            self.exported.update(method.export())
+            self.exported.update(method.export().encoders)
         return {n: v.clone() for n, v in method.state_dict().items()}
 
 

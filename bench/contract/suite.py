@@ -10,7 +10,7 @@ from bench import registry
 from bench.contract.finding import Finding, run
 from bench.contract.methods import Stages
 from bench.contract.setting import method_stages, render, task_cells
-from bench.contract.tasks import Cells
+from bench.contract.tasks import TaskChecks
 
 __all__ = ("Finding", "check_method", "check_task", "failures")
 
@@ -37,7 +37,7 @@ def check_task(name: str, config_dirs: Sequence[str] = ()) -> Iterator[Finding]:
     dirs = _folders(config_dirs)
     steps = task_cells(name, dirs)
     with tempfile.TemporaryDirectory(prefix="bench-contract-") as folder:
-        yield from run(Cells(steps=steps, store=render(steps, Path(folder)), config_dirs=dirs).checks())
+        yield from run(TaskChecks(steps=steps, store=render(steps, Path(folder)), config_dirs=dirs).checks())
 
 
 def _folders(config_dirs: Sequence[str]) -> tuple[str, ...]:

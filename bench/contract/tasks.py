@@ -11,22 +11,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.api import Batch, Draws, Score, Stats, Task, seeded
+from bench.api import (
+    Batch, DataInfo, Dataset, Draws, Encoder, Field, Pretrained, Stats, Task, seeded,
+)  # fmt: skip
 from bench.contract.finding import Broken, Check, NotApplicable
 from bench.contract.setting import BATCH
-from bench.data.augment import NEAREST, augment
+from bench.data.augment import augment
 from bench.data.batches import SOURCES, to_batch
-from bench.data.people import People
-from bench.execute.finetuning import FinetuneTrainee, build_trainee, predict_all
+from bench.data.opening import open_dataset
+from bench.encoders import build_encoder
+from bench.execute.finetuning import (
+    FinetuneTrainee, build_task, build_trainee, evaluate_task, plain_metrics, predict_all,
+)  # fmt: skip
 from bench.metrics.bootstrap import replicates, resample_weights
 from bench.plan import Step
 from bench.store import Store
+from bench.train.seeding import seeded_initialisation
 
 CROP = {"scale": [0.7, 1.4], "rotation": 40.0, "rotation_p": 1.0, "shift": 0.15, "crop_scale": [0.6, 1.0]}
+RAMP = "ramp"  # a field that the checks add: the number of each pixel
+PIXEL_KINDS = ("classes", "mask")  # fields that are held against the picture pixel by pixel
+CPU = torch.device("cpu")
 
 
 @dataclass(kw_only=True)
-class Cells:
+class TaskChecks:
     """One task with an encoder of each kind."""
 
     steps: Sequence[Step]  # score steps
@@ -38,35 +47,42 @@ class Cells:
         yield "finite loss and gradients", self._loss
         yield "batch of one", self._batch_of_one
         yield "predictions read no labels", self._blind
-        yield "perfect and worse predictions", self._perfect
-        yield "scores add up", self._additive
+        yield "oracle and worse predictions", self._oracle
+        yield "scores of chunks and weights", self._weights
         yield "bootstrap from saved scores", self._bootstrap
         yield "flip consistency", self._flip
         yield "crop round trip", self._crop
         yield "determinism", self._deterministic
 
-    def _data(self, split: str) -> People:
+    def _data(self, split: str) -> Dataset:
         cell = self.steps[0].inputs[0]
         specs = {"test": cell.spec["data"], "train": cell.inputs[0].spec["data"]["train"]}
-        return People(specs[split], self.store.data)
+        return open_dataset(specs[split], self.store.data, self.config_dirs)
 
     def _networks(self) -> Iterator[FinetuneTrainee]:
         """Yield a network per kind of encoder, on a spec of fine-tuning."""
+        data = self._data("train")
         for step in self.steps:
             spec = step.inputs[0].inputs[0].spec
-            yield build_trainee(spec, self._data("train"), self.config_dirs, None)
+            with seeded_initialisation(spec["seed"], "contract"):
+                given = fresh(spec, data.info)
+            yield build_trainee(spec, build_task(spec, data, self.config_dirs), given)
 
     def _task(self) -> Task:
         return next(self._networks()).task
 
-    def _batch(self, network: FinetuneTrainee, rows: int = BATCH) -> Batch:
-        task, modality = network.task, network.modality
-        raw = self._data("train").batch(range(rows), (SOURCES[modality], *task.fields))
-        return to_batch(raw, (modality,), task.fields, "cpu")
+    def _inputs(self) -> tuple[str, ...]:
+        return tuple(self.steps[0].inputs[0].inputs[0].spec["inputs"])
 
-    def _backward(self, network: FinetuneTrainee, batch: Batch) -> None:
-        network.train()
-        terms = network.task.loss(network.outputs(batch), batch)
+    def _batch(self, rows: int = BATCH) -> Batch:
+        """Return some samples with inputs and targets, all of them with what they need."""
+        task, data, inputs = self._task(), self._data("train"), self._inputs()
+        raw = data.batch(np.arange(rows), (*(SOURCES[name] for name in inputs), *task.targets))
+        return to_batch(raw, inputs, task.targets, data.fields, CPU, joint_set=data.info.joint_set)
+
+    def _backward(self, trainee: FinetuneTrainee, batch: Batch) -> None:
+        trainee.train()
+        terms = trainee.task.loss(trainee.network(batch), batch)
         if not terms:
             raise Broken("loss() returns no term")
         for name, term in terms.items():
@@ -75,109 +91,119 @@ class Cells:
         torch.stack([term.float() for term in terms.values()]).sum().backward()  # type: ignore[no-untyped-call]
 
     def _loss(self) -> None:
-        for network in self._networks():
-            self._backward(network, self._batch(network))
-            cold = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
-            reached = [n for n in cold if n.startswith("head.")]
-            if reached:
-                raise Broken(f"no gradient reaches {reached[0]} ({len(reached)} such parameters of the head)")
-            if all(p.grad is None for p in network.encoder.parameters()):
-                raise Broken("no gradient reaches the encoder")
+        for trainee in self._networks():
+            self._backward(trainee, self._batch())
+            encoders = [m for m in trainee.network.modules() if isinstance(m, Encoder)]
+            pretrained = {id(p) for encoder in encoders for p in encoder.parameters()}
+            for encoder in encoders:
+                if all(p.grad is None for p in encoder.parameters()):
+                    raise Broken("no gradient reaches an encoder")
+            cold = [
+                name
+                for name, p in trainee.network.named_parameters()
+                if id(p) not in pretrained and p.requires_grad and (p.grad is None or not p.grad.any())
+            ]
+            if cold:
+                raise Broken(f"no gradient reaches {cold[0]} ({len(cold)} such parameters of the head)")
 
     def _batch_of_one(self) -> None:
-        for network in self._networks():
-            self._backward(network, self._batch(network, 1))
+        for trainee in self._networks():
+            self._backward(trainee, self._batch(1))
 
     def _blind(self) -> None:
-        for network in self._networks():
-            network.eval()
-            batch = self._batch(network)
-            bare = {name: values for name, values in batch.items() if name not in network.task.fields}
+        for trainee in self._networks():
+            trainee.eval()
+            batch = self._batch()
+            bare = {name: values for name, values in batch.items() if name not in trainee.task.targets}
             with torch.no_grad():
-                seen, blind = (network.task.predict(network.outputs(b), b) for b in (batch, bare))
+                try:
+                    seen, blind = (trainee.task.predict(trainee.network(b), b) for b in (batch, bare))
+                except KeyError as error:
+                    raise Broken(f"the network or predict() reads the label {error} in evaluation") from None
             for name, values in seen.items():
                 if len(values) != BATCH:
                     raise Broken(f'predict()["{name}"] has {len(values)} rows for {BATCH} samples')
                 if not np.array_equal(values, blind[name]):
                     raise Broken(f'predict()["{name}"] depends on labels')
 
-    def _scores(self, predicted: Stats, truth: Stats) -> list[Score]:
-        task = self._task()
-        return task.aggregate(_summed(task.score_samples(predicted, truth)))
+    def _scores(self, predicted: Stats, truth: Stats) -> dict[str, float]:
+        return evaluate_task(self._task(), predicted, truth)
 
     def _truth(self) -> Stats:
-        data = self._data("test")
-        return data.batch(np.arange(len(data.ids)), self._task().fields)
+        data, task = self._data("test"), self._task()
+        return data.batch(np.arange(len(data)), (*task.targets, *task.extras))
 
-    def _perfect(self) -> None:
+    def _oracle(self) -> None:
         """Let the truth score best in every metric, and neither mixed up nor untrained predictions do so."""
-        truth = self._truth()
-        perfect = self._task().perfect(truth)
+        truth, task = self._truth(), self._task()
+        perfect = task.oracle_prediction(truth)
         best = self._scores(perfect, truth)
-        self._check_primary(best[0])
         others = {"those of other samples": {n: np.roll(v, 1, axis=0) for n, v in perfect.items()}}
         data = self._data("test")
-        for network in self._networks():
-            kind = network.encoder.feature_info.kind
-            rows = np.arange(len(data.ids))
-            others[f"an untrained {kind} network's"] = predict_all(network, data, rows, torch.device("cpu"))
+        for trainee in self._networks():
+            chunks = list(predict_all(trainee, data, np.arange(len(data)), self._inputs(), CPU))
+            kinds = {m.feature_info.kind for m in trainee.network.modules() if isinstance(m, Encoder)}
+            name = f"an untrained {'+'.join(sorted(kinds))} network's"
+            others[name] = {n: np.concatenate([chunk[n] for chunk in chunks]) for n in chunks[0]}
         for name, predicted in others.items():
-            for top, found in zip(best, self._scores(predicted, truth), strict=True):
-                sign = 1 if top.higher_is_better else -1
-                if not np.isfinite(found.value):
-                    raise Broken(f"metric {found.name} of {name} predictions is {found.value}")
-                if sign * (top.value - found.value) < 0 or (found.name == best[0].name and top == found):
+            found = self._scores(predicted, truth)
+            for metric in task.metrics:
+                sign = 1 if metric.higher_is_better else -1
+                top, other = best[metric.name], found[metric.name]
+                if not np.isfinite(other):
+                    raise Broken(f"metric {metric.name} of {name} predictions is {other}")
+                if sign * (top - other) < 0 or (metric is task.metrics[0] and top == other):
                     raise Broken(
-                        f"metric {found.name}: perfect predictions score {top.value:.6g}, {name} "
-                        f"{found.value:.6g}"
+                        f"metric {metric.name}: perfect predictions score {top:.6g}, {name} {other:.6g}"
                     )
-
-    def _check_primary(self, found: Score) -> None:
-        declared = dict(self.steps[0].spec["primary"])
-        actual = {"metric": found.name, "unit": found.unit, "higher_is_better": found.higher_is_better}
-        if declared != actual:
-            raise Broken(f"the YAML declares primary {declared}, the code's first metric is {actual}")
 
     def _predicted(self) -> tuple[Stats, Stats]:
         """Return predictions of some quality and the truth: half of them right, half of other samples."""
         truth = self._truth()
-        perfect = self._task().perfect(truth)
+        perfect = self._task().oracle_prediction(truth)
         half = len(next(iter(perfect.values()))) // 2
         mixed = {n: np.concatenate([v[:half], np.roll(v, 1, axis=0)[half:]]) for n, v in perfect.items()}
         return mixed, truth
 
-    def _additive(self) -> None:
-        """Let parts and orders of the samples not matter."""
+    def _weights(self) -> None:
+        """Let chunks and orders of the samples not matter, and a weight of 2 be a sample that is there twice."""
         predicted, truth = self._predicted()
         task, whole = self._task(), self._scores(predicted, truth)
-        rows = np.random.default_rng(0).permutation(len(next(iter(predicted.values()))))
-        parts = [rows[: len(rows) // 3], rows[len(rows) // 3 :]]
-        stats = [
-            task.score_samples({n: v[p] for n, v in predicted.items()}, {n: v[p] for n, v in truth.items()})
-            for p in parts
-        ]
-        for name in stats[0]:
-            if len(stats[0][name]) != len(parts[0]):
-                raise Broken(f'score_samples()["{name}"] has not one row per sample')
-        sums = [_summed(part) for part in stats]
-        again = task.aggregate({name: sums[0][name] + sums[1][name] for name in sums[0]})
-        for a, b in zip(whole, again, strict=True):
-            if not np.isclose(a.value, b.value, rtol=1e-6):
-                raise Broken(f"metric {a.name} is {a.value:.8g} in one go and {b.value:.8g} in parts")
+        order = np.random.default_rng(0).permutation(len(next(iter(predicted.values()))))
+        chunks = []
+        for part in (order[: len(order) // 3], order[len(order) // 3 :]):
+            chunk = {n: v[part] for n, v in predicted.items()}
+            rows = task.score_samples(chunk, {n: v[part] for n, v in truth.items()})
+            for name, values in rows.items():
+                if len(values) != len(part):
+                    raise Broken(f'score_samples()["{name}"] has not one row per sample')
+            chunks.append(rows)
+        rows = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+        twice = np.random.default_rng(1).integers(0, 3, len(order)).astype(np.float64)
+        copied = {name: np.repeat(values, twice.astype(int), axis=0) for name, values in rows.items()}
+        ones = np.ones((1, len(order)))
+        for what, wanted, found in (
+            ("in chunks", whole, task.aggregate(rows, ones)),
+            ("of weighted samples", plain_metrics(task, copied), task.aggregate(rows, twice[None])),
+        ):
+            for name, value in wanted.items():
+                if not np.isclose(value, found[name][0], rtol=1e-6, equal_nan=True):
+                    raise Broken(f"metric {name} {what} is {found[name][0]:.8g}, otherwise {value:.8g}")
 
     def _bootstrap(self) -> None:
         """Let replicates from stored scores equal those from the scores at hand, and enclose the metric."""
         predicted, truth = self._predicted()
         task, clusters = self._task(), self._data("test").clusters
-        stats = task.score_samples(predicted, truth)
+        rows = task.score_samples(predicted, truth)
         file = io.BytesIO()
-        np.savez_compressed(file, allow_pickle=False, **stats)
+        np.savez_compressed(file, allow_pickle=False, **rows)
         file.seek(0)
         with np.load(file, allow_pickle=False) as stored:
             saved = {name: stored[name] for name in stored.files}
         weights = resample_weights(clusters, 200, seed=0)
-        direct, later = (replicates(task.aggregate, s, weights) for s in (stats, saved))
-        value = task.aggregate(_summed(stats))[0].value
+        primary = task.metrics[0].name
+        direct, later = (replicates(task.aggregate, r, weights, primary) for r in (rows, saved))
+        value = plain_metrics(task, rows)[primary]
         if not np.array_equal(direct, later) or not np.isfinite(direct).all():
             raise Broken("bootstrap replicates from stored scores are not those from the scores at hand")
         if not direct.min() <= value <= direct.max():
@@ -185,80 +211,94 @@ class Cells:
 
     def _flip(self) -> None:
         """Let mirroring twice give the labels back, and once move them with the picture."""
-        batch = self._labels()
-        once, source = _moved(batch, {"flip": True})
-        twice, _ = _moved(once, {"flip": True})
+        batch, fields, joints = self._labels()
+        once, source = _moved(batch, fields, {"flip": True}, joints)
+        twice, _ = _moved(once, fields, {"flip": True}, joints)
         for name, values in batch.items():
-            if not _alike(twice[name], values):
+            if name != "crop" and not _alike(twice[name], values):
                 raise Broken(f'label "{name}" is another one after mirroring twice')
-        shown = {n: (values != 0).to(values.dtype) for n, values in batch.items() if n in NEAREST}
-        _check_places(batch | shown, once | {n: (once[n] != 0).to(once[n].dtype) for n in shown}, source)
+        shown = [n for n in batch if n in fields and fields[n].kind in PIXEL_KINDS]
+        present = {n: (batch[n] != 0).to(batch[n].dtype) for n in shown}
+        moved = {n: (once[n] != 0).to(once[n].dtype) for n in shown}
+        _check_places(batch | present, once | moved, fields, source)
 
     def _crop(self) -> None:
         """Crop, turn and zoom; then look up in the old picture what the labels of the new one say."""
-        batch = self._labels()
-        moved, source = _moved(batch, CROP)
-        if not (source > 0).any() or (source > 0).all():
-            raise Broken("the crop of this check shows nothing of its picture")  # cannot be, by its numbers
-        _check_places(batch, moved, source)
+        batch, fields, joints = self._labels()
+        moved, source = _moved(batch, fields, CROP, joints)
+        _check_places(batch, moved, fields, source)
 
-    def _labels(self) -> Batch:
-        """Return the labels of a batch, with a picture beside them that tells how it was moved."""
-        network = next(self._networks())
-        fields = network.task.fields
-        raw = self._data("train").batch(range(BATCH), ("depth", *fields))
-        return to_batch(raw, ("depth",), fields, "cpu")
+    def _labels(self) -> tuple[Batch, Mapping[str, Field], str]:
+        """Return the labels of a batch, what they are, and their joint set."""
+        data, task = self._data("train"), self._task()
+        raw = data.batch(np.arange(BATCH), task.targets)
+        batch = to_batch(raw, (), task.targets, data.fields, CPU, joint_set=data.info.joint_set)
+        height, width = data.info.size
+        ramp = torch.arange(height * width, dtype=torch.float32).view(1, 1, height, width) + 1
+        fields = {**data.fields, RAMP: Field(dtype="float32", shape=(height, width), kind="depth")}
+        return {**batch, RAMP: ramp.repeat(BATCH, 1, 1, 1)}, fields, data.info.joint_set
 
     def _deterministic(self) -> None:
         for first, second in zip(self._networks(), self._networks(), strict=True):
             for (name, a), b in zip(first.named_parameters(), second.parameters(), strict=True):
                 if not torch.equal(a, b):
                     raise Broken(f"{name} is initialised otherwise the second time")
-            for network in (first, second):
-                self._backward(network, self._batch(network))
+            for trainee in (first, second):
+                self._backward(trainee, self._batch())
             for (name, a), b in zip(first.named_parameters(), second.parameters(), strict=True):
                 if a.grad is not None and not (b.grad is not None and torch.equal(a.grad, b.grad)):
                     raise Broken(f"the gradient of {name} is another one the second time")
 
 
-def _moved(batch: Batch, how: Mapping[str, Any]) -> tuple[Batch, Tensor]:
+def fresh(spec: Mapping[str, Any], info: DataInfo) -> Pretrained:
+    """Return encoders with fresh weights for the inputs of a task, and none of the further modules."""
+    if spec["needs"]:
+        raise NotApplicable(f"its network needs {', '.join(spec['needs'])} of a pretraining")
+    return Pretrained(encoders={m: build_encoder(spec["encoder"], m, info.joint_set) for m in spec["inputs"]})
+
+
+def _moved(
+    batch: Batch, fields: Mapping[str, Field], how: Mapping[str, Any], joint_set: str
+) -> tuple[Batch, Tensor]:
     """Move a batch; return it with the number of the old pixel that each new one shows.
 
-    Numbers are 1-based, (N, size, size); 0 = from outside.
+    Numbers are 1-based, (N, H, W); 0 = from outside. The ramp starts anew in what is returned.
     """
-    size = int(batch["depth"].shape[-1])
-    ramp = torch.arange(size * size, dtype=torch.float32).view(1, 1, size, size) + 1
-    moved = augment({**batch, "depth": ramp.expand(BATCH, -1, -1, -1)}, how, _draws())
-    return {**moved, "depth": batch["depth"]}, moved["depth"][:, 0].long()
+    moved = augment(batch, fields, how, _draws(), joint_set=joint_set)
+    return {**moved, RAMP: batch[RAMP]}, moved[RAMP][:, 0].long()
 
 
-def _check_places(batch: Batch, moved: Batch, source: Tensor) -> None:
+def _check_places(batch: Batch, moved: Batch, fields: Mapping[str, Field], source: Tensor) -> None:
     """Hold moved labels against the old ones at the pixels that the new picture shows."""
     inside = (source > 0).flatten(1)
-    for name in (n for n in NEAREST if n in batch and n not in ("depth", "uv")):
+    for name in (n for n in batch if n in fields and fields[n].kind in PIXEL_KINDS):
         old = batch[name].flatten(1).gather(1, (source - 1).clamp(min=0).flatten(1))
         if not torch.equal(moved[name].flatten(1)[inside], old[inside]):
             raise Broken(f'label "{name}" does not move with the picture')
-    if "points" in batch:
-        _check_points(batch, moved, source)
+    for name in (n for n in batch if n in fields and fields[n].kind in ("pixels", "joints2d")):
+        _check_points(batch, moved, name, fields[name], source)
 
 
-def _check_points(batch: Batch, moved: Batch, source: Tensor) -> None:
-    """Hold the places of the moved points against the old pixels that the new picture shows there."""
-    size = source.shape[-1]
-    kept = moved["point_chart"] > 0
+def _check_points(batch: Batch, moved: Batch, name: str, field: Field, source: Tensor) -> None:
+    """Hold the places of moved points against the old pixels that the new picture shows there."""
+    height, width = source.shape[-2:]
+    shift = 0.5 if field.kind == "joints2d" else 0.0  # positions in the plane, or pixel centres at integers
+    before, after = batch[name][..., :2] - shift, moved[name][..., :2] - shift
+    limit = torch.tensor([height, width]) - 0.5
+    kept = ((after >= -0.5) & (after < limit)).all(-1) & (before >= 0).all(-1)
     if not kept.any():
         raise NotApplicable("no annotated point stays inside the crop")
-    place = moved["points"].round().long().clamp(0, size - 1)
-    shown = source.flatten(1).gather(1, place[..., 0] * size + place[..., 1]) - 1  # (N, P) old pixel
-    old = torch.stack([shown // size, shown % size], -1).float()
-    off = (old - batch["points"]).abs().amax(-1)[kept & (shown >= 0)]
-    if float(off.max()) > 1.5:  # pixels; zooming and rounding to pixels move by one at most
-        raise Broken(f"points move {float(off.max()):.1f} pixels away from the picture")
-
-
-def _summed(stats: Stats) -> Stats:
-    return {name: values.sum(0) for name, values in stats.items()}
+    place = after.round().long().clamp(min=0)
+    place = torch.minimum(place, torch.tensor([height, width]) - 1)
+    shown = source.flatten(1).gather(1, place[..., 0] * width + place[..., 1]) - 1  # (N, P) old pixel
+    old = torch.stack([shown // width, shown % width], -1).float()
+    if field.flip:  # sides are swapped: any point of the old picture may be the one
+        gap = (old[:, :, None] - before[:, None]).abs().amax(-1).amin(-1)
+    else:
+        gap = (old - before).abs().amax(-1)
+    off = gap[kept & (shown >= 0)]
+    if len(off) and float(off.max()) > 1.5:  # pixels; zooming and rounding to pixels move by one at most
+        raise Broken(f'label "{name}" moves {float(off.max()):.1f} pixels away from the picture')
 
 
 def _draws() -> Draws:
