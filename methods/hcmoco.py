@@ -12,8 +12,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from bench.api import Batch, Context, DataInfo, Encoder, Features, StepOutput
+from bench.api import Batch, Context, DataInfo, Encoder, Export, Features, StepOutput
 from bench.errors import ConfigError
+from bench.heads.mapper import DenseMapper, DenseMapperConfig
+from bench.losses.alignment import DenseAlignment, DenseAlignmentConfig
 from bench.losses.cells import draw_cells, joint_cells, mask_on_grid, read_cells, read_points
 from bench.losses.dense import dense_contrast, hard_targets, soft_targets
 from bench.losses.joints import joint_contrast, structure_contrast
@@ -79,6 +81,23 @@ class HCMoCo(CMC):
 
     def fresh_parameters(self) -> Iterable[str]:
         return ("dense_mappers.", "sparse_mappers.")
+
+    def export(self) -> Export:
+        """Hand over the encoders, and what aligns colour and depth pixel by pixel."""
+        cfg = self.levels
+        modules: dict[str, nn.Module] = {}
+        if cfg.dense != "off":
+            for modality in self.dense_modalities:
+                linear, channels = self.dense_mappers[modality], self.encoder(modality).feature_info.channels
+                mapper = DenseMapper(DenseMapperConfig(channels=channels, dim=cfg.dim))
+                mapper.linear.load_state_dict(linear.state_dict())
+                modules[f"dense_mapper_{modality}"] = mapper
+            modules["alignment"] = DenseAlignment(
+                DenseAlignmentConfig(
+                    temperature=cfg.temperature, dense=cfg.dense, sigma=cfg.soft_sigma, cells=cfg.dense_points
+                )
+            )
+        return Export(encoders=super().export().encoders, modules=modules)
 
     def training_step(self, batch: Batch, ctx: Context) -> StepOutput:
         cfg = self.levels

@@ -1,0 +1,105 @@
+"""Missing-modality inference: trained on colour and depth, tested with one of them (arXiv:2203.13815, 5.4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bench.api import Batch, Encoder, Metric, Outputs, Pretrained, Stats
+from bench.heads import upsample
+from bench.heads.mapper import DenseMapper, DenseMapperConfig
+from bench.metrics.segmentation import confusion, miou
+from bench.metrics.weighted import weighted_sums
+from tasks.parsing import CLASSES, IGNORE, Parsing, ParsingConfig, pixel_cross_entropy
+
+Floats = NDArray[np.float64]
+
+MODALITIES = ("rgb", "depth")
+SETTINGS = (*MODALITIES, "both")  # what is there at test
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsingMissingConfig(ParsingConfig):
+    dim: int = 128  # D, of the shared space, where the method brings none
+    alignment_weight: float = 1.0  # of the method's own alignment loss, where it brings one
+
+
+class ParsingMissing(Parsing):
+    """Two encoders, one space, one head; the element-wise maximum of both maps is trained on.
+
+    The primary metric is the mean of the two settings with one modality.
+    """
+
+    Config = ParsingMissingConfig
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        Metric(name="miou", unit="%"),
+        *(Metric(name=f"miou_{setting}", unit="%") for setting in SETTINGS),
+    )
+
+    def network(self, given: Pretrained) -> nn.Module:
+        return FusedNetwork(given, self.cfg)
+
+    def loss(self, out: Outputs, batch: Batch) -> dict[str, Tensor]:
+        weights = self.cfg.class_weights
+        scale = torch.tensor(weights, device=out["both"].device) if weights else None
+        terms = {"ce": pixel_cross_entropy(out["both"], batch["parts"], scale)}
+        if "alignment" in out:
+            terms["alignment"] = self.cfg.alignment_weight * out["alignment"]
+        return terms
+
+    def predict(self, out: Outputs, batch: Batch) -> Stats:
+        return {s: out[s].max(1).indices.to(torch.uint8).cpu().numpy() for s in SETTINGS}
+
+    def oracle_prediction(self, truth: Stats) -> Stats:
+        return {setting: truth["parts"] for setting in SETTINGS}
+
+    def score_samples(self, predicted: Stats, truth: Stats) -> Stats:
+        return {s: confusion(predicted[s], truth["parts"], CLASSES, IGNORE) for s in SETTINGS}
+
+    def aggregate(self, rows: Stats, weights: Floats) -> dict[str, Floats]:
+        totals = weighted_sums(rows, weights)  # (B, K, K) each
+        values = {f"miou_{setting}": 100 * miou(totals[setting]) for setting in SETTINGS}
+        return {"miou": (values["miou_rgb"] + values["miou_depth"]) / 2, **values}
+
+
+class FusedNetwork(nn.Module):
+    """Encoders and mappers of both modalities, and the head on their common space."""
+
+    def __init__(self, given: Pretrained, cfg: ParsingMissingConfig) -> None:
+        super().__init__()
+        self.encoders = nn.ModuleDict(dict(given.encoders))
+        self.mappers = nn.ModuleDict()
+        for modality, encoder in given.encoders.items():
+            own = DenseMapperConfig(channels=encoder.feature_info.channels, dim=cfg.dim)
+            self.mappers[modality] = given.modules.get(f"dense_mapper_{modality}") or DenseMapper(own)
+        self.alignment = given.modules.get("alignment")
+        mapper = self.mappers["rgb"]
+        assert isinstance(mapper, DenseMapper)
+        dim = mapper.cfg.dim
+        self.head = nn.Sequential(
+            nn.Conv2d(dim, cfg.width or dim, 1, bias=False),  # batch norm has the bias
+            nn.BatchNorm2d(cfg.width or dim),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(cfg.width or dim, CLASSES, 1),
+        )
+
+    def forward(self, batch: Batch) -> Outputs:
+        """Return `both` (N, K, H, W) logits; in training also `alignment`, otherwise also `rgb` and `depth`."""
+        size = (batch["rgb"].shape[-2], batch["rgb"].shape[-1])
+        embedded = {}
+        for modality in MODALITIES:
+            encoder = self.encoders[modality]
+            assert isinstance(encoder, Encoder)
+            embedded[modality] = self.mappers[modality](encoder(batch[modality]))
+        fused = torch.maximum(embedded["rgb"], embedded["depth"])
+        out = {"both": upsample(self.head(fused), size)}
+        if not self.training:
+            return {**out, **{m: upsample(self.head(embedded[m]), size) for m in MODALITIES}}
+        if self.alignment is not None:
+            out["alignment"] = self.alignment(embedded["rgb"], embedded["depth"], batch["depth"][:, 0] > 0)
+        return out
