@@ -15,7 +15,7 @@ from typing import Any
 from bench import overrides, weights
 from bench.errors import ConfigError, DataError, nearest
 from bench.files import canonical, sha256_text, write_atomic
-from bench.registry import BUILT_IN, GROUPS, config_dirs, load, names, pick
+from bench.registry import BUILT_IN, GROUPS, config_dirs, load, names, pick, yamls
 from bench.resources import DEFAULTS, is_resource
 from bench.schema import check
 from bench.stages import load_methods, resolve_stages
@@ -27,12 +27,15 @@ __all__ = (
 
 TRACKS = ("controlled", "published")
 MODES = ("strict", "parity")
+MOST_SEEDS = 1000
 _CODE = (
     "request.py",
     "registry.py",
     "overrides.py",
     "resources.py",
     "schema.py",
+    "settings.py",
+    "data/augment_spec.py",
     "stages.py",
 )  # what a resolved request is made by
 
@@ -102,14 +105,16 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     Raises:
         ConfigError: anything else, or none.
     """
-    if match := re.fullmatch(r"(\d+)x", text.strip()):
-        seeds = tuple(range(int(match[1])))
-    elif re.fullmatch(r"\d+(\s*,\s*\d+)*", text.strip()):
+    if match := re.fullmatch(r"([0-9]{1,18})x", text.strip()):
+        seeds = tuple(range(min(int(match[1]), MOST_SEEDS + 1)))
+    elif re.fullmatch(r"[0-9]{1,18}(\s*,\s*[0-9]{1,18})*", text.strip()):
         seeds = tuple(dict.fromkeys(int(w) for w in text.split(",")))
     else:
         raise ConfigError(f'--seeds: "{text}" is neither a list like 0,1,2 nor a count like 3x')
     if not seeds:
         raise ConfigError("--seeds: 0x asks for no seed")
+    if len(seeds) > MOST_SEEDS:
+        raise ConfigError(f"--seeds: {text.strip()[:20]} asks for more than {MOST_SEEDS} seeds")
     return seeds
 
 
@@ -125,8 +130,8 @@ def resolve(words: Words, cache: Path | None = None) -> Request:
         AssetError: a weights file that a method's config names does not exist.
     """
     dirs = config_dirs(words.config_dirs)
-    files = [p for d in dirs for p in sorted(d.glob("*/*.yaml"))]
-    files += [Path(__file__).with_name(name) for name in _CODE]
+    files = [path for folder in dirs for group in GROUPS for path in yamls(folder / group)]
+    files += [Path(__file__).parent / name for name in _CODE]
     stamp = [[str(p), (found := p.stat()).st_mtime_ns, found.st_size] for p in files]
     text = canonical([asdict(words), stamp, _shading()])
     path = cache / "resolved" / f"{sha256_text(text)[:16]}.json" if cache and cache.parent.is_dir() else None
@@ -212,7 +217,7 @@ def _load(
     }
     _tune_methods(config, known["method"])
     _check_all(config, known, preset)
-    config["preset"]["resources"] = {**DEFAULTS, **config["preset"]["resources"]}
+    config["preset"]["resources"] = {**DEFAULTS, **config["preset"].get("resources", {})}
     return config
 
 
