@@ -12,7 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from bench import overrides, weights
+from bench import overrides, sources, weights
 from bench.errors import ConfigError, DataError, nearest
 from bench.files import canonical, sha256_text, write_atomic
 from bench.registry import BUILT_IN, GROUPS, config_dirs, load, names, pick, yamls
@@ -75,6 +75,7 @@ class Request:
     config_dirs: tuple[str, ...]
     resources: Mapping[str, Any]
     changes: Mapping[str, Any] = field(default_factory=dict)  # overridden keys with their new values
+    folders: Mapping[str, str] = field(default_factory=dict)  # of adapters outside the project, by group.name
 
 
 def parse_budgets(fractions: str, shots: str) -> tuple[str, ...]:
@@ -137,16 +138,54 @@ def resolve(words: Words, cache: Path | None = None) -> Request:
     path = cache / "resolved" / f"{sha256_text(text)[:16]}.json" if cache and cache.parent.is_dir() else None
     if path:
         with suppress(OSError, ValueError, TypeError, KeyError):  # only a cache: resolved anew below
-            return _with_weights(from_json(json.loads(path.read_text())))
+            return _with_files(from_json(json.loads(path.read_text())), dirs)
     request = _resolve(words, dirs)
     if path:
         with suppress(DataError):
             write_atomic(path, to_json(request))
-    return _with_weights(request)
+    return _with_files(request, dirs)
+
+
+def _with_files(request: Request, dirs: list[Path]) -> Request:
+    """Add what depends on files other than YAMLs, and is not cached: weights, code outside the project."""
+    return _with_weights(_with_sources(request, dirs))
+
+
+def _with_sources(request: Request, dirs: list[Path]) -> Request:
+    """Put a digest of their code beside the addresses of adapters outside the project."""
+    known = {group: names(group, dirs) for group in ("method", "task", "encoder")}
+    folders: dict[str, str] = {}
+
+    def sourced(body: Mapping[str, Any], group: str, owner: str) -> dict[str, Any]:
+        address = str(body["adapter"])
+        if sources.is_shipped(address):
+            return dict(body)
+        folder = known[group][owner].parent.parent
+        folders[f"{group}.{owner}"] = str(folder)
+        place = sources.place_of(address, folder)
+        return {**body, "source": sources.digest(place, sources.split(address)[0])}
+
+    methods = {
+        name: {
+            **method,
+            "stages": {
+                s: sourced(stage, "method", stage["name"].partition(".")[0])
+                for s, stage in method["stages"].items()
+            },
+        }
+        for name, method in request.methods.items()
+    }
+    return replace(
+        request,
+        methods=methods,
+        tasks={name: sourced(task, "task", name) for name, task in request.tasks.items()},
+        encoders={name: sourced(body, "encoder", name) for name, body in request.encoders.items()},
+        folders=folders,
+    )
 
 
 def _with_weights(request: Request) -> Request:
-    """Let checksums stand for the weights files that are named; not part of what is cached."""
+    """Let checksums stand for the weights files that are named."""
     methods, marks = weights.by_content(request.methods)
     if not marks:
         return request

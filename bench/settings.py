@@ -1,7 +1,7 @@
 """Typed settings: plain data of YAMLs and overrides against declared types, with messages of one line.
 
-Types are msgspec Structs (what the harness reads) and frozen dataclasses (the `Config` of adapters); ranges stand
-in their annotations, and `OffWhen` says which setting leaves which unread:
+Types are msgspec Structs (what the harness reads) and frozen dataclasses (the `Config` of adapters); ranges
+stand in their annotations, and `OffWhen` says which setting leaves which unread:
 
     steps: Count
     rate: Annotated[float, Meta(gt=0, lt=1)] = 0.5
@@ -42,6 +42,9 @@ _WORDS = {
 _BOUNDS = {">=": "of at least", "<=": "of at most", ">": "above", "<": "below"}
 
 
+GIVEN = object()  # in `OffWhen`: any value but the empty one
+
+
 class OffWhen:
     """Marks a setting that is not read when all of some other settings have certain values.
 
@@ -54,7 +57,11 @@ class OffWhen:
 
     def holds(self, values: Mapping[str, Any]) -> bool:
         """Say whether it is off under some values."""
-        return all(values.get(name) in off for name, off in self.switches.items())
+        return all(_is_one_of(values.get(name), off) for name, off in self.switches.items())
+
+
+def _is_one_of(value: Any, off: tuple[Any, ...]) -> bool:
+    return bool(value) if off == (GIVEN,) else value in off
 
 
 def convert(values: Any, kind: type[T], where: str, join: str = ".") -> T:
@@ -67,8 +74,8 @@ def convert(values: Any, kind: type[T], where: str, join: str = ".") -> T:
         join: what stands between `where` and a key.
 
     Raises:
-        ConfigError: a key is unknown (with the nearest known one) or missing, or a value is of another type or
-            out of range.
+        ConfigError: a key is unknown (with the nearest known one) or missing, or a value is of another type
+            or out of range.
     """
     if dataclasses.is_dataclass(kind) and isinstance(values, Mapping):
         known = _names(kind)
@@ -103,6 +110,8 @@ def check_read(changed: str, settings: Any, where: str) -> None:
 
 def _change(name: str, off: tuple[Any, ...], kind: type, where: str) -> str:
     """Return what to set a switch to."""
+    if off == (GIVEN,):
+        return f"{where}.{name}=''"
     hint = _plain(typing.get_type_hints(kind).get(name))
     choices = (True, False) if hint is bool else typing.get_args(hint)
     others = [_text(choice) for choice in choices if choice not in off and isinstance(choice, str | bool)]

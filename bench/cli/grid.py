@@ -34,14 +34,17 @@ def grid_words(options: dict[str, Any]) -> Words:
 
 
 def planned(options: dict[str, Any]) -> tuple[Request, Plan, Store]:
-    """Resolve and expand the grid that was typed."""
+    """Resolve and expand the grid that was typed; all that can be told of its settings is checked."""
+    from bench.checks import check_plan
     from bench.plan import expand
     from bench.request import resolve
     from bench.store import Store
 
     store = Store(Path(options["store"]))
     request = resolve(grid_words(options), cache=store.root / "cache")
-    return request, expand(request), store
+    plan = expand(request)
+    check_plan(request, plan)
+    return request, plan, store
 
 
 def _typed_or_stored(options: dict[str, Any]) -> tuple[Plan, Store]:

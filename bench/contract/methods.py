@@ -100,7 +100,7 @@ class Stages:
         if "rgb" not in (path.name for path in found):
             raise Broken(f"export() gives {', '.join(p.name for p in found)} but not rgb, which tasks need")
         for path in found:
-            encoder, x = load_encoder(path).eval(), example(path.name)
+            encoder, x = load_encoder(path, config_dirs=self.config_dirs).eval(), example(path.name)
             trained = self.exported.get(path.name)
             with torch.no_grad():
                 if trained and not torch.equal(trained.eval()(x).pooled, encoder(x).pooled):

@@ -24,10 +24,10 @@ from bench.execute.device import device_name, make_fabric
 from bench.execute.feed import feed
 from bench.execute.site import Site, check_input, digests
 from bench.files import write_atomic
-from bench.plan import Step
+from bench.plan import Step, code_of
 from bench.provenance import provenance
 from bench.store import Store
-from bench.train.adapters import build_config, load_adapter, source_file
+from bench.train.adapters import load_configured
 from bench.train.loop import fit, points
 from bench.train.run import Run, Trainee
 from bench.train.seeding import seeded_initialisation
@@ -91,7 +91,7 @@ def finetune(step: Step, store: Store, site: Site) -> dict[str, Any]:
         },
         "files": digests(folder, [WEIGHTS]),
         "cost": outcome.cost,
-        "provenance": provenance(device_name(fabric), [source_file(spec["adapter"])]),
+        "provenance": provenance(device_name(fabric), code_of(spec)),
     }
 
 
@@ -114,7 +114,7 @@ def predict(step: Step, store: Store, site: Site) -> dict[str, Any]:
         "manifests": {"test": {"n": len(test.ids), "sha256": test.manifest_sha256}},
         "files": digests(folder, [PREDICTIONS]),
         "cost": {},
-        "provenance": provenance(device_name(fabric), [source_file(spec["adapter"])]),
+        "provenance": provenance(device_name(fabric), code_of(spec)),
     }
 
 
@@ -143,15 +143,13 @@ def build_trainee(
     spec: Mapping[str, Any], data: People, config_dirs: tuple[str, ...], source: Path | None
 ) -> FinetuneTrainee:
     """Build encoder (from a pretraining's folder, or empty where weights follow) and a seeded head."""
-    adapter = load_adapter(spec["adapter"], config_dirs)
-    if not (isinstance(adapter, type) and issubclass(adapter, Task)):
-        raise ConfigError(f"adapter {spec['adapter']} is not a subclass of bench.api.Task")
-    task = adapter(build_config(adapter.Config, spec["config"], str(spec["task"])), data.info)
+    adapter, config = load_configured(spec, Task, str(spec["task"]), config_dirs)
+    task: Task = adapter(config, data.info)
     with seeded_initialisation(spec["seed"], "head", str(spec["task"])):
         if source:
-            encoder = load_encoder(source, modality=spec["modality"])
+            encoder = load_encoder(source, modality=spec["modality"], config_dirs=config_dirs)
         else:
-            encoder = build_encoder(spec["encoder"], spec["modality"], data.info.joint_set)
+            encoder = build_encoder(spec["encoder"], spec["modality"], data.info.joint_set, config_dirs)
     with seeded_initialisation(spec["seed"], "head", str(spec["task"])):
         return FinetuneTrainee(encoder, task, spec["modality"], data.info.image_size)
 

@@ -16,10 +16,10 @@ from bench.execute.finetuning import PREDICTIONS
 from bench.execute.site import Site, check_input, digests
 from bench.files import write_atomic
 from bench.metrics.bootstrap import replicates, resample_weights
-from bench.plan import Step
+from bench.plan import Step, code_of
 from bench.provenance import cpu_name, provenance
 from bench.store import Store
-from bench.train.adapters import build_config, load_adapter, source_file
+from bench.train.adapters import load_configured
 
 SCORES = "scores.npz"
 
@@ -30,8 +30,8 @@ def score(step: Step, store: Store, site: Site) -> dict[str, Any]:
     prediction = step.inputs[0]
     cell = prediction.inputs[0]
     test = People(prediction.spec["data"], store.data)
-    adapter = load_adapter(cell.spec["adapter"], site.config_dirs)
-    task: Task = adapter(build_config(adapter.Config, cell.spec["config"], str(cell.spec["task"])), test.info)
+    adapter, config = load_configured(cell.spec, Task, str(cell.spec["task"]), site.config_dirs)
+    task: Task = adapter(config, test.info)
     with np.load(check_input(store, prediction, PREDICTIONS), allow_pickle=False) as file:
         predicted = {name: file[name] for name in file.files}
     stats = task.score_samples(predicted, test.batch(np.arange(len(test.ids)), task.fields))
@@ -58,7 +58,7 @@ def score(step: Step, store: Store, site: Site) -> dict[str, Any]:
         "files": digests(folder, [SCORES]),
         "cost": {**fine["cost"], **_pretraining_cost(cell, store), "score_wall_s": time.monotonic() - begun},
         "provenance": {
-            **provenance(cpu_name(), [source_file(cell.spec["adapter"])]),
+            **provenance(cpu_name(), code_of(cell.spec)),
             "device": fine["provenance"]["device"],
         },
     }
