@@ -96,7 +96,7 @@ def _settings(read: Read, request: Request, spec: Mapping[str, Any], where: str)
     kind = read(str(spec["adapter"]), place_of(str(spec["adapter"]), Path(folder)))
     if kind is None:
         return None
-    found = convert(spec["config"], kind, where)
+    found: Any = convert(spec["config"], kind, where)
     _check_read(request, found, where)
     return found
 

@@ -193,7 +193,7 @@ def _with_weights(request: Request) -> Request:
         key: marks.get(value, value) if key.endswith(f".config.{weights.KEY}") else value
         for key, value in request.changes.items()
     }
-    files = {mark: str(Path(path).resolve()) for path, mark in marks.items()}
+    files = {mark: str(Path(path).expanduser().resolve()) for path, mark in marks.items()}
     return replace(request, methods=methods, changes=changes, resources={**request.resources, "files": files})
 
 

@@ -82,6 +82,6 @@ def build_config(schema: Any, values: Mapping[str, Any], where: str) -> Any:
     Raises:
         ConfigError: unknown, missing or wrongly typed keys.
     """
-    if not dataclasses.is_dataclass(schema):
+    if not (isinstance(schema, type) and dataclasses.is_dataclass(schema)):
         raise ConfigError(f"{where}: Config is not a dataclass")
     return convert(values, schema, where)
