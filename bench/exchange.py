@@ -94,7 +94,8 @@ def _records(source: Path, outcome: Imported) -> Iterator[tuple[Any, Path]]:
         for record in read_set(source).records if is_set else (body,):
             yield record, source
         return
-    paths = sorted({*source.rglob("record.json"), *source.glob("*.json")})
+    sets = {path for path in source.glob("*.json") if not path.name.startswith(".")}
+    paths = sorted({*source.rglob("record.json"), *sets})
     if not paths:
         raise DataError(f"{source}: holds neither record sets (*.json) nor record.json files")
     others = ("pretrain", "finetune", "predict")

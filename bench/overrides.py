@@ -6,6 +6,7 @@ which takes half a second to import and to compose two dozen files.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from bench.registry import plain
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
+_QUOTE = "text with = ( ) [ ] { } , # @ ~ or spaces goes into quotes: 'key=\"...\"'"
 LABEL = 80  # characters of overrides that a label spells out
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list"}
 
@@ -37,7 +39,7 @@ def apply(config: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
         return {}
     before = dict(leaves(config))
     for word in words:
-        _apply(config, word, _parse(word))
+        _apply(config, word, _parse(word, config))
     if "${" in repr(config):
         _interpolate(config)
     after = dict(leaves(config))
@@ -71,19 +73,37 @@ def describe(changes: Mapping[str, Any], prefixes: Mapping[str, str]) -> str:
     return text if len(text) <= LABEL else f"{len(words)} overrides, {sha256_text(text)[:8]}"
 
 
-def _parse(word: str) -> Override:
+def _parse(word: str, config: Mapping[str, Any]) -> Override:
+    """Parse a word; the value of a key that holds text may be anything, e.g. a path with `=` and brackets."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
+    parser = OverridesParser.create()
     try:
-        override = OverridesParser.create().parse_override(word)
+        override = parser.parse_override(word)
     except HydraException as error:
-        raise ConfigError(f'"{word}" is not an override; write key=value, e.g. preset.size=32') from error
+        quoted = _quoted(word, config)
+        if not quoted:
+            how = f"; {_QUOTE}" if "=" in word else ""
+            raise ConfigError(
+                f'"{word}" is not an override; write key=value, e.g. preset.size=32{how}'
+            ) from error
+        override = parser.parse_override(quoted)
     if not override.key_or_group:
         raise ConfigError(f'"{word}" is not an override; write key=value, e.g. preset.size=32')
     if override.is_sweep_override():
-        raise ConfigError(f'"{word}": one value per key; for a list write {override.key_or_group}=[...]')
+        name = override.key_or_group
+        raise ConfigError(f'"{word}": one value per key; for a list write {name}=[...]; {_QUOTE}')
     return override
+
+
+def _quoted(word: str, config: Mapping[str, Any]) -> str:
+    """Return a word with its value in quotes where its key holds text; "" where it does not."""
+    key, sign, value = word.partition("=")
+    if not sign or not isinstance(dict(leaves(config)).get(key.lstrip("+")), str):
+        return ""
+    escaped = re.sub(r"(\\*)(\"|$)", lambda m: 2 * m[1] + ('\\"' if m[2] else ""), value)
+    return f'{key}="{escaped}"'
 
 
 def _apply(config: dict[str, Any], word: str, override: Override) -> None:

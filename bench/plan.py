@@ -186,8 +186,21 @@ def _variant(request: Request, method: str) -> str:
 
 def _encoder(request: Request, name: str) -> dict[str, Any]:
     spec = request.encoders[name]
-    keys = ("adapter", "version", "kind", "config", "graph", "pretrained")
-    return {"name": name, **{key: spec[key] for key in keys}}
+    return {
+        "name": name,
+        **_code(spec),
+        **{key: spec[key] for key in ("kind", "config", "graph", "pretrained")},
+    }
+
+
+def _code(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what tells the code of an adapter: address, version, and outside the project what it says."""
+    return {key: body[key] for key in ("adapter", "version", "source") if key in body}
+
+
+def code_of(spec: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the addresses of the adapters whose code a step of pretraining or fine-tuning runs."""
+    return str(spec["adapter"]), str(spec["encoder"]["adapter"])
 
 
 def _data(request: Request, parts: list[dict[str, Any]]) -> dict[str, Any]:
@@ -229,7 +242,8 @@ def _pretraining(request: Request, method: str, encoder: str, seed: int, once: O
             )
         spec = {
             **_common(request),
-            **{key: stage[key] for key in ("name", "adapter", "version", "config", "modalities", "augment")},
+            **_code(stage),
+            **{key: stage[key] for key in ("name", "config", "modalities", "augment")},
             "encoder": _encoder(request, encoder),
             "train": {**stage["train"], "batch": preset["batch"], "steps": steps} if steps else {},
             "size": request.preset["size"],
@@ -255,7 +269,8 @@ class _Row:
         self.spec = spec
         self.finetune = {
             **_common(request),
-            **{key: spec[key] for key in ("adapter", "version", "config", "modality", "augment")},
+            **_code(spec),
+            **{key: spec[key] for key in ("config", "modality", "augment")},
             "preset": _preset(request, encoder, task),
             "method": method,
             "variant": _variant(request, method),

@@ -12,22 +12,32 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from bench.files import sha256_file, sha256_text
+from bench.files import canonical, sha256_file, sha256_text
+from bench.sources import ROOT, shipped_digest
 
-ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("bench", "methods", "tasks", "configs", "pyproject.toml")  # what can change a number
 PACKAGES = ("bodybench", "torch", "timm", "numpy", "numba", "scipy", "lightning-fabric")
 
 
 @functools.cache
 def revision() -> dict[str, str]:
-    """Return the git commit and a digest of what is not committed ("" = nothing; "unknown" = no checkout)."""
+    """Return the git commit and a digest of what is not committed ("" = nothing).
+
+    Outside a checkout the version of the package and a digest of its sources stand in for the commit.
+    """
     top, _, commit = _git("rev-parse", "--show-toplevel", "HEAD").partition("\n")
     if not commit or Path(top).resolve() != ROOT:  # no checkout, or installed inside somebody else's
-        return {"commit": "unknown", "dirty_sha256": "unknown"}
+        return {"commit": f"{_version('bodybench') or '0'}+{_sources_sha256()[:16]}", "dirty_sha256": ""}
     changes = _git("diff", "--no-ext-diff", "--binary", "HEAD", "--", *SOURCES)
     changes += _git("ls-files", "--others", "--exclude-standard", "--", *SOURCES)
     return {"commit": commit, "dirty_sha256": sha256_text(changes)[:16] if changes else ""}
+
+
+def _sources_sha256() -> str:
+    """Return a digest of all files that can change a number."""
+    files = [p for name in SOURCES for p in ((ROOT / name).rglob("*") if (ROOT / name).is_dir() else ())]
+    named = {str(p.relative_to(ROOT)): sha256_file(p) for p in files if p.suffix in (".py", ".yaml", ".npz")}
+    return sha256_text(canonical(named))
 
 
 def is_dirty(made: Mapping[str, Any]) -> bool:
@@ -63,17 +73,17 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def provenance(device: str, sources: Iterable[Path | None] = ()) -> dict[str, Any]:
+def provenance(device: str, adapters: Iterable[str] = ()) -> dict[str, Any]:
     """Return the provenance entry of a record.
 
     Args:
         device: name of what computed it, e.g. "NVIDIA H200" or the processor's name.
-        sources: files of the adapters involved.
+        adapters: addresses of those involved; the code of the project's is told by a digest, that of others
+            by the key.
     """
-    digests = "".join(sha256_file(path) for path in sources if path)
     return {
         **revision(),
-        "source_sha256": sha256_text(digests)[:16] if digests else "",
+        "source_sha256": shipped_digest(adapters),
         "versions": {name: _version(name) for name in PACKAGES},
         "python": ".".join(map(str, sys.version_info[:3])),
         "device": device,

@@ -42,9 +42,14 @@ def config_dirs(extra: Sequence[str] = ()) -> list[Path]:
         if path not in dirs:
             dirs.append(path)
     here = Path.cwd()
-    if here not in dirs and any(next((here / group).glob("*.yaml"), None) for group in ("method", "task")):
+    if here not in dirs and any(yamls(here / group) for group in ("method", "task")):
         dirs.append(here)
     return dirs
+
+
+def yamls(folder: Path) -> list[Path]:
+    """Return the YAMLs of a folder, sorted; hidden ones (locks and remains of editors) do not count."""
+    return sorted(path for path in folder.glob("*.yaml") if not path.name.startswith("."))
 
 
 def _installed() -> list[Path]:
@@ -67,7 +72,7 @@ def names(group: str, dirs: Iterable[Path]) -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     for folder in dirs:
-        for path in sorted((folder / group).glob("*.yaml")):
+        for path in yamls(folder / group):
             if path.stem in found:
                 raise ConfigError(f'{group} "{path.stem}" is defined twice: {found[path.stem]} and {path}')
             found[path.stem] = path
@@ -129,6 +134,8 @@ def load(path: Path, group: str) -> dict[str, Any]:
         raise ConfigError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
     if group == "preset" and isinstance(body, dict):
         body = body.get("preset", body)
+    if body is None and group == "site":
+        body = {}  # all of its keys may be left out
     if not isinstance(body, dict):
         raise ConfigError(f"{path}: holds no section of keys")
     return {str(name): plain(value, f"{path}: {name}") for name, value in body.items()}

@@ -12,10 +12,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from bench import overrides, weights
+from bench import overrides, sources, weights
 from bench.errors import ConfigError, DataError, nearest
 from bench.files import canonical, sha256_text, write_atomic
-from bench.registry import BUILT_IN, GROUPS, config_dirs, load, names, pick
+from bench.registry import BUILT_IN, GROUPS, config_dirs, load, names, pick, yamls
 from bench.resources import DEFAULTS, is_resource
 from bench.schema import check
 from bench.stages import load_methods, resolve_stages
@@ -27,12 +27,15 @@ __all__ = (
 
 TRACKS = ("controlled", "published")
 MODES = ("strict", "parity")
+MOST_SEEDS = 1000
 _CODE = (
     "request.py",
     "registry.py",
     "overrides.py",
     "resources.py",
     "schema.py",
+    "settings.py",
+    "data/augment_spec.py",
     "stages.py",
 )  # what a resolved request is made by
 
@@ -72,6 +75,7 @@ class Request:
     config_dirs: tuple[str, ...]
     resources: Mapping[str, Any]
     changes: Mapping[str, Any] = field(default_factory=dict)  # overridden keys with their new values
+    folders: Mapping[str, str] = field(default_factory=dict)  # of adapters outside the project, by group.name
 
 
 def parse_budgets(fractions: str, shots: str) -> tuple[str, ...]:
@@ -102,14 +106,16 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     Raises:
         ConfigError: anything else, or none.
     """
-    if match := re.fullmatch(r"(\d+)x", text.strip()):
-        seeds = tuple(range(int(match[1])))
-    elif re.fullmatch(r"\d+(\s*,\s*\d+)*", text.strip()):
+    if match := re.fullmatch(r"([0-9]{1,18})x", text.strip()):
+        seeds = tuple(range(min(int(match[1]), MOST_SEEDS + 1)))
+    elif re.fullmatch(r"[0-9]{1,18}(\s*,\s*[0-9]{1,18})*", text.strip()):
         seeds = tuple(dict.fromkeys(int(w) for w in text.split(",")))
     else:
         raise ConfigError(f'--seeds: "{text}" is neither a list like 0,1,2 nor a count like 3x')
     if not seeds:
         raise ConfigError("--seeds: 0x asks for no seed")
+    if len(seeds) > MOST_SEEDS:
+        raise ConfigError(f"--seeds: {text.strip()[:20]} asks for more than {MOST_SEEDS} seeds")
     return seeds
 
 
@@ -125,23 +131,61 @@ def resolve(words: Words, cache: Path | None = None) -> Request:
         AssetError: a weights file that a method's config names does not exist.
     """
     dirs = config_dirs(words.config_dirs)
-    files = [p for d in dirs for p in sorted(d.glob("*/*.yaml"))]
-    files += [Path(__file__).with_name(name) for name in _CODE]
+    files = [path for folder in dirs for group in GROUPS for path in yamls(folder / group)]
+    files += [Path(__file__).parent / name for name in _CODE]
     stamp = [[str(p), (found := p.stat()).st_mtime_ns, found.st_size] for p in files]
     text = canonical([asdict(words), stamp, _shading()])
     path = cache / "resolved" / f"{sha256_text(text)[:16]}.json" if cache and cache.parent.is_dir() else None
     if path:
         with suppress(OSError, ValueError, TypeError, KeyError):  # only a cache: resolved anew below
-            return _with_weights(from_json(json.loads(path.read_text())))
+            return _with_files(from_json(json.loads(path.read_text())), dirs)
     request = _resolve(words, dirs)
     if path:
         with suppress(DataError):
             write_atomic(path, to_json(request))
-    return _with_weights(request)
+    return _with_files(request, dirs)
+
+
+def _with_files(request: Request, dirs: list[Path]) -> Request:
+    """Add what depends on files other than YAMLs, and is not cached: weights, code outside the project."""
+    return _with_weights(_with_sources(request, dirs))
+
+
+def _with_sources(request: Request, dirs: list[Path]) -> Request:
+    """Put a digest of their code beside the addresses of adapters outside the project."""
+    known = {group: names(group, dirs) for group in ("method", "task", "encoder")}
+    folders: dict[str, str] = {}
+
+    def sourced(body: Mapping[str, Any], group: str, owner: str) -> dict[str, Any]:
+        address = str(body["adapter"])
+        if sources.is_shipped(address):
+            return dict(body)
+        folder = known[group][owner].parent.parent
+        folders[f"{group}.{owner}"] = str(folder)
+        place = sources.place_of(address, folder)
+        return {**body, "source": sources.digest(place, sources.split(address)[0])}
+
+    methods = {
+        name: {
+            **method,
+            "stages": {
+                s: sourced(stage, "method", stage["name"].partition(".")[0])
+                for s, stage in method["stages"].items()
+            },
+        }
+        for name, method in request.methods.items()
+    }
+    return replace(
+        request,
+        methods=methods,
+        tasks={name: sourced(task, "task", name) for name, task in request.tasks.items()},
+        encoders={name: sourced(body, "encoder", name) for name, body in request.encoders.items()},
+        folders=folders,
+    )
 
 
 def _with_weights(request: Request) -> Request:
-    """Let checksums stand for the weights files that are named; not part of what is cached."""
+    """Let checksums stand for the weights files that are named."""
     methods, marks = weights.by_content(request.methods)
     if not marks:
         return request
@@ -149,7 +193,7 @@ def _with_weights(request: Request) -> Request:
         key: marks.get(value, value) if key.endswith(f".config.{weights.KEY}") else value
         for key, value in request.changes.items()
     }
-    files = {mark: str(Path(path).resolve()) for path, mark in marks.items()}
+    files = {mark: str(Path(path).expanduser().resolve()) for path, mark in marks.items()}
     return replace(request, methods=methods, changes=changes, resources={**request.resources, "files": files})
 
 
@@ -212,7 +256,7 @@ def _load(
     }
     _tune_methods(config, known["method"])
     _check_all(config, known, preset)
-    config["preset"]["resources"] = {**DEFAULTS, **config["preset"]["resources"]}
+    config["preset"]["resources"] = {**DEFAULTS, **config["preset"].get("resources", {})}
     return config
 
 

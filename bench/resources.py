@@ -9,19 +9,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bench.errors import ConfigError, nearest
+import msgspec
+from msgspec import Struct
 
-DEFAULTS: Mapping[str, Any] = {
-    "nodes": 1,
-    "gpus": 0,  # per node; a process for each of them
-    "cpus": 1,  # per process
-    "mem": 4.0,  # GB per node
-    "hours": 1.0,  # wall time of one attempt
-    "checkpoint_s": 20.0,  # at most this much work is repeated after a kill
-    "data_workers": 0,  # reading threads per training
-}
-_COUNTS = ("nodes", "gpus", "cpus", "data_workers")
-_ABOVE_ZERO = ("nodes", "cpus", "mem", "hours")
+from bench.settings import Count, NotNegative, Positive, Whole, convert
+
+
+class Resources(Struct, kw_only=True, forbid_unknown_fields=True):
+    """A `resources` section."""
+
+    nodes: Count = 1
+    gpus: Whole = 0  # per node; a process for each of them
+    cpus: Count = 1  # per process
+    mem: Positive = 4.0  # GB per node
+    hours: Positive = 1.0  # wall time of one attempt
+    checkpoint_s: NotNegative = 20.0  # at most this much work is repeated after a kill
+    data_workers: Whole = 0  # reading threads per training
+
+
+DEFAULTS: Mapping[str, Any] = msgspec.structs.asdict(Resources())
 
 
 def check_resources(section: Any, where: str) -> None:
@@ -30,17 +36,7 @@ def check_resources(section: Any, where: str) -> None:
     Raises:
         ConfigError: an unknown key (with the nearest known one), or a value that is not a fitting number.
     """
-    if not isinstance(section, dict):
-        raise ConfigError(f"{where}: resources: is not a section")
-    for name, value in section.items():
-        if name not in DEFAULTS:
-            raise ConfigError(f'{where}: resources: unknown key "{name}".{nearest(str(name), DEFAULTS)}')
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        whole = name not in _COUNTS or isinstance(value, int)
-        if not (number and whole and value >= 0) or (value == 0 and name in _ABOVE_ZERO):
-            kind = "whole number" if name in _COUNTS else "number"
-            least = "above 0" if name in _ABOVE_ZERO else "of at least 0"
-            raise ConfigError(f"{where}: resources.{name}: {value!r} is not a {kind} {least}")
+    convert(section, Resources, f"{where}: resources")
 
 
 def on_one_device(resources: Mapping[str, Any]) -> dict[str, Any]:

@@ -71,7 +71,7 @@ class Store:
     @property
     def data(self) -> Path:
         """Return where rendered data is cached (`BENCH_DATA` overrides)."""
-        return Path(os.environ.get("BENCH_DATA") or self.root / "data")
+        return Path(os.environ.get("BENCH_DATA") or self.root / "data").expanduser()
 
     def prepare(self) -> None:
         """Make the store's folder and make sure that it can be written.

@@ -28,7 +28,7 @@ def by_content(
         if not path:
             return dict(stage)
         if path not in marks:
-            marks[path] = _digest(path)
+            marks[path] = _digest(str(Path(path).expanduser()))
         return {**stage, "config": {**stage["config"], KEY: marks[path]}}
 
     found = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import permutations
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from bench.encoders.pretrained import load_image_encoders
 from bench.errors import ConfigError
 from bench.losses.memory import MemoryBank, Negatives, memory_contrast
 from bench.losses.numerics import nrm, safe_mean
+from bench.settings import Count, OffWhen, Positive, Share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,13 +27,16 @@ class CMCConfig:
     variant: Literal["paper", "official"] = (
         "paper"  # official: absent modalities are encoded and remembered too
     )
-    dim: int = 128  # D, width of the shared embedding
-    temperature: float = 0.07
+    dim: Count = 128  # D, width of the shared embedding
+    temperature: Positive = 0.07
     negatives: Negatives = "shared"  # the official code draws per_sample
-    n_negatives: int = 16384  # K; where the memory holds no more, all of it is used
-    momentum: float = 0.5  # share of the old row in a memory update
+    n_negatives: Annotated[Count, OffWhen(negatives="all")] = (
+        16384  # K; where the memory holds no more, all of it is used
+    )
+    momentum: Share = 0.5  # share of the old row in a memory update
     init: Literal["random", "imagenet"] = "random"  # weights of the image encoders at the start
-    file: str = ""  # local weights for init=imagenet; empty takes the Hugging Face cache
+    # local weights; empty takes the Hugging Face cache
+    file: Annotated[str, OffWhen(init="random")] = ""
 
 
 class CMC(Method):

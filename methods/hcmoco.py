@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,34 +21,47 @@ from bench.losses.dense import dense_contrast, hard_targets, soft_targets
 from bench.losses.joints import joint_contrast, structure_contrast
 from bench.losses.memory import Negatives
 from bench.losses.numerics import nrm, safe_mean
+from bench.settings import Count, NotNegative, OffWhen, Positive, Share
 from methods.cmc import CMC, CMCConfig
 
 DENSE = ("rgb", "depth")
+SPARSE_OFF = OffWhen(joint=False, structure=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HCMoCoConfig:
     variant: Literal["paper", "official"] = "paper"  # official: quirks of the released code, see the methods
-    dim: int = 128  # D, width of all embeddings
-    temperature: float = 0.07
-    negatives: Negatives = "shared"
-    n_negatives: int = 16384
-    momentum: float = 0.5
+    dim: Count = 128  # D, width of all embeddings
+    temperature: Positive = 0.07
+    negatives: Annotated[Negatives, OffWhen(sample=False)] = "shared"
+    n_negatives: Annotated[Count, OffWhen(sample=False), OffWhen(negatives="all")] = 16384
+    momentum: Annotated[Share, OffWhen(sample=False)] = 0.5
     sample: bool = True  # level g
     dense: Literal["off", "hard", "soft"] = "soft"  # level d
-    soft_sigma: float = 1.0  # cells; towards 0 the soft loss becomes the hard one
-    dense_points: int = 400  # S, cells drawn per sample
+    # cells; towards 0 the soft loss becomes the hard one
+    soft_sigma: Annotated[Positive, OffWhen(dense=("off", "hard"))] = 1.0
+    dense_points: Annotated[Count, OffWhen(dense="off")] = 400  # S, cells drawn per sample
     joint: bool = True  # level s, joints against the key-point graph of the same sample
     structure: bool = True  # level s, joints across samples
-    joint_reading: Literal["nearest", "bilinear"] = "nearest"
-    share_dense_sparse_mapper: bool = (
-        True  # false: own mappers for joints, also for key points, as in the paper
-    )
-    scl_use_keypoint_features: bool = False  # `structure` also contrasts the nodes of the key-point graph
-    scl_exclude_self: bool = False  # leave the anchor out of the denominator of `structure`
-    weight_sample: float = 1.0
-    weight_dense: float = 1.0
-    weight_sparse: float = 1.0
+    joint_reading: Annotated[Literal["nearest", "bilinear"], SPARSE_OFF] = "nearest"
+    # false: own mappers for joints, also for key points, as in the paper
+    share_dense_sparse_mapper: Annotated[bool, SPARSE_OFF] = True
+    # `structure` also contrasts the nodes of the key-point graph
+    scl_use_keypoint_features: Annotated[bool, OffWhen(structure=False)] = False
+    # leave the anchor out of the denominator of `structure`
+    scl_exclude_self: Annotated[bool, OffWhen(structure=False)] = False
+    weight_sample: Annotated[NotNegative, OffWhen(sample=False)] = 1.0
+    weight_dense: Annotated[NotNegative, OffWhen(dense="off")] = 1.0
+    weight_sparse: Annotated[NotNegative, SPARSE_OFF] = 1.0
+
+    def check(self, *, size: int, encoder: Mapping[str, Any]) -> None:
+        """Check that nodes of the key-point graph are as wide as the embeddings they are compared with."""
+        width = encoder["graph"].get("width", self.dim)
+        if (self.joint or self.structure) and self.share_dense_sparse_mapper and width != self.dim:
+            raise ConfigError(
+                f"HCMoCo: the graph encoder's width {width} must equal dim {self.dim}, "
+                "or set share_dense_sparse_mapper=false"
+            )
 
 
 class HCMoCo(CMC):
@@ -222,8 +235,4 @@ class HCMoCo(CMC):
                     "HCMoCo: the joint levels need kp2d and rgb or depth; set joint and structure false"
                 )
             width = self.encoder("kp2d").feature_info.channels[0]
-            if cfg.share_dense_sparse_mapper and width != cfg.dim:
-                raise ConfigError(
-                    f"HCMoCo: the graph encoder's width {width} must equal dim {cfg.dim}, "
-                    "or set share_dense_sparse_mapper=false"
-                )
+            cfg.check(size=0, encoder={"graph": {"width": width}})

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 from bench.api import Batch, Context, DataInfo, Encoder, Method, StepOutput
 from bench.encoders.pretrained import load_image_encoders
 from bench.errors import StepError
+from bench.settings import GIVEN, OffWhen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageNetConfig:
     file: str = ""  # local weights; empty takes those of the tag from the Hugging Face cache
-    tag: str = ""  # of timm; empty takes `pretrained` of the encoder
+    tag: Annotated[str, OffWhen(file=GIVEN)] = ""  # of timm; empty takes `pretrained` of the encoder
 
 
 class ImageNet(Method):

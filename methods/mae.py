@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import torch
+from msgspec import Meta
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
@@ -17,20 +18,36 @@ from bench.encoders.pretrained import load_image_encoders
 from bench.encoders.vit import ViT, initialise_like_mae
 from bench.errors import ConfigError, StepError
 from bench.losses.reconstruction import normalised_patches, patch_loss, patchify
+from bench.settings import GIVEN, Count, OffWhen
 
 LayerNorm = functools.partial(nn.LayerNorm, eps=1e-6)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MAEConfig:
-    mask_ratio: float = 0.75
-    decoder_width: int = 512
-    decoder_blocks: int = 8
-    decoder_heads: int = 16
+    mask_ratio: Annotated[float, Meta(gt=0, lt=1)] = 0.75
+    decoder_width: Count = 512
+    decoder_blocks: Count = 8
+    decoder_heads: Count = 16
     normalise_target: bool = True  # each patch to mean 0, variance 1
     init: Literal["random", "published"] = "random"  # published: the encoder starts from `tag` or `file`
-    tag: str = "vit_base_patch16_224.mae"
-    file: str = ""  # local weights for init=published; empty takes the Hugging Face cache
+    tag: Annotated[str, OffWhen(init="random"), OffWhen(file=GIVEN)] = "vit_base_patch16_224.mae"
+    file: Annotated[str, OffWhen(init="random")] = ""  # local weights; empty takes the Hugging Face cache
+
+    def check(self, *, size: int, encoder: Mapping[str, Any]) -> None:
+        """Check that some patches are hidden and some not, and that the decoder's heads share its width."""
+        patch = encoder["config"].get("patch", size)
+        if size % patch:
+            raise ConfigError(f"MAE: image size {size} is no multiple of the patch {patch}")
+        patches = (size // patch) ** 2
+        visible = int(patches * (1 - self.mask_ratio))
+        if not 0 < visible < patches:
+            raise ConfigError(f"MAE: mask_ratio {self.mask_ratio} leaves {visible} of {patches} patches")
+        if self.decoder_width % self.decoder_heads or self.decoder_width % 4:
+            raise ConfigError(
+                f"MAE: decoder_width {self.decoder_width} must be a multiple of 4 and of "
+                f"decoder_heads {self.decoder_heads}"
+            )
 
 
 class MAE(Method):
@@ -45,16 +62,10 @@ class MAE(Method):
             raise ConfigError("MAE trains one colour encoder of kind tokens (bench.encoders.vit:ViT)")
         self.cfg = cfg
         self.patch = encoder.feature_info.strides[0]
-        height, width = data.size
-        if height % self.patch or width % self.patch:
-            raise ConfigError(f"MAE: image size {height} x {width} is no multiple of the patch {self.patch}")
-        self.grid = (height // self.patch, width // self.patch)
+        cfg.check(size=data.size, encoder={"config": {"patch": self.patch}})
+        self.grid = (data.size[0] // self.patch, data.size[1] // self.patch)
         self.patches = self.grid[0] * self.grid[1]
         self.n_visible = int(self.patches * (1 - cfg.mask_ratio))
-        if not 0 < self.n_visible < self.patches:
-            raise ConfigError(
-                f"MAE: mask_ratio {cfg.mask_ratio} leaves {self.n_visible} of {self.patches} patches"
-            )
         self.decoder = Decoder(encoder.feature_info.pooled, self.grid, self.patch, cfg)
 
     def initialise(self) -> Mapping[str, str]:

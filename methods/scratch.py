@@ -9,11 +9,14 @@ from torch import nn
 
 from bench.api import Batch, Context, DataInfo, Encoder, Method, StepOutput
 from bench.errors import StepError
+from bench.settings import NotNegative
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScratchConfig:
-    init_std: float = 0.0  # > 0: convolutions from N(0, init_std); 0.001 is that of the official HRNet code
+    init_std: NotNegative = (
+        0.0  # > 0: convolutions from N(0, init_std); 0.001 is that of the official HRNet code
+    )
 
 
 class Scratch(Method):

@@ -17,6 +17,7 @@ from bench.heads import PixelHead, pixel_head, read_points, upsample
 from bench.metrics.densepose import KAPPA_M, geodesic_errors, part_kappas, point_statistics
 from bench.metrics.surface import surrogate_surface
 from bench.metrics.weighted import weighted_sums
+from bench.settings import Count, NotNegative
 
 Floats = NDArray[np.float64]
 
@@ -26,8 +27,8 @@ PERSON_METRICS = ("gps", "macro_auc30")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DensePoseConfig:
-    width: int | None = None  # channels inside the head; null follows the encoder
-    uv_weight: float = 10.0  # of the smooth-L1 term
+    width: Count | None = None  # channels inside the head; null follows the encoder
+    uv_weight: NotNegative = 10.0  # of the smooth-L1 term
     gps_kappa: Literal["constant", "parts"] = "constant"  # 0.255 m, or the SMPL table by coarse part
 
 

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.api import Batch, DataInfo, FeatureInfo, Metric, Outputs, Stats, Task
+from bench.api import Batch, FeatureInfo, Metric, Outputs, Stats, Task
 from bench.bodymodels.surface import P25_NAMES
 from bench.errors import ConfigError
 from bench.heads import pixel_head
 from bench.metrics.segmentation import aacc, confusion, iou, macc, merge, miou
 from bench.metrics.weighted import weighted_sums
+from bench.settings import Count, Positive
 
 Floats = NDArray[np.float64]
 
@@ -28,8 +29,20 @@ COARSE = (0, 4, 5, 3, 4, 5, 3, 6, 7, 2, 6, 7, 2, 1, 4, 5, 4, 5, 1, 1, 8, 6, 7, 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsingConfig:
-    width: int | None = None  # channels inside the head; null follows the encoder
-    class_weights: tuple[float, ...] = ()  # of the cross-entropy, one per class; empty weighs all alike
+    width: Count | None = None  # channels inside the head; null follows the encoder
+    class_weights: tuple[Positive, ...] = ()  # of the cross-entropy, one per class; empty weighs all alike
+
+    def __post_init__(self) -> None:
+        """Check the class weights.
+
+        Raises:
+            ConfigError: they are not one positive number per class.
+        """
+        weights = self.class_weights
+        if weights and (len(weights) != CLASSES or min(weights) <= 0):
+            raise ConfigError(
+                f"class_weights: got {len(weights)} numbers, wanted {CLASSES} positive ones or none"
+            )
 
 
 class Parsing(Task):
@@ -40,18 +53,6 @@ class Parsing(Task):
     metrics = tuple(
         Metric(name=name, unit="%") for name in ("miou", "macc", "aacc", "miou_foreground", "miou_coarse")
     )
-
-    def __init__(self, cfg: ParsingConfig, data: DataInfo) -> None:
-        """Check the config.
-
-        Raises:
-            ConfigError: the class weights are not one positive number per class.
-        """
-        super().__init__(cfg, data)
-        if cfg.class_weights and (len(cfg.class_weights) != CLASSES or min(cfg.class_weights) <= 0):
-            raise ConfigError(
-                f"class_weights: got {len(cfg.class_weights)} numbers, wanted {CLASSES} positive ones or none"
-            )
 
     def head(self, info: FeatureInfo) -> nn.Module:
         return pixel_head(info, CLASSES, self.cfg.width)

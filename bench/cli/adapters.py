@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from bench.cli.options import config_dir_option, json_option
+from bench.cli.options import UserPath, config_dir_option, json_option
 
 
 @click.command("test-adapter")
@@ -53,7 +53,7 @@ def test_adapter(name: str, kind: str | None, config_dirs: tuple[str, ...], as_j
 @click.option(
     "--dir",
     "folder",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=UserPath(file_okay=False, path_type=Path),
     default=None,
     help="Folder of your own for it (default: this checkout of the project, or else the folder you are in).",
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from bench.cli.options import store_option
+from bench.cli.options import UserPath, store_option
 
 
 @click.group()
@@ -70,6 +70,7 @@ def data_verify(**options: Any) -> None:
 @_data_options
 @click.option(
     "--out",
+    type=UserPath(),
     default="people-sheets",
     show_default=True,
     help="Folder for the sheets, one per domain and split.",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from bench.cli.options import grid_options, json_option, store_option
+from bench.cli.options import UserPath, grid_options, json_option, store_option
 from bench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -44,6 +44,20 @@ def planned(options: dict[str, Any]) -> tuple[Request, Plan, Store]:
     return request, expand(request), store
 
 
+def _checked(options: dict[str, Any]) -> tuple[Request, Plan, Store]:
+    """Return the grid that was typed after all checks that need no torch; say what is stale in its store."""
+    from bench.checks import check_applies, check_plan
+    from bench.execute.stale import stale
+    from bench.store import warn
+
+    request, plan, store = planned(options)
+    check_plan(request, plan)
+    check_applies(plan)
+    for line in stale(plan, store):
+        warn(line)
+    return request, plan, store
+
+
 def _typed_or_stored(options: dict[str, Any]) -> tuple[Plan, Store]:
     """Return the grid that was typed, or all grids of the store where only the store was."""
     from bench.execute.plans import stored_plan
@@ -68,7 +82,9 @@ def was_typed(options: Mapping[str, Any], but: Collection[str] = ()) -> bool:
 @click.option("--jobs", type=click.IntRange(min=1), default=None, help="Processes (default: one per core).")
 @click.option("--retry-failed", is_flag=True, help="Only cells that failed, or wait for something that did.")
 @click.option("--wait", is_flag=True, help="With --executor slurm: follow the jobs to their end.")
-@click.option("--site", default="", envvar="BENCH_SITE", help="YAML with the values of the cluster.")
+@click.option(
+    "--site", type=UserPath(), default="", envvar="BENCH_SITE", help="YAML with the values of the cluster."
+)
 @json_option
 def run(
     executor: str,
@@ -88,7 +104,7 @@ def run(
         raise ConfigError("--wait: belongs to --executor slurm")
     if executor == "slurm" and jobs is not None:
         raise ConfigError("--jobs: belongs to --executor local; the site YAML has at_once")
-    request, plan, store = planned(options)
+    request, plan, store = _checked(options)
     store.prepare()
     if executor == "slurm":
         from bench.execute.slurm import run_on_cluster
@@ -113,7 +129,7 @@ def plan(as_json: bool, **options: Any) -> None:
     """Show the cells of a grid, what is cached and what it would cost; runs nothing."""
     from bench.execute.status import show_plan
 
-    _, plan, store = planned(options)
+    _, plan, store = _checked(options)
     click.echo(show_plan(plan, store, as_json=as_json))
 
 
@@ -127,9 +143,13 @@ def status(watch: bool, as_json: bool, **options: Any) -> None:
     Without options: of all grids that were run on this store.
     """
     from bench.execute.queue import Queue
+    from bench.execute.stale import stale
     from bench.execute.status import show_status
+    from bench.store import warn
 
     plan, store = _typed_or_stored(options)
+    for line in stale(plan, store):
+        warn(line)
     queue = Queue()
     while True:
         text = show_status(plan, store, queue, as_json=as_json)
@@ -157,7 +177,9 @@ def cancel(**options: Any) -> None:
 
 @click.command()
 @store_option
-@click.option("--out", default=None, help="Folder for the files (default: STORE/leaderboard).")
+@click.option(
+    "--out", type=UserPath(), default=None, help="Folder for the files (default: STORE/leaderboard)."
+)
 @click.option("--reference", default=None, help="A further method that differences are taken against.")
 @json_option
 def leaderboard(store: str, out: str | None, reference: str | None, as_json: bool) -> None:

@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 
 DEFAULT_STORE = "bench-store"
 
+
+class UserPath(click.Path):
+    """A path in which `~` is the user's home, also where the shell leaves it (`--store=~/x`)."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Expand, then check as click does."""
+        try:
+            return super().convert(str(Path(value).expanduser()) if value else value, param, ctx)
+        except RuntimeError:  # no such user
+            self.fail(f"{value}: there is no such home", param, ctx)
+
+
 store_option = click.option(
-    "--store", default=DEFAULT_STORE, envvar="BENCH_STORE", show_default=True, help="Folder of all results."
+    "--store",
+    type=UserPath(),
+    default=DEFAULT_STORE,
+    envvar="BENCH_STORE",
+    show_default=True,
+    help="Folder of all results.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 config_dir_option = click.option(
     "--config-dir",
     "config_dirs",
+    type=UserPath(),
     multiple=True,
     help="Folder with further adapters (the one you are in counts, too).",
 )

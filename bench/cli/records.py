@@ -10,11 +10,11 @@ from typing import Any
 import click
 
 from bench.cli.grid import grid_words, planned, was_typed
-from bench.cli.options import grid_options, json_option, store_option
+from bench.cli.options import UserPath, grid_options, json_option, store_option
 
 
 @click.command()
-@click.option("--baseline", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The file.")
+@click.option("--baseline", required=True, type=UserPath(dir_okay=False, path_type=Path), help="The file.")
 @click.option("--update", is_flag=True, help="Write a new baseline; the grid may be given.")
 @click.option(
     "--throughput-ratio",
@@ -46,7 +46,7 @@ def check(
 
 
 @click.command("export")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", type=UserPath(dir_okay=False, path_type=Path))
 @grid_options
 def export_command(file: Path, **options: Any) -> None:
     """Write the score records of a store, or of a grid, into one FILE for others.
@@ -67,7 +67,7 @@ def export_command(file: Path, **options: Any) -> None:
 
 
 @click.command("import")
-@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RECORDS...")
+@click.argument("sources", nargs=-1, required=True, type=UserPath(path_type=Path), metavar="RECORDS...")
 @store_option
 def import_command(sources: tuple[Path, ...], store: str) -> None:
     """Put records of others into a store: files of `bench export`, record.json files, or folders of them.

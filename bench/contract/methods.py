@@ -101,7 +101,7 @@ class Stages:
         for name in modules:
             load_module(name, folder / "modules", self.config_dirs)
         for path in found:
-            encoder = load_encoder(path).eval()
+            encoder = load_encoder(path, config_dirs=self.config_dirs).eval()
             x = example(path.name, str(encoder.spec["joint_set"] or ""))
             trained = self.exported.get(path.name)
             with torch.no_grad():

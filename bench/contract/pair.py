@@ -21,8 +21,8 @@ from bench.execute.device import make_fabric
 from bench.execute.pretraining import PretrainTrainee, build_method, make_run
 from bench.execute.site import ALONE, Team
 from bench.plan import Step, expand
-from bench.provenance import ROOT
 from bench.request import Words, resolve
+from bench.sources import ROOT
 from bench.store import Store
 from bench.train.loop import fit
 

@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from bench.errors import ConfigError, nearest
+from msgspec import Struct
 
-LAWS = ("uniform", "normal")
+from bench.settings import Decay, NotNegative, OffWhen, Positive, Share, convert
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spec:
+class Spec(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """The `augment` section of a method's stage or of a task. The default changes nothing."""
 
-    scale: tuple[float, float] = (1.0, 1.0)  # factor on the size of the person
-    rotation: float = 0.0  # degrees, both ways
-    rotation_p: float = 1.0  # share of samples that are rotated
-    shift: float = 0.0  # of the side, both ways, both axes
+    scale: tuple[Positive, Positive] = (1.0, 1.0)  # factor on the size of the person
+    rotation: NotNegative = 0.0  # degrees, both ways
+    rotation_p: Annotated[Share, OffWhen(rotation=0.0)] = 1.0  # share of samples that are rotated
+    shift: NotNegative = 0.0  # of the side, both ways, both axes
     flip: bool = False  # mirror half of the samples
-    crop_scale: tuple[float, float] = (1.0, 1.0)  # area of a square cut out at a random place and enlarged
-    law: str = "uniform"  # or "normal": scale N(1, half the range) in the range, rotation N(0, r) within 2 r
-    jitter: tuple[float, float, float] = (0.0, 0.0, 0.0)  # brightness, contrast, saturation: factors 1 +- j
+    crop_scale: tuple[Positive, Positive] = (1.0, 1.0)  # area of a square cut out anywhere and enlarged
+    # normal: scale N(1, half the range) in the range, rotation N(0, r) within 2 r
+    law: Annotated[Literal["uniform", "normal"], OffWhen(rotation=0.0, scale=((1.0, 1.0),))] = "uniform"
+    jitter: tuple[Decay, Decay, Decay] = (0.0, 0.0, 0.0)  # brightness, contrast, saturation: factors 1 +- j
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ValueError: one is no range; `convert` says where.
+        """
+        for name, (low, high) in (("scale", self.scale), ("crop_scale", self.crop_scale)):
+            if low > high:
+                raise ValueError(f"{name}: {[low, high]} is not a range from low to high")
+        if self.crop_scale[1] > 1:
+            raise ValueError(f"crop_scale: {list(self.crop_scale)} exceeds the area of the picture, 1")
 
     @property
     def warps(self) -> bool:
@@ -31,35 +42,10 @@ class Spec:
         return rotates or self.shift > 0 or self.scale != (1.0, 1.0) or self.crop_scale != (1.0, 1.0)
 
 
-def parse(given: Mapping[str, Any]) -> Spec:
+def parse(given: Mapping[str, Any], where: str = "augment") -> Spec:
     """Check a plain augmentation spec; absent keys change nothing.
 
     Raises:
         ConfigError: unknown key or impossible value.
     """
-    known = [field.name for field in fields(Spec)]
-    for key in given:
-        if key not in known:
-            raise ConfigError(f'augment: unknown key "{key}".{nearest(str(key), known)}')
-    values: dict[str, Any] = {}
-    for name, value in given.items():
-        default = getattr(Spec(), name)
-        try:
-            if isinstance(default, bool) and not isinstance(value, bool):
-                raise TypeError
-            values[name] = tuple(map(float, value)) if isinstance(default, tuple) else type(default)(value)
-        except (TypeError, ValueError):
-            raise ConfigError(f"augment.{name}: {value!r} is no value like {default!r}") from None
-    spec = Spec(**values)
-    for name, pair in (("scale", spec.scale), ("crop_scale", spec.crop_scale)):
-        if len(pair) != 2 or not 0 < pair[0] <= pair[1]:
-            raise ConfigError(f"augment.{name}: {list(pair)} is not a range of positive numbers")
-    if spec.crop_scale[1] > 1:
-        raise ConfigError(f"augment.crop_scale: {list(spec.crop_scale)} exceeds the area of the picture, 1")
-    if len(spec.jitter) != 3 or not all(0 <= j < 1 for j in spec.jitter):
-        raise ConfigError(f"augment.jitter: {list(spec.jitter)} is not three numbers in [0, 1)")
-    if spec.rotation < 0 or spec.shift < 0 or not 0 <= spec.rotation_p <= 1:
-        raise ConfigError("augment: rotation and shift must not be negative, rotation_p lies in [0, 1]")
-    if spec.law not in LAWS:
-        raise ConfigError(f'augment.law: unknown "{spec.law}".{nearest(spec.law, LAWS)}')
-    return spec
+    return convert(given, Spec, where)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.api import Encoder
+from bench.checks import GRAPH_ADAPTER
 from bench.errors import ConfigError
-from bench.train.adapters import build_config, load_adapter
-
-GRAPH_ADAPTER = "bench.encoders.graph:SemGCN"
+from bench.train.adapters import load_configured
 
 
-def build_encoder(spec: Mapping[str, Any], modality: str, joint_set: str | None = None) -> Encoder:
+def build_encoder(
+    spec: Mapping[str, Any],
+    modality: str,
+    joint_set: str | None = None,
+    config_dirs: Sequence[str] = (),
+) -> Encoder:
     """Build an encoder with fresh weights, drawn from torch's current random state.
 
     Args:
@@ -20,6 +24,7 @@ def build_encoder(spec: Mapping[str, Any], modality: str, joint_set: str | None 
             encoder, with the config under `graph`. Or the `spec` of an encoder, which is rebuilt as it was.
         modality: `rgb`, `depth` or `kp2d`: what it will read, hence its input normalisation.
         joint_set: name of the joint set, for `kp2d`.
+        config_dirs: where adapters are found besides.
 
     Raises:
         ConfigError: unknown modality, adapter, or config key.
@@ -28,12 +33,10 @@ def build_encoder(spec: Mapping[str, Any], modality: str, joint_set: str | None 
         raise ConfigError(f'encoder: unknown modality "{modality}"; it must be rgb, depth or kp2d')
     if modality == "kp2d" and spec.get("modality") != "kp2d":
         spec = {"adapter": GRAPH_ADAPTER, "version": 1, "config": spec.get("graph", {})}
-    adapter = load_adapter(spec["adapter"])
-    config = build_config(adapter.Config, spec["config"], f"encoder {spec['adapter']}")
+    adapter, config = load_configured(spec, Encoder, f"encoder {spec['adapter']}", config_dirs)
     encoder: Encoder = adapter(config, modality, joint_set)
     encoder.spec = {
-        "adapter": spec["adapter"],
-        "version": spec["version"],
+        **{key: spec[key] for key in ("adapter", "version", "source") if key in spec},
         "config": dict(spec["config"]),
         "pretrained": spec.get("pretrained"),
         "modality": modality,

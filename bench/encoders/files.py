@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -50,13 +51,14 @@ def save_encoder(encoder: Encoder, folder: Path) -> None:
     write_atomic(folder / CARD, json.dumps(card, indent=1, sort_keys=True) + "\n")
 
 
-def load_encoder(folder: Path, modality: str | None = None) -> Encoder:
+def load_encoder(folder: Path, modality: str | None = None, config_dirs: Sequence[str] = ()) -> Encoder:
     """Read an encoder that `save_encoder` wrote.
 
     Args:
         folder: where it lies.
         modality: what it shall read, if not what it was trained on: a colour encoder asked for `depth` gets
             the depth preprocessing and keeps its weights.
+        config_dirs: where adapters are found besides.
 
     Raises:
         DataError: a file is missing or damaged, or weights and description do not fit together.
@@ -66,7 +68,7 @@ def load_encoder(folder: Path, modality: str | None = None) -> Encoder:
     if not path.exists() or sha256_file(path) != card["weights_sha256"]:
         raise DataError(f"{path} is missing or differs from its description; run the pretraining step again")
     spec = card["spec"]
-    encoder = build_encoder(spec, modality or spec["modality"], spec["joint_set"])
+    encoder = build_encoder(spec, modality or spec["modality"], spec["joint_set"], config_dirs)
     try:
         encoder.load_state_dict(safetensors.torch.load_file(path))
     except (RuntimeError, safetensors.SafetensorError) as error:

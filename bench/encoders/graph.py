@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from bench.api import Encoder, FeatureInfo, Features
 from bench.bodymodels.joints import JOINT_SETS
 from bench.errors import ConfigError, nearest
+from bench.settings import Count, Whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphConfig:
-    width: int = 128
-    blocks: int = 4  # residual ones, two layers each
+    width: Count = 128
+    blocks: Whole = 4  # residual ones, two layers each
 
 
 class SemGCN(Encoder):

@@ -12,16 +12,17 @@ from torch import Tensor, nn
 from bench.api import FeatureInfo, Features
 from bench.encoders.image import ImageEncoder
 from bench.errors import ConfigError
+from bench.settings import Positive, Share, Whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PyramidConfig:
     model: str  # timm name
     options: Mapping[str, Any] = field(default_factory=dict)  # of timm.create_model, e.g. channels, layers
-    out_indices: tuple[int, ...] = (1, 2, 3, 4)  # timm's numbering; 0 is the stem
-    bn_momentum: float = 0.1  # share of the new batch in the running statistics
+    out_indices: tuple[Whole, ...] = (1, 2, 3, 4)  # timm's numbering; 0 is the stem
+    bn_momentum: Share = 0.1  # share of the new batch in the running statistics
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
     channels_last: bool = True  # memory layout; up to twice as fast, also on CPU
 
 

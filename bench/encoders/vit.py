@@ -15,22 +15,45 @@ from bench.api import FeatureInfo, Features
 from bench.encoders.image import ImageEncoder
 from bench.encoders.positions import sincos_positions
 from bench.errors import ConfigError
+from bench.settings import Count, Positive
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViTConfig:
     model: str = "vit_base_patch16_224"  # timm name of a plain ViT; the values below replace its own
-    image_size: int = 224  # of the position table; other sizes resize it
-    patch: int = 16
-    width: int = 768
-    blocks: int = 12
-    heads: int = 12
-    mlp_ratio: float = 4.0
+    image_size: Count = 224  # of the position table; other sizes resize it
+    patch: Count = 16
+    width: Count = 768
+    blocks: Count = 12
+    heads: Count = 12
+    mlp_ratio: Positive = 4.0
     hooks: tuple[int, ...] = (2, 5, 8, 11)  # blocks whose output becomes a map, shallow to deep, 0-based
     pool: Literal["mean", "cls"] = "mean"  # what `pooled` is
     options: Mapping[str, Any] = field(default_factory=dict)  # further ones of timm.create_model
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
+
+    def __post_init__(self) -> None:
+        """Check that sizes divide each other and that hooks are blocks.
+
+        Raises:
+            ConfigError: they do not, or are not.
+        """
+        if self.image_size % self.patch or self.width % self.heads or self.width % 4:
+            raise ConfigError(
+                f"ViT: patch {self.patch} must divide image_size {self.image_size}, "
+                f"heads {self.heads} and 4 must divide width {self.width}"
+            )
+        hooks = list(self.hooks)
+        if not hooks or hooks != sorted(set(hooks)) or not 0 <= hooks[0] <= hooks[-1] < self.blocks:
+            raise ConfigError(f"ViT: hooks {hooks} must ascend and lie within 0..{self.blocks - 1}")
+
+    def check(self, *, size: int, encoder: Mapping[str, Any]) -> None:
+        """Check that pictures can be cut into patches."""
+        if size % self.patch:
+            raise ConfigError(
+                f"encoder {encoder['name']}: preset.size={size} is no multiple of its patch of {self.patch}"
+            )
 
 
 class ViT(ImageEncoder):
@@ -51,15 +74,8 @@ class ViT(ImageEncoder):
             joint_set: unused, images have no joints.
 
         Raises:
-            ConfigError: no such model, hooks beyond the last block, or sizes that do not divide.
+            ConfigError: no such model.
         """
-        if cfg.image_size % cfg.patch or cfg.width % cfg.heads:
-            raise ConfigError(
-                f"ViT: patch {cfg.patch} must divide image_size {cfg.image_size}, "
-                f"heads {cfg.heads} must divide width {cfg.width}"
-            )
-        if not cfg.hooks or list(cfg.hooks) != sorted(set(cfg.hooks)) or not 0 <= cfg.hooks[-1] < cfg.blocks:
-            raise ConfigError(f"ViT: hooks {list(cfg.hooks)} must ascend and lie within 0..{cfg.blocks - 1}")
         options = {
             **cfg.options,
             "img_size": cfg.image_size,

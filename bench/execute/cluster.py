@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.errors import ConfigError, nearest
+from msgspec import Struct, field
+
+from bench.errors import ConfigError
+from bench.settings import Count, convert
 
 EXAMPLE = "configs/site/example.yaml"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cluster:
+class Cluster(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """How jobs are submitted here; `configs/site/example.yaml` says what each value means."""
 
     partition: str = ""
@@ -22,10 +22,10 @@ class Cluster:
     qos: str = ""
     constraint: str = ""
     setup: tuple[str, ...] = ()
-    array_limit: int = 1000
-    at_once: int = 256
-    max_attempts: int = 5
-    signal_s: int = 90
+    array_limit: Count = 1000
+    at_once: Count = 256
+    max_attempts: Count = 5
+    signal_s: Count = 90
     sbatch: dict[str, Any] = field(default_factory=dict)
 
 
@@ -45,33 +45,10 @@ def load_cluster(file: str) -> Cluster:
         return Cluster()
     if not path.is_file():
         raise ConfigError(f"--site {file}: no such file; {EXAMPLE} shows what it may hold")
-    body = load(path, "site")
-    known = {f.name: f for f in dataclasses.fields(Cluster)}
-    for name, value in body.items():
-        if name not in known:
-            raise ConfigError(f'{path}: unknown key "{name}".{nearest(name, known)}')
-        if wanted := _wrong(value, known[name].type):
-            raise ConfigError(f"{path}: {name}: {value!r} is not {wanted}")
-    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in body.items()}
-    return Cluster(**values)
+    return convert(load(path, "site"), Cluster, str(path), ": ")
 
 
 def own_file() -> Path:
     """Return where a user's site values lie when no file is named."""
     home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     return Path(home) / "bodybench" / "site.yaml"
-
-
-def _wrong(value: object, kind: object) -> str:
-    """Return what a value should be, "" where it is that."""
-    match kind:
-        case "str":
-            return "" if isinstance(value, str) else "text; quote it"
-        case "int":
-            right = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-            return "" if right else "a whole number of at least 1"
-        case "tuple[str, ...]":
-            right = isinstance(value, list) and all(isinstance(item, str) for item in value)
-            return "" if right else "a list of text"
-        case _:
-            return "" if isinstance(value, dict) else "a section"

@@ -29,10 +29,10 @@ from bench.execute.device import device_name, make_fabric
 from bench.execute.predictions import write_chunks
 from bench.execute.site import Site, check_input, digests
 from bench.files import write_atomic
-from bench.plan import Step
+from bench.plan import Step, code_of
 from bench.provenance import provenance
 from bench.store import Store
-from bench.train.adapters import build_config, load_adapter, source_file
+from bench.train.adapters import load_configured
 from bench.train.loop import fit, points
 from bench.train.run import Run, Trainee
 from bench.train.seeding import seeded_initialisation
@@ -118,7 +118,7 @@ def finetune(step: Step, store: Store, site: Site) -> dict[str, Any]:
         },
         "files": digests(folder, [WEIGHTS, NETWORK]),
         "cost": outcome.cost,
-        "provenance": provenance(device_name(fabric), [source_file(spec["adapter"])]),
+        "provenance": provenance(device_name(fabric), code_of(spec)),
     }
 
 
@@ -141,7 +141,7 @@ def predict(step: Step, store: Store, site: Site) -> dict[str, Any]:
         "manifests": {"test": {"n": len(test), "sha256": test.manifest_sha256}},
         "files": digests(folder, [PREDICTIONS]),
         "cost": {},
-        "provenance": provenance(device_name(fabric), [source_file(spec["adapter"])]),
+        "provenance": provenance(device_name(fabric), code_of(spec)),
     }
 
 
@@ -203,16 +203,14 @@ def build_task(spec: Mapping[str, Any], data: Dataset, config_dirs: Sequence[str
     Raises:
         ConfigError: the adapter is no task, its config is wrong, or the data lacks a field that it needs.
     """
-    adapter = load_adapter(spec["adapter"], config_dirs)
-    if not (isinstance(adapter, type) and issubclass(adapter, Task)):
-        raise ConfigError(f"adapter {spec['adapter']} is not a subclass of bench.api.Task")
+    adapter, config = load_configured(spec, Task, str(spec["task"]), config_dirs)
     for name in (*adapter.targets, *adapter.extras):
         if name not in data.fields:
             raise ConfigError(
                 f"task {spec['task']} needs the field {name}, which its data do not have: "
                 f"{', '.join(sorted(data.fields))}"
             )
-    task: Task = adapter(build_config(adapter.Config, spec["config"], str(spec["task"])), data.info)
+    task: Task = adapter(config, data.info)
     return task
 
 
@@ -243,7 +241,9 @@ def pretrained(
             found = [name for name in sources if (folder / "encoders" / name).is_dir()]
             if not found:
                 raise DataError(f"{folder / 'encoders'} holds no encoder for {modality}")
-            encoders[modality] = load_encoder(folder / "encoders" / found[0], modality=modality)
+            encoders[modality] = load_encoder(
+                folder / "encoders" / found[0], modality=modality, config_dirs=config_dirs
+            )
             origin[modality] = found[0]
         there = [n for n in (*spec["needs"], *spec["wants"]) if (folder / "modules" / f"{n}.json").is_file()]
         missing = [name for name in spec["needs"] if name not in there]
@@ -263,7 +263,7 @@ def pretrained(
 
 def rebuilt(built: Mapping[str, Any], config_dirs: Sequence[str]) -> Pretrained:
     """Rebuild encoders and modules with fresh weights, for a state that is loaded over them."""
-    encoders = {m: build_encoder(s, m, s["joint_set"]) for m, s in built["encoders"].items()}
+    encoders = {m: build_encoder(s, m, s["joint_set"], config_dirs) for m, s in built["encoders"].items()}
     return Pretrained(
         encoders=encoders,
         modules={name: build_module(s, config_dirs) for name, s in built["modules"].items()},

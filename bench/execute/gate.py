@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from bench.checks import check_applies, check_plan
 from bench.errors import ConfigError
 from bench.exchange import grid_of, origins
 from bench.execute.local import execute
@@ -64,6 +65,8 @@ def check(
         place = Store(root)
         request = resolve(words, cache=place.root / "cache")
         plan = expand(request)
+        check_plan(request, plan)
+        check_applies(plan)
         differs = _differs(file, old, plan)
         if differs and not update:
             raise ConfigError(f"{differs}; nothing is compared. Write a new baseline with --update")

@@ -64,6 +64,7 @@ def execute(request: Request, plan: Plan, store: Store, jobs: int | None = None)
         jobs: processes; None = one per core on a CPU, one on a GPU. Never changes a number.
 
     Raises:
+        ConfigError: an adapter cannot be imported, or refuses its settings; nothing was computed.
         DataError: the store or the data folder cannot be written.
         KeyboardInterrupt: interrupted; finished work and checkpoints are kept.
     """
@@ -72,8 +73,11 @@ def execute(request: Request, plan: Plan, store: Store, jobs: int | None = None)
     outcome = Outcome()
     todo = _jobs(plan, store, request)
     if todo:
-        count = min(jobs or default_jobs(), len(todo))
+        from bench.execute.ready import check_adapters
+
         quiet_threads()
+        check_adapters([job.step for job in todo if job.step], request.config_dirs)
+        count = min(jobs or default_jobs(), len(todo))
         _run(todo, store, outcome, count, Progress(plan, store, len(todo)))
     outcome.seconds = time.monotonic() - begun
     return outcome

@@ -15,14 +15,14 @@ from bench.data.feed import feed
 from bench.data.opening import open_dataset
 from bench.encoders import build_encoder, save_encoder
 from bench.encoders.modules import save_module
-from bench.errors import ConfigError, DataError
+from bench.errors import DataError
 from bench.execute.device import device_name, make_fabric
 from bench.execute.site import ALONE, Site, check_input, digests
 from bench.files import write_atomic
-from bench.plan import Step
+from bench.plan import Step, code_of
 from bench.provenance import provenance
 from bench.store import Store
-from bench.train.adapters import build_config, load_adapter, source_file
+from bench.train.adapters import load_configured
 from bench.train.loop import fit, points
 from bench.train.run import Outcome, Run, Trainee
 from bench.train.seeding import seeded_initialisation
@@ -89,7 +89,7 @@ def pretrain(step: Step, store: Store, site: Site) -> dict[str, Any]:
         "manifests": {"pretrain": {"n": len(data.ids), "sha256": data.manifest_sha256}} if data else {},
         "files": digests(folder, names),
         "cost": outcome.cost,
-        "provenance": provenance(device_name(fabric), [source_file(spec["adapter"])]),
+        "provenance": provenance(device_name(fabric), code_of(spec)),
     }
 
 
@@ -104,16 +104,14 @@ def build_method(spec: Mapping[str, Any], info: DataInfo, config_dirs: tuple[str
 
     Encoders draw from a stream of their own, so that with equal seeds all methods start from equal weights.
     """
-    adapter = load_adapter(spec["adapter"], config_dirs)
-    if not (isinstance(adapter, type) and issubclass(adapter, Method)):
-        raise ConfigError(f"adapter {spec['adapter']} is not a subclass of bench.api.Method")
-    config = build_config(adapter.Config, spec["config"], str(spec["name"]))
+    adapter, config = load_configured(spec, Method, str(spec["name"]), config_dirs)
     encoders: dict[str, Encoder] = {}
     for modality, chosen in spec["encoders"].items():
         with seeded_initialisation(spec["seed"], "encoder", spec["encoder"]["name"], modality):
-            encoders[modality] = build_encoder(chosen, modality, info.joint_set)
+            encoders[modality] = build_encoder(chosen, modality, info.joint_set, config_dirs)
     with seeded_initialisation(spec["seed"], "method", str(spec["name"])):
-        return adapter(config, encoders, info)
+        method: Method = adapter(config, encoders, info)
+    return method
 
 
 def load_previous(method: Method, path: Path, name: str) -> None:

@@ -18,10 +18,9 @@ from bench.execute.predictions import read_chunks
 from bench.execute.site import Site, check_input, digests
 from bench.files import write_atomic
 from bench.metrics.bootstrap import replicates, resample_weights
-from bench.plan import Step
+from bench.plan import Step, code_of
 from bench.provenance import cpu_name, provenance
 from bench.store import Store
-from bench.train.adapters import source_file
 
 SCORES = "scores.npz"
 
@@ -61,7 +60,7 @@ def score(step: Step, store: Store, site: Site) -> dict[str, Any]:
         "files": digests(folder, [SCORES]),
         "cost": {**fine["cost"], **_pretraining_cost(cell, store), "score_wall_s": time.monotonic() - begun},
         "provenance": {
-            **provenance(cpu_name(), [source_file(cell.spec["adapter"])]),
+            **provenance(cpu_name(), code_of(cell.spec)),
             "device": fine["provenance"]["device"],
         },
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from io import StringIO
@@ -71,7 +71,7 @@ def run_on_cluster(
     with launches.alone(store):
         live = live_jobs(store, queue)
         plan = plans.only_failed(plan, store) if failed else plan
-        launch = submit(file, plan, store, cluster, live)
+        launch = submit(file, plan, store, cluster, live, request.config_dirs)
     if wait:
         todo = {step.key: step for step in plan.steps if step.key in live.keys() | launch.keys}
         return finish(plan, store, follow(plan, todo, store, queue), as_json=as_json)
@@ -81,7 +81,14 @@ def run_on_cluster(
     return 0
 
 
-def submit(file: Path, plan: Plan, store: Store, cluster: Cluster, live: Mapping[str, Live]) -> Launch:
+def submit(
+    file: Path,
+    plan: Plan,
+    store: Store,
+    cluster: Cluster,
+    live: Mapping[str, Live],
+    config_dirs: Sequence[str] = (),
+) -> Launch:
     """Submit what is missing and neither queued nor running.
 
     Args:
@@ -90,14 +97,20 @@ def submit(file: Path, plan: Plan, store: Store, cluster: Cluster, live: Mapping
         store: results so far.
         cluster: values of the site.
         live: jobs that wait or run, by the key of their step.
+        config_dirs: where adapters are found besides.
 
     Raises:
-        ConfigError: sbatch refuses a job (with its own words); what it took before is submitted.
+        ConfigError: an adapter cannot be used (nothing is submitted), or sbatch refuses a job (with its own
+            words; what it took before is submitted).
     """
     stages, cells = plans.left(plan, store)
     for stage in stages.values():
         _check_share(stage)
     wanted = arrays(stages, cells, live.keys(), cluster.array_limit)
+    if wanted:
+        from bench.execute.ready import check_adapters
+
+        check_adapters([step for array in wanted for step in array.steps], config_dirs)
     numbers = {key: found.job.number for key, found in live.items()}
     folder = launches.fresh(store) if wanted else Path()
     for array in wanted:

@@ -4,34 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import sys
-import types
-import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from bench.errors import ConfigError, nearest
+from bench import outside, sources
+from bench.errors import AssetError, ConfigError, nearest
+from bench.settings import convert
 
 
-def load_adapter(address: str, config_dirs: Sequence[str] = ()) -> Any:
-    """Import `module:Class`; modules in a `--config-dir` are found too.
+def load_adapter(address: str, config_dirs: Sequence[str] = (), source: str = "") -> Any:
+    """Import `module:Class` from the project, from one of some folders, or from an installed package.
+
+    Args:
+        address: of the adapter.
+        config_dirs: folders of adapters.
+        source: digest of the code that is meant, for adapters outside the project; "" = any.
 
     Raises:
         ConfigError: malformed address, no such module or no such class in it.
+        AssetError: the code has changed since `source` was computed.
     """
-    module_name, _, class_name = address.partition(":")
-    if not class_name:
-        raise ConfigError(f'adapter "{address}" is not of the form module:Class')
-    for folder in config_dirs:
-        if folder not in sys.path:
-            sys.path.append(folder)
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name and (module_name == error.name or module_name.startswith(f"{error.name}.")):
-            raise ConfigError(f'adapter "{address}": there is no module {error.name}') from error
-        raise
+    module_name, class_name = sources.split(address)
+    module = _module(address, module_name, config_dirs, source)
     if not hasattr(module, class_name):
         public = [n for n, v in vars(module).items() if isinstance(v, type)]
         close = nearest(class_name, public)
@@ -39,62 +35,53 @@ def load_adapter(address: str, config_dirs: Sequence[str] = ()) -> Any:
     return getattr(module, class_name)
 
 
-def source_file(address: str) -> Path | None:
-    """Return the file of an imported adapter's module."""
-    name = getattr(sys.modules.get(address.partition(":")[0]), "__file__", None)
-    return Path(name) if name else None
+def _module(address: str, name: str, config_dirs: Sequence[str], source: str) -> ModuleType:
+    if not sources.is_shipped(address):
+        places = [p for d in config_dirs if (p := sources.Place(Path(d).resolve())).file(name)]
+        for place in places:
+            digest = sources.digest(place, name)
+            if source in ("", digest):
+                return outside.import_module(place.folder, name, digest)
+        there = sources.installed(name)
+        if source and (there is None or sources.digest(there, name) != source):
+            raise AssetError(
+                f'the code of "{address}" has changed since the grid was planned; run the command again'
+            )
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and (name == error.name or name.startswith(f"{error.name}.")):
+            raise ConfigError(f'adapter "{address}": there is no module {error.name}') from error
+        raise
 
 
-def build_config(schema: type, values: Mapping[str, Any], where: str) -> Any:
+def load_configured(
+    spec: Mapping[str, Any], base: type, where: str, config_dirs: Sequence[str] = ()
+) -> tuple[Any, Any]:
+    """Return the class of a method, task or encoder, and its config.
+
+    Args:
+        spec: `adapter`, `config`, and `source` outside the project.
+        base: what the class must be derived from.
+        where: how messages about the config begin.
+        config_dirs: where adapters are found besides.
+
+    Raises:
+        ConfigError: no such class, one of another kind, or a wrong value.
+        AssetError: its code has changed since the grid was planned.
+    """
+    adapter = load_adapter(spec["adapter"], config_dirs, spec.get("source", ""))
+    if not (isinstance(adapter, type) and issubclass(adapter, base)):
+        raise ConfigError(f"adapter {spec['adapter']} is not a subclass of bench.api.{base.__name__}")
+    return adapter, build_config(getattr(adapter, "Config", None), spec["config"], where)
+
+
+def build_config(schema: Any, values: Mapping[str, Any], where: str) -> Any:
     """Build a config dataclass from YAML values.
 
     Raises:
         ConfigError: unknown, missing or wrongly typed keys.
     """
-    if not dataclasses.is_dataclass(schema):
+    if not (isinstance(schema, type) and dataclasses.is_dataclass(schema)):
         raise ConfigError(f"{where}: Config is not a dataclass")
-    hints = typing.get_type_hints(schema)
-    fields = {f.name: f for f in dataclasses.fields(schema)}
-    for key in values:
-        if key not in fields:
-            raise ConfigError(f'{where}: unknown key "{key}".{nearest(key, fields)}')
-    missing = [
-        n
-        for n, f in fields.items()
-        if n not in values and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    ]
-    if missing:
-        raise ConfigError(f"{where}: missing {', '.join(missing)}")
-    return schema(**{k: _coerce(v, hints[k], f"{where}.{k}") for k, v in values.items()})
-
-
-def _coerce(value: Any, hint: Any, where: str) -> Any:
-    """Check a value against its declared type; lists become tuples, whole numbers floats where declared."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is typing.Literal:
-        if not isinstance(value, str | int | None) or value not in arguments:
-            raise ConfigError(f'{where}: "{value}" is none of {", ".join(map(str, arguments))}')
-        return value
-    if origin in (types.UnionType, typing.Union):
-        for option in arguments:
-            if option is type(None) and value is None:
-                return None
-            try:
-                return _coerce(value, option, where)
-            except ConfigError:
-                continue
-    elif origin is tuple and isinstance(value, list | tuple):
-        inner = arguments[0] if arguments[-1:] == (...,) else None
-        if inner is not None or len(arguments) == len(value):
-            return tuple(_coerce(v, inner or arguments[i], where) for i, v in enumerate(value))
-    elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    elif _is_of(value, origin or hint):
-        return value
-    raise ConfigError(f"{where}: {value!r} is not of type {getattr(hint, '__name__', hint)}")
-
-
-def _is_of(value: Any, kind: Any) -> bool:
-    if isinstance(value, bool) and kind is int:
-        return False
-    return kind is Any or (isinstance(kind, type) and kind is not tuple and isinstance(value, kind))
+    return convert(values, schema, where)

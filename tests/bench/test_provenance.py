@@ -45,23 +45,24 @@ def test_revision_tells_clean_from_changed_sources(checkout: Path) -> None:
     assert len(seen) == 3 and "" not in seen
 
 
-def test_no_revision_outside_a_checkout_or_inside_another_one(
+def test_version_and_sources_stand_in_for_the_commit_outside_a_checkout(
     checkout: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unknown = {"commit": "unknown", "dirty_sha256": "unknown"}
-    monkeypatch.setattr(provenance, "ROOT", checkout / "bench")  # e.g. a virtual environment in a repository
-    assert revision() == unknown
-    monkeypatch.setattr(provenance, "ROOT", tmp_path_factory.mktemp("plain"))
-    assert revision() == unknown
+    for root in (checkout / "bench", tmp_path_factory.mktemp("plain")):  # inside another repository; in none
+        monkeypatch.setattr(provenance, "ROOT", root)
+        (root / "methods").mkdir()
+        (root / "methods" / "a.py").write_text("a = 1\n")
+        first = revision()
+        assert re.fullmatch(r"\d+\.\d+\.\d+\+[0-9a-f]{16}", first["commit"]) and first["dirty_sha256"] == ""
+        (root / "methods" / "a.py").write_text("a = 2\n")
+        assert revision()["commit"] != first["commit"]
     monkeypatch.setenv("PATH", "")
-    assert revision() == unknown
+    assert re.fullmatch(r"\d+\.\d+\.\d+\+[0-9a-f]{16}", revision()["commit"])
 
 
 def test_entry_names_versions_and_sources_but_no_paths(tmp_path: Path) -> None:
-    (tmp_path / "a.py").write_text("a")
-    (tmp_path / "b.py").write_text("b")
-    one = provenance.provenance("cpu", [tmp_path / "a.py", None])
-    two = provenance.provenance("cpu", [tmp_path / "a.py", tmp_path / "b.py"])
+    one = provenance.provenance("cpu", ["methods.cmc:CMC", "own:Own"])
+    two = provenance.provenance("cpu", ["methods.cmc:CMC", "bench.encoders.vit:ViT"])
     assert one["source_sha256"] != two["source_sha256"] and len(one["source_sha256"]) == 16
     assert provenance.provenance("cpu")["source_sha256"] == ""
     assert one["versions"]["torch"] and one["versions"]["numpy"]

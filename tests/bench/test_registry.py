@@ -8,6 +8,7 @@ import pytest
 from bench import registry
 from bench.errors import ConfigError
 from bench.registry import config_dirs, load, names, pick
+from bench.request import Words, resolve
 
 
 def write(path: Path, text: str) -> Path:
@@ -29,6 +30,20 @@ def test_a_name_is_defined_once(configs: Path, tmp_path: Path) -> None:
     write(tmp_path / "own" / "method" / "cmc.yaml", "summary: another")
     with pytest.raises(ConfigError, match=r'method "cmc" is defined twice: .*configs.* and .*own'):
         names("method", config_dirs([str(tmp_path / "own")]))
+
+
+def test_hidden_files_are_no_adapters(configs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tmp_path / "own"
+    write(own / "method" / "mine.yaml", "summary: mine")
+    write(own / "method" / "._mine.yaml", "\x00")
+    (own / "method" / ".#mine.yaml").symlink_to("someone@somewhere.1:2")  # an editor's lock: leads nowhere
+    assert list(names("method", [own])) == ["mine"]
+    assert resolve(Words(methods="cmc", tasks="densepose", config_dirs=(str(own),))).config_dirs == (
+        str(own),
+    )
+    write(tmp_path / "here" / "task" / ".#x.yaml", "")
+    monkeypatch.chdir(tmp_path / "here")
+    assert config_dirs() == [configs]
 
 
 def test_config_dirs_must_exist_and_hold_a_group(tmp_path: Path) -> None:

@@ -120,10 +120,26 @@ def test_reused_stages_are_trained_once(configs: Path) -> None:
         ({"overrides": ("preset.encoders.pyramid=cnm",)}, r'unknown encoder "cnm"\. Did you mean "cnn"'),
         ({"overrides": ("preset.dataset=peple",)}, r'unknown dataset "peple"\. Did you mean "people"'),
         ({"overrides": ("preset.pretrain.samples.lab=7",)}, "7 do not fill a batch of 8"),
-        ({"overrides": ("preset.pretrain.samples.lab=-7",)}, "whole numbers of at least 0"),
+        (
+            {"overrides": ("preset.pretrain.samples.lab=-7",)},
+            r"samples\.lab: -7 is not a whole number of at least 0",
+        ),
         ({"overrides": ("~preset.finetune.lr.pyramid",)}, "finetune.lr has no rate for pyramid encoders"),
-        ({"overrides": ("preset.finetune.lr.pyramid=0",)}, "numbers above 0"),
+        ({"overrides": ("preset.finetune.lr.pyramid=0",)}, r"lr\.pyramid: 0\.0 is not a number above 0"),
         ({"overrides": ("method.cmc.stages.contrast.train.optimizer=adam",)}, r'Did you mean "adamw"'),
+        ({"overrides": ("preset.finetune.warmup=2",)}, r"warmup: 2\.0 is not a number of at most 1"),
+        ({"overrides": ("preset.finetune.betas=[0.9]",)}, r"betas: \[0\.9\] is not a list of 2 values"),
+        ({"overrides": ("preset.finetune.betas=[0.9,1]",)}, r"betas: 1\.0 is not a number below 1"),
+        ({"overrides": ("preset.finetune.clip=-1",)}, r"clip: -1\.0 is not a number of at least 0"),
+        (
+            {"overrides": ("method.cmc.stages.contrast.augment.scale=[1.25,0.75]",)},
+            r"method cmc: stages\.contrast\.augment: scale: \[1\.25, 0\.75\] is not a range",
+        ),
+        ({"overrides": ("+preset.finetune.warm=1",)}, r'unknown key "warm"\. Did you mean "warmup"'),
+        ({"overrides": ("+preset.sizee=1",)}, r'unknown key "sizee"\. Did you mean "size"'),
+        ({"overrides": ("+task.densepose.augment.flop=true",)}, r'unknown key "flop"\. Did you mean "flip"'),
+        ({"overrides": ("preset.size=8",)}, r"size: 8 is not a whole number of at least 16"),
+        ({"seeds": "1000000x"}, "asks for more than 1000 seeds"),
     ],
 )
 def test_mistakes_are_one_line_with_the_nearest_name(
@@ -139,9 +155,13 @@ def test_mistakes_are_one_line_with_the_nearest_name(
     [
         ("method/cmc", lambda b: b.pop("encoder_kinds"), r'cmc\.yaml: "encoder_kinds" is missing'),
         ("method/cmc", lambda b: b.update(encoder_kinds=["cnn"]), 'unknown "cnn"'),
-        ("method/cmc", lambda b: b.update(modalities=[]), "modalities: unknown"),
-        ("method/cmc", lambda b: b.update(stages={}), "at least one is needed"),
-        ("method/cmc", lambda b: b["stages"].update(again=3), r"stages\.again: is not a section"),
+        (
+            "method/cmc",
+            lambda b: b.update(modalities=[]),
+            r"modalities: \[\] is too short; at least 1 needed",
+        ),
+        ("method/cmc", lambda b: b.update(stages={}), r"stages: \{\} is too short; at least 1 needed"),
+        ("method/cmc", lambda b: b["stages"].update(again=3), r"stages\.again: 3 is not a section"),
         ("method/cmc", lambda b: b["stages"]["again"].pop("train"), r'stages\.\w+: "train" is missing'),
         (
             "method/cmc",
@@ -170,7 +190,20 @@ def test_mistakes_are_one_line_with_the_nearest_name(
         ("task/densepose", lambda b: b.update(modality="audio"), 'modality: unknown "audio"'),
         ("encoder/cnn", lambda b: b.update(kind="cnn"), r'cnn\.yaml: kind: unknown "cnn"'),
         ("dataset/people", lambda b: b["spec"].pop("version"), r'people\.yaml: "spec\.version" is missing'),
-        ("preset/tiny", lambda b: b["preset"].pop("finetune"), r'"finetune\.samples\.train" is missing'),
+        ("preset/tiny", lambda b: b["preset"].pop("finetune"), r'tiny\.yaml: "finetune" is missing'),
+        (
+            "task/densepose",
+            lambda b: b.update(minimum_efect=1),
+            r'"minimum_efect"\. Did you mean "minimum_eff',
+        ),
+        ("method/cmc", lambda b: b.update(stage={}), r'unknown key "stage"\. Did you mean "stages"'),
+        (
+            "method/cmc",
+            lambda b: b["stages"]["again"].update(shere=1),
+            r'stages\.\w+: unknown key "shere"\. Did you mean "share"',
+        ),
+        ("encoder/vit", lambda b: b.update(pretraind="x"), r'Did you mean "pretrained"'),
+        ("preset/tiny", lambda b: b["preset"]["pretrain"].update(seeen=1), r'"seeen"\. Did you mean "seen"'),
         ("preset/tiny", lambda b: b["preset"].update(precision="16"), r'precision: unknown "16"'),
     ],
 )

@@ -23,5 +23,5 @@ def test_a_minimum_effect_is_a_number_of_at_least_0_and_by_default_0() -> None:
     assert (plain["minimum_effect"], given["minimum_effect"]) == (0.0, 1.0)
     assert isinstance(given["minimum_effect"], float)  # `1` and `1.0` would be two keys
     for wrong in (-0.1, "0.5", None, True):
-        with pytest.raises(ConfigError, match=r"task x: minimum_effect: .* is not a number of at least 0"):
+        with pytest.raises(ConfigError, match=r"task x: minimum_effect: .* is not a number"):
             check("task", task(minimum_effect=wrong), "task x")

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[3]
 def test_the_example_names_every_value_and_loads() -> None:
     found = load_cluster(str(ROOT / EXAMPLE))
     body = yaml.safe_load((ROOT / EXAMPLE).read_text())
-    assert list(body) == [f.name for f in dataclasses.fields(Cluster)]
+    assert list(body) == list(Cluster.__struct_fields__)
     assert found.partition == "gpu" and found.setup == ("module load cuda",) and found.array_limit == 1000
 
 
@@ -23,6 +22,9 @@ def test_without_a_file_there_are_defaults(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     assert load_cluster("") == Cluster()
     (tmp_path / "bodybench").mkdir()
+    for empty in ("", "# account: mine\n", "{}"):
+        (tmp_path / "bodybench/site.yaml").write_text(empty)
+        assert load_cluster("") == Cluster()
     (tmp_path / "bodybench/site.yaml").write_text("account: mine\n")
     assert load_cluster("") == Cluster(account="mine")
 
@@ -33,7 +35,7 @@ def test_without_a_file_there_are_defaults(tmp_path: Path, monkeypatch: pytest.M
         ("partitoin: gpu", 'unknown key "partitoin". Did you mean "partition"?'),
         ("account: 12", "account: 12 is not text; quote it"),
         ("array_limit: 0", "array_limit: 0 is not a whole number of at least 1"),
-        ("setup: module load cuda", "setup: 'module load cuda' is not a list of text"),
+        ("setup: module load cuda", "setup: 'module load cuda' is not a list"),
         ("sbatch: [a]", "sbatch: ['a'] is not a section"),
         ("- a", "holds no section of keys"),
     ],

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
 from bench.errors import ConfigError
-from bench.train.adapters import build_config, load_adapter, source_file
+from bench.train.adapters import build_config, load_adapter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,20 +49,20 @@ def test_values_are_coerced_to_their_declared_types(key: str, value: object, wan
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"dim": 1.0}, r"here\.dim: 1\.0 is not of type int"),
-        ({"dim": True}, r"here\.dim: True is not of type int"),
-        ({"dim": "8"}, r"here\.dim: '8' is not of type int"),
-        ({"dim": 8, "rate": "1e-4"}, r"here\.rate: '1e-4' is not of type float"),
+        ({"dim": 1.0}, r"here\.dim: 1\.0 is not a whole number"),
+        ({"dim": True}, r"here\.dim: True is not a whole number"),
+        ({"dim": "8"}, r"here\.dim: '8' is not a whole number"),
+        ({"dim": 8, "rate": "1e-4"}, r"here\.rate: '1e-4' is not a number"),
         ({"dim": 8, "rate": True}, r"here\.rate: True"),
-        ({"dim": 8, "flag": 1}, r"here\.flag: 1 is not of type bool"),
-        ({"dim": 8, "kind": "sotf"}, r'here\.kind: "sotf" is none of soft, hard'),
+        ({"dim": 8, "flag": 1}, r"here\.flag: 1 is not true or false"),
+        ({"dim": 8, "kind": "sotf"}, r'here\.kind: unknown "sotf"\. Did you mean "soft"'),
         ({"dim": 8, "kind": ["soft"]}, r"here\.kind"),
         ({"dim": 8, "pair": [1, 2, 3]}, r"here\.pair"),
         ({"dim": 8, "sizes": 3}, r"here\.sizes"),
-        ({"dim": 8, "sizes": [1, "2"]}, r"here\.sizes: '2' is not of type int"),
+        ({"dim": 8, "sizes": [1, "2"]}, r"here\.sizes: '2' is not a whole number"),
         ({"dim": 8, "tag": 3}, r"here\.tag"),
         ({"dim": 8, "options": [1]}, r"here\.options"),
-        ({}, r"here: missing dim"),
+        ({}, r'here: "dim" is missing'),
         ({"dim": 8, "rat": 1}, r'here: unknown key "rat"\. Did you mean "rate"\?'),
     ],
 )
@@ -90,18 +88,3 @@ def test_config_must_be_a_dataclass() -> None:
 def test_wrong_addresses_are_named(address: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_adapter(address)
-
-
-def test_adapters_are_found_in_config_dirs_and_their_errors_pass(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "own_adapter_a.py").write_text("class A:\n    pass\n")
-    (tmp_path / "own_adapter_b.py").write_text("import a_module_that_is_missing\n")
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    assert load_adapter("own_adapter_a:A", [str(tmp_path)]).__name__ == "A"
-    assert source_file("own_adapter_a:A") == tmp_path / "own_adapter_a.py"
-    with pytest.raises(
-        ModuleNotFoundError, match="a_module_that_is_missing"
-    ):  # of the adapter, not of the user
-        load_adapter("own_adapter_b:B", [str(tmp_path)])
-    assert source_file("never_imported:B") is None
