@@ -30,12 +30,33 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bench.data.dataset import DataInfo, DataSpec, Dataset, Field, Part
+from bench.data.dataset import DataInfo, Dataset, DataSpec, Field, Part
 
 __all__ = [
-    "ALONE", "Batch", "Context", "DataInfo", "DataSpec", "Dataset", "Draws", "Encoder", "EncoderHead", "Export",
-    "FeatureInfo", "Features", "Field", "Method", "Metric", "Module", "Outputs", "Part", "Peers", "Pretrained",
-    "StepOutput", "Stats", "Task", "seeded",
+    "ALONE",
+    "Batch",
+    "Context",
+    "DataInfo",
+    "DataSpec",
+    "Dataset",
+    "Draws",
+    "Encoder",
+    "EncoderHead",
+    "Export",
+    "FeatureInfo",
+    "Features",
+    "Field",
+    "Method",
+    "Metric",
+    "Module",
+    "Outputs",
+    "Part",
+    "Peers",
+    "Pretrained",
+    "Stats",
+    "StepOutput",
+    "Task",
+    "seeded",
 ]  # fmt: skip
 
 Batch = dict[str, Tensor]
@@ -185,8 +206,11 @@ class Module(nn.Module):
 class Method(nn.Module):
     """One *stage* of a pretraining method (its YAML chains stages).
 
-    Capabilities that planning needs without importing torch stand in the YAML: `version`, `encoders`,
-    `encoder_kinds`, `gives`, `mix`. State that must survive a restart lives in parameters and buffers.
+    What planning needs without importing torch stands in the YAML. Of the method: `encoders` (modality:
+    `image` or the name of one), `encoder_kinds`, `gives`, `mix`. Of a stage: `version`; `fields` of the data
+    wanted in the batch besides; `views: 2` for a second augmentation of each sample (`rgb2`, ..., `crop2`);
+    `pairs: [view, pose]` for rows that are pairs, the partner's entries ending in 2. State that must survive
+    a restart lives in parameters and buffers.
     """
 
     Config: ClassVar[type]  # frozen dataclass, the schema of the stage's `config`

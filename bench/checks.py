@@ -17,8 +17,6 @@ from bench.schema import Finetune, Train
 from bench.settings import check_read, convert
 from bench.sources import Place, place_of
 
-GRAPH_ADAPTER = "bench.encoders.graph:SemGCN"
-
 Read = Callable[[str, Place], type | None]  # of a `Config`
 
 
@@ -32,19 +30,19 @@ def check_plan(request: Request, plan: Plan) -> None:
         ConfigError: a setting is unknown, of another type, out of range, or not read because of another one;
             or sizes do not go together.
     """
-    _check_domains(request)
+    _check_sources(request)
     read = cache(config_class)
     for step in _different(plan):
         spec = step.spec
-        configs = [
-            _settings(read, request, spec, _section(spec)),
-            _settings(read, request, spec["encoder"], f"encoder.{spec['encoder']['name']}.config"),
-        ]
-        for found in filter(None, configs):
+        encoders = spec.get("encoders", {"": spec["encoder"]})
+        settings = [(_settings(read, request, spec, _section(spec)), spec["encoder"])]
+        for encoder in encoders.values():
+            where = f"encoder.{encoder['name']}.config"
+            settings.append((_settings(read, request, encoder, where), encoder))
+        height, width = spec["size"] if step.kind == "pretrain" else spec["data"]["train"]["size"]
+        for found, encoder in settings:
             if hasattr(found, "check"):
-                found.check(size=int(request.preset["size"]), encoder=spec["encoder"])
-        graph = {"adapter": GRAPH_ADAPTER, "config": spec["encoder"]["graph"]}
-        _settings(read, request, graph, f"encoder.{spec['encoder']['name']}.graph")
+                found.check(size=(int(height), int(width)), encoder=encoder, encoders=encoders)
         _check_recipe(request, step)
         if step.kind == "finetune":
             _check_budget(spec)
@@ -121,21 +119,26 @@ def _check_recipe(request: Request, step: Step) -> None:
 def _check_budget(spec: Mapping[str, Any]) -> None:
     name, _, value = str(spec["budget"]).partition("=")
     samples = sum(part["samples"] for part in spec["data"]["train"]["parts"])
-    if name == "fraction" and samples * Fraction(value) < 1:
+    if name == "fraction" and samples and samples * Fraction(value) < 1:
         raise ConfigError(
-            f"--fractions: {float(Fraction(value)):g} of the {samples} samples of "
-            "preset.finetune.samples.train is less than one sample"
+            f"--fractions: {float(Fraction(value)):g} of the {samples} samples of the "
+            "training split is less than one sample"
         )
 
 
-def _check_domains(request: Request) -> None:
-    """Check the names of domains, where the data set lists its own."""
-    known = request.dataset.get("domains", {})
-    wanted = {f"preset.pretrain.samples.{d}": (d, "pretrain") for d in request.preset["pretrain"]["samples"]}
-    wanted |= {f"task.{name}.domain": (str(task["domain"]), "train") for name, task in request.tasks.items()}
-    for key, (domain, split) in wanted.items():
-        fit = [name for name, splits in known.items() if split in splits]
-        if known and domain not in fit:
-            raise ConfigError(
-                f'{key}: there is no domain "{domain}" with a split {split}.{nearest(domain, fit)}'
-            )
+def _check_sources(request: Request) -> None:
+    """Check the names of sources, where the data set lists its own."""
+    wanted: list[tuple[str, str, str, str]] = []
+    for mix, body in request.preset["pretrain"]["mixes"].items():
+        if body["dataset"] in request.datasets:
+            for source in body["samples"]:
+                wanted.append((f"preset.pretrain.mixes.{mix}.samples.{source}", body["dataset"], source, ""))
+    for task in request.tasks.values():
+        key = f"task.{task['name']}.data.{task['dataset']}.source"
+        wanted += [(key, task["dataset"], task["source_name"], s) for s in task["splits"].values() if s]
+    for key, dataset, source, split in wanted:
+        known = request.datasets[dataset]["sources"]
+        fit = [name for name, splits in known.items() if not split or split in splits]
+        if known and source not in fit:
+            with_split = f" with a split {split}" if split else ""
+            raise ConfigError(f'{key}: there is no source "{source}"{with_split}.{nearest(source, fit)}')

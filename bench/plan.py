@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache, cached_property, partial
@@ -12,12 +12,12 @@ from typing import Any, Literal
 from bench.errors import ConfigError
 from bench.keys import step_key, step_slug
 from bench.overrides import describe
-from bench.request import Request
+from bench.request import IMAGE, Request
 from bench.resources import on_one_device
 
-PROTOCOL = 1  # raise when a change of the harness moves numbers: older records then stop matching
+PROTOCOL = 2  # raise when a change of the harness moves numbers: older records then stop matching
 
-REPLICATES = 1000  # of the bootstrap over test persons
+REPLICATES = 1000  # of the bootstrap over clusters of the test data
 NO_ENCODER = "-"  # of a cell whose method has no encoder in the preset
 
 StepKind = Literal["pretrain", "finetune", "predict", "score"]
@@ -99,9 +99,10 @@ def expand(request: Request) -> Plan:
 
     cells = []
     for method, encoder in _pairs(request):
-        unfit = _not_applicable(request, method, encoder)
+        encoder_unfit = _not_applicable(request, method, encoder)
         chain = cache(partial(_pretraining, request, method, encoder, once=once))
         for task in request.tasks:
+            unfit = encoder_unfit or _lacks(request, method, task)
             row = None if unfit else _Row(request, method, encoder, task, once)
             for budget, seed in product(request.budgets, request.seeds):
                 reason = unfit or _no_classes(request, task, budget)
@@ -153,6 +154,18 @@ def _not_applicable(request: Request, method: str, encoder: str) -> str:
     return ""
 
 
+def _lacks(request: Request, method: str, task: str) -> str:
+    """Return what a task needs and a method does not give, "" where it gives all.
+
+    A depth encoder may be replaced by the one of colour, which reports mark.
+    """
+    gives, spec = request.methods[method]["gives"], request.tasks[task]
+    for need in (*spec["inputs"], *spec["needs"]):
+        if need not in gives and not (need == "depth" and "rgb" in gives and spec["inputs"] == ["depth"]):
+            return f"{task} needs {need}, which {method} does not give"
+    return ""
+
+
 def _no_classes(request: Request, task: str, budget: str) -> str:
     if budget.startswith("shots=") and not request.tasks[task].get("shots"):
         return f"{task} has no class per sample, so there are no shots to count; use --fractions"
@@ -173,7 +186,8 @@ def _common(request: Request) -> dict[str, Any]:
 
 def _preset(request: Request, encoder: str, task: str) -> str:
     """Return the preset's name with what was overridden in it, so that no table mixes the two."""
-    own = {"preset.": "", "dataset.": "dataset.", f"task.{task}.": "", f"encoder.{encoder}.": ""}
+    name = request.tasks[task]["name"]
+    own = {"preset.": "", "dataset.": "dataset.", f"task.{name}.": "", f"encoder.{encoder}.": ""}
     text = describe(request.changes, own)
     return f"{request.preset['name']} ({text})" if text else str(request.preset["name"])
 
@@ -189,7 +203,7 @@ def _encoder(request: Request, name: str) -> dict[str, Any]:
     return {
         "name": name,
         **_code(spec),
-        **{key: spec[key] for key in ("kind", "config", "graph", "pretrained")},
+        **{key: spec[key] for key in ("kind", "config", "pretrained")},
     }
 
 
@@ -203,8 +217,28 @@ def code_of(spec: Mapping[str, Any]) -> tuple[str, str]:
     return str(spec["adapter"]), str(spec["encoder"]["adapter"])
 
 
-def _data(request: Request, parts: list[dict[str, Any]]) -> dict[str, Any]:
-    return {**request.dataset["spec"], "size": request.preset["size"], "parts": parts}
+def _data(request: Request, dataset: str, size: Sequence[int], parts: Sequence[Any]) -> dict[str, Any]:
+    body = request.datasets[dataset]
+    return {
+        "name": dataset, **_code(body), "config": body["config"], "size": list(size), "parts": list(parts),
+    }  # fmt: skip
+
+
+def _part(source: str, split: str, samples: int, hide: Sequence[str] = ()) -> dict[str, Any]:
+    return {"source": source, "split": split, "samples": samples, "hide": sorted(hide)}
+
+
+def _mix(request: Request, name: str) -> dict[str, Any]:
+    """Return the data of a mix: its sources, each with its pretraining split, or the training one."""
+    mix = request.preset["pretrain"]["mixes"][name]
+    body = request.datasets[mix["dataset"]]
+    parts = []
+    for source, samples in mix["samples"].items():
+        splits = body["sources"].get(source, ["pretrain"])
+        split = "pretrain" if "pretrain" in splits else body["splits"]["train"]
+        if samples:
+            parts.append(_part(source, split, samples, mix["hide"].get(source, ())))
+    return _data(request, mix["dataset"], request.preset["size"], parts)
 
 
 def _pretrain_seed(request: Request, method: str, seed: int) -> int:
@@ -226,10 +260,10 @@ def _pretraining(request: Request, method: str, encoder: str, seed: int, once: O
             f"method {method}: the shares of its stages add up to {shares:g}; in the controlled track every "
             "method spends the whole pretraining budget (1)"
         )
-    parts = [{"domain": d, "split": "pretrain", "samples": n} for d, n in preset["samples"].items() if n]
     inputs: tuple[Step, ...] = ()
     for stage in stages:
-        steps = round(preset["seen"] * stage["share"] / preset["batch"])
+        pictures = preset["batch"] * (2 if stage["pairs"] else 1)  # a pair counts as two
+        steps = round(preset["seen"] * stage["share"] / pictures)
         if stage["share"] and not steps:
             raise ConfigError(
                 f"method {method}: the share of stage {stage['name']} is not enough for one step; "
@@ -243,11 +277,20 @@ def _pretraining(request: Request, method: str, encoder: str, seed: int, once: O
         spec = {
             **_common(request),
             **_code(stage),
-            **{key: stage[key] for key in ("name", "config", "modalities", "augment")},
+            **{
+                key: stage[key]
+                for key in ("name", "config", "augment", "optional", "fields", "views", "pairs")
+            },
+            **({"augment2": stage["augment2"]} if stage["augment2"] is not None else {}),
             "encoder": _encoder(request, encoder),
+            "encoders": {
+                modality: _encoder(request, encoder if name == IMAGE else name)
+                for modality, name in stage["encoders"].items()
+            },
             "train": {**stage["train"], "batch": preset["batch"], "steps": steps} if steps else {},
             "size": request.preset["size"],
-            "data": _data(request, parts) if steps else {},
+            "joint_set": _joint_set(request),
+            "data": _mix(request, stage["mix"]) if steps else {},
             "seed": seed,
         }
         inputs = (once("pretrain", spec, inputs, stage),)
@@ -258,33 +301,34 @@ class _Row:
     """The cells of one method, encoder and task; they differ in budget and seed alone."""
 
     def __init__(self, request: Request, method: str, encoder: str, task: str, once: Once) -> None:
-        spec, preset = request.tasks[task], request.preset["finetune"]
-        train = {k: v for k, v in preset.items() if k not in ("samples", "lr", "evaluations")}
-        rate = preset["lr"][request.encoders[encoder]["kind"]]
-        data = {
-            split: _data(request, [{"domain": spec["domain"], "split": split, "samples": n}])
-            for split, n in preset["samples"].items()
-        }
+        spec = request.tasks[task]
+        recipe = spec["finetune"]
+        train = {k: v for k, v in recipe.items() if k not in ("samples", "lr", "evaluations")}
+        rate = recipe["lr"][request.encoders[encoder]["kind"]]
+        data = {}
+        for split, place in spec["splits"].items():
+            parts = [_part(spec["source_name"], place, spec["samples"][split])]
+            if split == "train":
+                parts += [_part(p["source"], place, 0, p["hide"]) for p in spec["extra"]]
+            data[split] = _data(request, spec["dataset"], spec["size"], parts) if place else {}
         self.once = once
         self.spec = spec
         self.finetune = {
             **_common(request),
             **_code(spec),
-            **{key: spec[key] for key in ("config", "modality", "augment")},
+            **{key: spec[key] for key in ("config", "inputs", "needs", "wants", "augment")},
             "preset": _preset(request, encoder, task),
             "method": method,
             "variant": _variant(request, method),
-            "task": task,
-            "metric": spec["primary"]["metric"],
+            "task": spec["name"],
             "encoder": _encoder(request, encoder),
             "train": {**train, "lr": rate},
             "data": {split: data[split] for split in ("train", "val")},
-            "evaluations": preset["evaluations"],
+            "evaluations": recipe["evaluations"],
         }
         self.predict = {"data": data["test"]}
         self.score = {
             "version": spec["score_version"],
-            "primary": spec["primary"],
             "minimum_effect": spec["minimum_effect"],
             "published": spec["published"],
             "replicates": REPLICATES,
@@ -296,6 +340,11 @@ class _Row:
         tuned = self.once("finetune", spec, (chain,), self.spec)
         predicted = self.once("predict", self.predict, (tuned,), self.spec)
         return self.once("score", self.score, (predicted,), self.spec)
+
+
+def _joint_set(request: Request) -> str:
+    """Return the joint set of stages without data, whose joint encoders are not trained."""
+    return next((str(body["joint_set"]) for body in request.datasets.values() if body["joint_set"]), "")
 
 
 def _subset(budget: str, seed: int) -> int:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
@@ -17,7 +16,8 @@ from bench.errors import ConfigError, DataError, nearest
 from bench.files import canonical, sha256_text, write_atomic
 from bench.registry import BUILT_IN, GROUPS, config_dirs, load, names, pick, yamls
 from bench.resources import DEFAULTS, is_resource
-from bench.schema import check
+from bench.schema import MODALITIES, Finetune, check
+from bench.settings import convert
 from bench.stages import load_methods, resolve_stages
 
 __all__ = (
@@ -28,6 +28,7 @@ __all__ = (
 TRACKS = ("controlled", "published")
 MODES = ("strict", "parity")
 MOST_SEEDS = 1000
+IMAGE = "image"  # in the `encoders` of a method: the encoder of the grid
 _CODE = (
     "request.py",
     "registry.py",
@@ -64,7 +65,7 @@ class Request:
     methods: Mapping[str, Mapping[str, Any]]
     tasks: Mapping[str, Mapping[str, Any]]
     encoders: Mapping[str, Mapping[str, Any]]
-    dataset: Mapping[str, Any]
+    datasets: Mapping[str, Mapping[str, Any]]
     preset: Mapping[str, Any]
     budgets: tuple[str, ...]
     seeds: tuple[int, ...]
@@ -134,7 +135,7 @@ def resolve(words: Words, cache: Path | None = None) -> Request:
     files = [path for folder in dirs for group in GROUPS for path in yamls(folder / group)]
     files += [Path(__file__).parent / name for name in _CODE]
     stamp = [[str(p), (found := p.stat()).st_mtime_ns, found.st_size] for p in files]
-    text = canonical([asdict(words), stamp, _shading()])
+    text = canonical([asdict(words), stamp])
     path = cache / "resolved" / f"{sha256_text(text)[:16]}.json" if cache and cache.parent.is_dir() else None
     if path:
         with suppress(OSError, ValueError, TypeError, KeyError):  # only a cache: resolved anew below
@@ -153,7 +154,7 @@ def _with_files(request: Request, dirs: list[Path]) -> Request:
 
 def _with_sources(request: Request, dirs: list[Path]) -> Request:
     """Put a digest of their code beside the addresses of adapters outside the project."""
-    known = {group: names(group, dirs) for group in ("method", "task", "encoder")}
+    known = {group: names(group, dirs) for group in ("method", "task", "encoder", "dataset")}
     folders: dict[str, str] = {}
 
     def sourced(body: Mapping[str, Any], group: str, owner: str) -> dict[str, Any]:
@@ -178,7 +179,8 @@ def _with_sources(request: Request, dirs: list[Path]) -> Request:
     return replace(
         request,
         methods=methods,
-        tasks={name: sourced(task, "task", name) for name, task in request.tasks.items()},
+        tasks={name: sourced(task, "task", str(task["name"])) for name, task in request.tasks.items()},
+        datasets={name: sourced(body, "dataset", name) for name, body in request.datasets.items()},
         encoders={name: sourced(body, "encoder", name) for name, body in request.encoders.items()},
         folders=folders,
     )
@@ -212,24 +214,31 @@ def from_json(body: Mapping[str, Any]) -> Request:
 def _resolve(words: Words, dirs: list[Path]) -> Request:
     known = {group: names(group, dirs) for group in GROUPS}
     methods = pick(words.methods, "method", known["method"])
-    tasks = pick(words.tasks, "task", known["task"])
-    chosen = pick(words.encoders, "encoder", known["encoder"]) if words.encoders else []
+    tasks = pick_tasks(words.tasks, known)
+    chosen, by_modality = _encoder_words(words.encoders, known["encoder"])
     _check_choices(words, known)
-    config = _load(methods, tasks, words.preset, known)
+    config = _load(methods, list(dict.fromkeys(task for task, _ in tasks)), words.preset, known)
     changes = overrides.apply(config, words.overrides)
     _check_all(config, {group: {n: f"{group} {n}" for n in known[group]} for group in GROUPS}, words.preset)
     resources = config["preset"].pop("resources")
     specs = {m: {**config["method"][m], "stages": resolve_stages(m, config["method"])} for m in methods}
-    preset = {**config["preset"], "name": words.preset}
+    for spec in specs.values():
+        for stage in spec["stages"].values():
+            own = {m: by_modality.get(m, name) for m, name in stage["encoders"].items()}
+            stage["encoders"] = own
+    preset = {**config["preset"], "name": words.preset, "size": _pair(config["preset"]["size"])}
     defaults = {m: _defaults(specs[m], preset) for m in methods}
+    fixed = {e for spec in specs.values() for s in spec["stages"].values() for e in s["encoders"].values()}
     wanted = dict.fromkeys([*chosen, *(e for names in defaults.values() for e in names)])
     _check_references(preset, wanted, config)
-    dataset = config["dataset"][preset["dataset"]]
+    _check_fixed(fixed - {IMAGE}, config["encoder"])
+    resolved = [_task(task, dataset, config, preset) for task, dataset in tasks]
+    sets = dict.fromkeys([*(t["dataset"] for t in resolved), *_mix_sets(specs, preset, config["dataset"])])
     return Request(
         methods=specs,
-        tasks=config["task"],
-        encoders={e: config["encoder"][e] for e in wanted},
-        dataset={**dataset, "spec": {**dataset["spec"], "shading": _shading()}},
+        tasks={_task_name(task): task for task in resolved},
+        encoders={e: config["encoder"][e] for e in [*wanted, *sorted(fixed - {IMAGE} - set(wanted))]},
+        datasets={d: config["dataset"][d] for d in sets},
         preset=preset,
         budgets=parse_budgets(words.fractions, words.shots),
         seeds=parse_seeds(words.seeds),
@@ -243,6 +252,116 @@ def _resolve(words: Words, dirs: list[Path]) -> Request:
     )
 
 
+def pick_tasks(text: str, known: Mapping[str, Mapping[str, Path]]) -> list[tuple[str, str]]:
+    """Expand a comma list of tasks, each maybe with a data set: `pose2d`, `pose2d@coco`, `*@people`.
+
+    Returns:
+        Task and data set ("" = the task's default), in the order asked for.
+
+    Raises:
+        ConfigError: a word that names nothing, with the nearest known name.
+    """
+    chosen: list[tuple[str, str]] = []
+    for word in filter(None, (w.strip() for w in text.split(","))):
+        task, at, dataset = word.partition("@")
+        sets = pick(dataset, "dataset", known["dataset"]) if at else [""]
+        chosen += [(name, one) for name in pick(task, "task", known["task"]) for one in sets]
+    if not chosen:
+        pick("", "task", known["task"])  # says what is missing
+    return list(dict.fromkeys(chosen))
+
+
+def _encoder_words(text: str, known: Mapping[str, Path]) -> tuple[list[str], dict[str, str]]:
+    """Split --encoders into those of pictures, an axis of the grid, and those of single modalities."""
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    named = dict(word.partition("=")[::2] for word in words if "=" in word)
+    for modality, name in named.items():
+        if modality not in MODALITIES:
+            raise ConfigError(f'--encoders: unknown modality "{modality}".{nearest(modality, MODALITIES)}')
+        if name not in known:
+            raise ConfigError(f'unknown encoder "{name}".{nearest(name, known)}')
+    rest = ",".join(word for word in words if "=" not in word)
+    return (pick(rest, "encoder", known) if rest else []), named
+
+
+def _pair(size: Any) -> list[int]:
+    """Return height and width."""
+    return list(size) if isinstance(size, list | tuple) else [int(size)] * 2
+
+
+def _task(name: str, dataset: str, config: Mapping[str, Any], preset: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a task on one data set: where its samples come from, how large they are, how it is trained.
+
+    Raises:
+        ConfigError: the data set does not fit the task.
+    """
+    body = config["task"][name]
+    default = next(iter(body["data"]))
+    chosen = dataset or default
+    if chosen not in config["dataset"]:
+        raise ConfigError(f'task {name}: unknown dataset "{chosen}".{nearest(chosen, config["dataset"])}')
+    data = config["dataset"][chosen]
+    own = body["data"].get(chosen, {"extra": [], "samples": None, "splits": {}})
+    source = own.get("source") or data["default"] or next(iter(data["sources"]), "")
+    if not source:
+        raise ConfigError(f"task {name}@{chosen}: the data set names no source; add data.{chosen}.source")
+    if body["joint_set"] and body["joint_set"] != data["joint_set"]:
+        raise ConfigError(
+            f"task {name}@{chosen}: needs joints of the set {body['joint_set']}, the data set has "
+            f"{data['joint_set'] or 'none'}"
+        )
+    finetune = overrides.fit(preset["finetune"], body["finetune"], f"task {name}: finetune")
+    convert(finetune, Finetune, f"task {name}: finetune")
+    return {
+        **body,
+        "name": name,
+        "dataset": chosen,
+        "is_default": chosen == default,
+        "source_name": source,
+        "extra": own.get("extra", []),
+        "samples": own.get("samples") or finetune["samples"],
+        "splits": {**data["splits"], **own.get("splits", {})},
+        "size": _pair(body["size"] or preset["size"]),
+        "finetune": finetune,
+    }
+
+
+def _task_name(task: Mapping[str, Any]) -> str:
+    return str(task["name"]) if task["is_default"] else f"{task['name']}@{task['dataset']}"
+
+
+def _mix_sets(
+    methods: Mapping[str, Mapping[str, Any]], preset: Mapping[str, Any], datasets: Mapping[str, Any]
+) -> list[str]:
+    """Return the data sets that methods are pretrained on.
+
+    Raises:
+        ConfigError: a method names no mix of the preset, or the mix names no data set.
+    """
+    mixes = preset["pretrain"]["mixes"]
+    found = []
+    for name, method in methods.items():
+        for stage in method["stages"].values():
+            if not stage["share"]:
+                continue
+            if stage["mix"] not in mixes:
+                raise ConfigError(
+                    f'method {name}: preset {preset["name"]} has no mix "{stage["mix"]}".'
+                    f"{nearest(stage['mix'], mixes)}"
+                )
+            dataset = mixes[stage["mix"]]["dataset"]
+            if dataset not in datasets:
+                where = f"preset {preset['name']}: mixes.{stage['mix']}"
+                raise ConfigError(f'{where}: unknown dataset "{dataset}".{nearest(dataset, datasets)}')
+            missing = [kind for kind in stage["pairs"] if kind not in datasets[dataset]["pairs"]]
+            if missing:
+                raise ConfigError(
+                    f"method {name}: data set {dataset} has no pairs of kind {missing[0]}; choose another mix"
+                )
+            found.append(dataset)
+    return found
+
+
 def _load(
     methods: list[str], tasks: list[str], preset: str, known: Mapping[str, Mapping[str, Path]]
 ) -> dict[str, Any]:
@@ -254,20 +373,28 @@ def _load(
         "dataset": {d: load(path, "dataset") for d, path in known["dataset"].items()},
         "preset": load(known["preset"][preset], "preset"),
     }
-    _tune_methods(config, known["method"])
+    _tune(config, preset, known)
     _check_all(config, known, preset)
     config["preset"]["resources"] = {**DEFAULTS, **config["preset"].get("resources", {})}
     return config
 
 
-def _tune_methods(config: Mapping[str, Any], known: Mapping[str, Path]) -> None:
-    """Put the values that the preset has for methods, by method, in the place of theirs."""
-    preset = config["preset"]
-    for name, changed in preset.pop("methods", {}).items():
-        if name not in known:
-            raise ConfigError(f'preset {preset["name"]}: unknown method "{name}".{nearest(name, known)}')
-        if name in config["method"]:
-            config["method"][name] = overrides.fit(config["method"][name], changed, f"preset.methods.{name}")
+def _tune(config: Mapping[str, Any], preset: str, known: Mapping[str, Mapping[str, Path]]) -> None:
+    """Put the values that methods and tasks have for a preset in the place of their usual ones.
+
+    Raises:
+        ConfigError: values for a preset that does not exist, or of keys that are not there.
+    """
+    for group in ("method", "task"):
+        for name, body in config[group].items():
+            where = known[group][name]
+            for other in (own := body.pop("presets", None) or {}):
+                if other not in known["preset"]:
+                    raise ConfigError(
+                        f'{where}: presets: unknown preset "{other}".{nearest(other, known["preset"])}'
+                    )
+            if preset in own:
+                body.update(overrides.fit(body, own[preset], f"{where}: presets.{preset}"))
 
 
 def _check_choices(words: Words, known: Mapping[str, Mapping[str, Path]]) -> None:
@@ -308,20 +435,19 @@ def _check_references(
         kind = config["encoder"][name]["kind"]
         if kind not in preset["finetune"]["lr"]:
             raise ConfigError(f"{where}: finetune.lr has no rate for {kind} encoders")
-    if preset["dataset"] not in config["dataset"]:
-        raise ConfigError(
-            f'{where}: unknown dataset "{preset["dataset"]}".{nearest(preset["dataset"], config["dataset"])}'
-        )
-    samples, batch = sum(preset["pretrain"]["samples"].values()), preset["pretrain"]["batch"]
-    if samples < batch:
-        raise ConfigError(f"{where}: pretrain.samples: {samples} do not fill a batch of {batch}")
+    for name, mix in preset["pretrain"]["mixes"].items():
+        samples, batch = sum(mix["samples"].values()), preset["pretrain"]["batch"]
+        if samples < batch:
+            raise ConfigError(f"{where}: mixes.{name}: {samples} samples do not fill a batch of {batch}")
+
+
+def _check_fixed(names: Iterable[str], known: Mapping[str, Any]) -> None:
+    for name in sorted(names):
+        if name not in known:
+            raise ConfigError(f'encoders of methods: unknown encoder "{name}".{nearest(name, known)}')
 
 
 def _defaults(method: Mapping[str, Any], preset: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the preset's encoder of the first kind that the method lists: that of its paper."""
     kinds = [k for k in method["encoder_kinds"] if k in preset["encoders"]]
     return tuple(str(preset["encoders"][k]) for k in kinds[:1])
-
-
-def _shading() -> str:
-    return "full" if importlib.util.find_spec("numba") else "lite"

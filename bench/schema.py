@@ -18,15 +18,19 @@ from bench.registry import plain
 from bench.resources import check_resources
 from bench.settings import Count, Decay, NotNegative, OffWhen, Positive, Share, Whole, convert
 
-Optimizer = Literal["sgd", "adamw"]
-Schedule = Literal["constant", "cos_epoch", "cos_moco", "cos_warm_step", "poly"]
+Optimizer = Annotated[str, Meta(min_length=1)]  # sgd, adamw, or any that timm.optim knows
+Schedule = Literal["constant", "cos_epoch", "cos_moco", "cos_warm_step", "poly", "steps"]
 Precision = Literal["32-true", "bf16-mixed"]  # exact resume with 16-mixed needs the state of a loss scaler
 Modality = Literal["rgb", "depth", "kp2d"]
-Kind = Literal["pyramid", "tokens"]
-OPTIMIZERS: tuple[str, ...] = get_args(Optimizer)
+Kind = Annotated[str, Meta(min_length=1)]  # pyramid, tokens, graph, ...: what a head may ask for
+Side = Annotated[int, Meta(ge=SIZES[0], le=SIZES[1])]  # pixels
+# height = width, or [height, width]; not a tuple: msgspec 0.22 crashes on one of fixed length in a union
+Size = Side | Annotated[list[Side], Meta(min_length=2, max_length=2)]
 SCHEDULES: tuple[str, ...] = get_args(Schedule)
+MODALITIES: tuple[str, ...] = get_args(Modality)
 
 Section = dict[str, Any]
+_NOT_STEPS = ("constant", "cos_epoch", "cos_moco", "cos_warm_step", "poly")
 
 
 class Recipe(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -37,7 +41,9 @@ class Recipe(Struct, kw_only=True, forbid_unknown_fields=True):
     betas: Annotated[tuple[Decay, Decay], OffWhen(optimizer="sgd")]
     weight_decay: NotNegative
     schedule: Schedule
-    warmup: Annotated[Share, OffWhen(schedule=("constant", "cos_epoch", "cos_moco", "poly"))]
+    warmup: Annotated[Share, OffWhen(schedule=("constant", "cos_epoch", "cos_moco", "poly", "steps"))]
+    milestones: Annotated[tuple[Share, ...], OffWhen(schedule=_NOT_STEPS)] = ()  # shares of all steps
+    gamma: Annotated[Positive, OffWhen(schedule=_NOT_STEPS)] = 0.1  # factor on the rate at each milestone
     clip: NotNegative  # largest norm of the gradient; 0 = not clipped
 
 
@@ -50,11 +56,11 @@ class Train(Recipe, kw_only=True, forbid_unknown_fields=True):
 
 
 class Samples(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Sizes of the splits of a task."""
+    """Sizes of the splits of a task; 0 = all there are."""
 
-    train: Count
-    val: Count
-    test: Count
+    train: Whole
+    val: Whole
+    test: Whole
 
 
 class Finetune(Recipe, kw_only=True, forbid_unknown_fields=True):
@@ -64,14 +70,23 @@ class Finetune(Recipe, kw_only=True, forbid_unknown_fields=True):
     steps: Count
     batch: Count
     lr: dict[Kind, Positive]  # by kind of encoder, equal for all methods
+    layer_decay: Annotated[float, Meta(gt=0, le=1)] = 1.0  # of the rate, per layer of an image encoder
     selection: Literal["last"]
     evaluations: Count
+
+
+class Mix(Struct, kw_only=True, forbid_unknown_fields=True):
+    """What methods are pretrained on."""
+
+    dataset: str
+    samples: dict[str, Whole]  # by source; 0 = none
+    hide: dict[str, list[str]] = field(default_factory=dict)  # source -> fields that count as absent
 
 
 class Pretrain(Struct, kw_only=True, forbid_unknown_fields=True):
     """What all methods may see."""
 
-    samples: dict[str, Whole]  # by domain
+    mixes: dict[str, Mix]
     seen: Count
     batch: Count
     seeds: Literal["each", "one"]
@@ -82,8 +97,7 @@ class Preset(Struct, kw_only=True, forbid_unknown_fields=True):
 
     name: str = ""
     summary: str = ""
-    dataset: str
-    size: Annotated[int, Meta(ge=SIZES[0], le=SIZES[1])]
+    size: Size
     precision: Precision
     cpu_threads: Count
     encoders: dict[Kind, str]
@@ -104,27 +118,42 @@ class Stage(Struct, kw_only=True, forbid_unknown_fields=True):
     version: Count
     share: Share  # of the budget; 0 = no training
     config: Section
+    fields: list[str] = field(default_factory=list)  # labels wanted besides the encoders' inputs
+    views: Literal[1, 2] = 1  # augmented versions of each sample
+    pairs: list[Literal["view", "pose"]] = field(default_factory=list)  # rows are pairs of pictures
     train: Section = field(default_factory=dict)
     augment: Section = field(default_factory=dict)
+    augment2: Section | None = None  # of the second view; null = as the first
 
 
 class Method(_Described, kw_only=True, forbid_unknown_fields=True):
     """A pretraining."""
 
-    modalities: Annotated[list[Modality], Meta(min_length=1)]
+    encoders: Annotated[dict[Modality, str], Meta(min_length=1)]  # image = that of the grid, or a name
+    gives: Annotated[list[str], Meta(min_length=1)]  # modalities of encoders, and modules, that tasks get
+    mix: str = ""  # of the preset, for methods that train
     optional: list[Modality] = field(default_factory=list)  # those that a sample may lack
     encoder_kinds: Annotated[list[Kind], Meta(min_length=1)]
     needs_pretrained_tag: bool = False
     stages: Annotated[Section, Meta(min_length=1)]
+    presets: dict[str, Section] = field(default_factory=dict)  # other values of these keys, by preset
     resources: Section = field(default_factory=dict)
 
 
-class Primary(Struct, kw_only=True, forbid_unknown_fields=True):
-    """The metric that leaderboards show."""
+class TaskPart(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Samples of one source of a data set."""
 
-    metric: str
-    unit: str
-    higher_is_better: bool
+    source: str
+    hide: list[str] = field(default_factory=list)  # fields and modalities that count as absent
+
+
+class TaskData(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Where a task takes its samples from in one data set."""
+
+    source: str = ""  # "" = what the data set names as its default
+    extra: list[TaskPart] = field(default_factory=list)  # further parts of the training split
+    samples: Samples | None = None  # instead of the preset's
+    splits: dict[Literal["train", "val", "test"], str] = field(default_factory=dict)  # instead of the set's
 
 
 class Task(_Described, kw_only=True, forbid_unknown_fields=True):
@@ -133,43 +162,43 @@ class Task(_Described, kw_only=True, forbid_unknown_fields=True):
     adapter: str
     version: Count
     score_version: Count
-    modality: Literal["rgb", "depth"]
-    primary: Primary
+    inputs: Annotated[list[Modality], Meta(min_length=1)]  # what the network reads
+    needs: list[str] = field(default_factory=list)  # modules of the method without which there is no cell
+    wants: list[str] = field(default_factory=list)  # modules that are fresh where the method has none
     minimum_effect: NotNegative = 0.0
-    domain: str
-    dataset: str = ""
+    data: Annotated[dict[str, TaskData], Meta(min_length=1)]  # by data set, the default first
+    size: Size | None = None  # pixels; null = the preset's
+    joint_set: str = ""  # that the data must have; "" = any
     published: str = ""
     shots: bool = False  # whether samples have a class each
+    finetune: Section = field(default_factory=dict)  # instead of the preset's, for all methods
+    presets: dict[str, Section] = field(default_factory=dict)  # other values of these keys, by preset
     config: Section
     augment: Section
     resources: Section = field(default_factory=dict)
 
 
 class Encoder(_Described, kw_only=True, forbid_unknown_fields=True):
-    """An encoder, and the graph network for joints that goes with it."""
+    """An encoder of pictures, joints or points."""
 
     adapter: str
     version: Count
     kind: Kind
     config: Section
-    graph: Section
     pretrained: str | None
 
 
-class Source(Struct, kw_only=True, forbid_unknown_fields=True):
-    """What the pictures of a data set depend on."""
+class Dataset(_Described, kw_only=True, forbid_unknown_fields=True):
+    """A data set."""
 
     adapter: str
     version: Count
-    seed: Whole
-    shading: str = "full"
-
-
-class Dataset(_Described, kw_only=True, forbid_unknown_fields=True):
-    """A data set; `domains` lists the splits of each."""
-
-    spec: Source
-    domains: dict[str, list[str]] = field(default_factory=dict)
+    config: Section = field(default_factory=dict)
+    sources: dict[str, list[str]] = field(default_factory=dict)  # source -> its splits
+    default: str = ""  # source of tasks that name none
+    splits: dict[Literal["train", "val", "test"], str]  # "" for val: cut from train
+    joint_set: str = ""
+    pairs: list[Literal["view", "pose"]] = field(default_factory=list)
 
 
 GROUPS: Mapping[str, type[Struct]] = {
@@ -207,6 +236,8 @@ def _check_stage(stage: Any, where: str) -> None:
         return
     _fill(stage, Stage, where)
     augment_spec.parse(stage["augment"], f"{where}.augment")
+    if stage["augment2"] is not None:
+        augment_spec.parse(stage["augment2"], f"{where}.augment2")
     if stage["share"] > 0:
         if not stage["train"]:
             raise ConfigError(f'{where}: "train" is missing')

@@ -10,6 +10,8 @@ from bench.errors import ConfigError, nearest
 from bench.registry import load
 from bench.schema import check
 
+_OF_OWNER: dict[str, Any] = {"encoders": {}, "optional": [], "mix": "", "resources": {}}  # of each stage
+
 
 def load_methods(methods: Sequence[str], known: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
     """Load the YAMLs of methods and of those whose stages they reuse, directly or in turn.
@@ -32,7 +34,7 @@ def load_methods(methods: Sequence[str], known: Mapping[str, Path]) -> dict[str,
 
 
 def resolve_stages(method: str, bodies: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Replace `use: other.stage` by that stage, and give each stage its name, modalities and resources.
+    """Replace `use: other.stage` by that stage; add its name and what its method says of all stages.
 
     Raises:
         ConfigError: the reused stage does not exist, or stages reuse each other in a circle.
@@ -45,8 +47,7 @@ def resolve_stages(method: str, bodies: Mapping[str, Mapping[str, Any]]) -> dict
             "train": {},
             **bodies[owner]["stages"][source],
             "name": f"{owner}.{source}",
-            "modalities": bodies[owner]["modalities"],
-            "resources": bodies[owner].get("resources", {}),
+            **{key: bodies[owner].get(key, empty) for key, empty in _OF_OWNER.items()},
         }
     return stages
 

@@ -54,9 +54,15 @@ class HCMoCoConfig:
     weight_dense: Annotated[NotNegative, OffWhen(dense="off")] = 1.0
     weight_sparse: Annotated[NotNegative, SPARSE_OFF] = 1.0
 
-    def check(self, *, size: int, encoder: Mapping[str, Any]) -> None:
+    def check(
+        self,
+        *,
+        size: tuple[int, int],
+        encoder: Mapping[str, Any],
+        encoders: Mapping[str, Mapping[str, Any]],
+    ) -> None:
         """Check that nodes of the key-point graph are as wide as the embeddings they are compared with."""
-        width = encoder["graph"].get("width", self.dim)
+        width = encoders.get("kp2d", {"config": {}})["config"].get("width", self.dim)
         if (self.joint or self.structure) and self.share_dense_sparse_mapper and width != self.dim:
             raise ConfigError(
                 f"HCMoCo: the graph encoder's width {width} must equal dim {self.dim}, "

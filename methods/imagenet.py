@@ -31,4 +31,7 @@ class ImageNet(Method):
         raise StepError("imagenet does not train; its stage must have share 0")
 
     def initialise(self) -> Mapping[str, str]:
-        return {"init": "imagenet", **load_image_encoders(self.encoders.values(), self.cfg.tag, self.cfg.file)}
+        return {
+            "init": "imagenet",
+            **load_image_encoders(self.encoders.values(), self.cfg.tag, self.cfg.file),
+        }

@@ -34,12 +34,19 @@ class MAEConfig:
     tag: Annotated[str, OffWhen(init="random"), OffWhen(file=GIVEN)] = "vit_base_patch16_224.mae"
     file: Annotated[str, OffWhen(init="random")] = ""  # local weights; empty takes the Hugging Face cache
 
-    def check(self, *, size: int, encoder: Mapping[str, Any]) -> None:
+    def check(
+        self,
+        *,
+        size: tuple[int, int],
+        encoder: Mapping[str, Any],
+        encoders: Mapping[str, Mapping[str, Any]],
+    ) -> None:
         """Check that some patches are hidden and some not, and that the decoder's heads share its width."""
-        patch = encoder["config"].get("patch", size)
-        if size % patch:
-            raise ConfigError(f"MAE: image size {size} is no multiple of the patch {patch}")
-        patches = (size // patch) ** 2
+        height, width = size
+        patch = encoder["config"].get("patch", height)
+        if height % patch or width % patch:
+            raise ConfigError(f"MAE: image size {height} x {width} is no multiple of the patch {patch}")
+        patches = (height // patch) * (width // patch)
         visible = int(patches * (1 - self.mask_ratio))
         if not 0 < visible < patches:
             raise ConfigError(f"MAE: mask_ratio {self.mask_ratio} leaves {visible} of {patches} patches")
@@ -62,7 +69,7 @@ class MAE(Method):
             raise ConfigError("MAE trains one colour encoder of kind tokens (bench.encoders.vit:ViT)")
         self.cfg = cfg
         self.patch = encoder.feature_info.strides[0]
-        cfg.check(size=data.size, encoder={"config": {"patch": self.patch}})
+        cfg.check(size=data.size, encoder={"config": {"patch": self.patch}}, encoders={})
         self.grid = (data.size[0] // self.patch, data.size[1] // self.patch)
         self.patches = self.grid[0] * self.grid[1]
         self.n_visible = int(self.patches * (1 - cfg.mask_ratio))
@@ -71,7 +78,10 @@ class MAE(Method):
     def initialise(self) -> Mapping[str, str]:
         if self.cfg.init == "random":
             return {}
-        return {"init": "published", **load_image_encoders(self.encoders.values(), self.cfg.tag, self.cfg.file)}
+        return {
+            "init": "published",
+            **load_image_encoders(self.encoders.values(), self.cfg.tag, self.cfg.file),
+        }
 
     def group(self, name: str, parameter: nn.Parameter) -> Mapping[str, Any]:
         return {"weight_decay": 0.0} if parameter.ndim <= 1 else {}

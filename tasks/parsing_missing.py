@@ -1,4 +1,4 @@
-"""Missing-modality inference: trained on colour and depth, tested with one of them (arXiv:2203.13815, 5.4)."""
+"""Missing-modality inference: trained on colour and depth, tested with one of them (arXiv:2203.13815)."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class FusedNetwork(nn.Module):
         )
 
     def forward(self, batch: Batch) -> Outputs:
-        """Return `both` (N, K, H, W) logits; in training also `alignment`, otherwise also `rgb` and `depth`."""
+        """Return logits `both` (N, K, H, W); in training also `alignment`, otherwise `rgb` and `depth`."""
         size = (batch["rgb"].shape[-2], batch["rgb"].shape[-1])
         embedded = {}
         for modality in MODALITIES:

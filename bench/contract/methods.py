@@ -16,15 +16,15 @@ import torch
 from torch import Tensor
 
 from bench.api import Encoder, seeded
+from bench.bodymodels.joints import JOINT_SETS
 from bench.contract import pair
 from bench.contract.finding import Broken, Check, NotApplicable
 from bench.contract.setting import SHORT, method_stages
 from bench.contract.stage import Stage
-from bench.bodymodels.joints import JOINT_SETS
 from bench.encoders import load_encoder
 from bench.encoders.image import ImageEncoder
-from bench.errors import AssetError
 from bench.encoders.modules import load_module
+from bench.errors import AssetError
 from bench.execute.pretraining import STATE, build_method, save_method, untrained_info
 from bench.execute.site import ALONE, Team
 from bench.plan import Step
@@ -95,9 +95,8 @@ class Stages:
         modules = sorted(path.stem for path in (folder / "modules").glob("*.json"))
         given = [*(path.name for path in found), *modules]
         if sorted(given) != sorted(self.gives):
-            raise Broken(
-                f"export() gives {', '.join(given) or 'nothing'}, the YAML says gives: [{', '.join(self.gives)}]"
-            )
+            wanted = ", ".join(self.gives)
+            raise Broken(f"export() gives {', '.join(given) or 'nothing'}, the YAML says gives: [{wanted}]")
         for name in modules:
             load_module(name, folder / "modules", self.config_dirs)
         for path in found:

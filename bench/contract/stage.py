@@ -28,7 +28,6 @@ from bench.execute.pretraining import (
 from bench.plan import Step
 from bench.store import Store
 from bench.train import loop
-from bench.train.adapters import load_adapter
 from bench.train.loop import fit
 from bench.train.run import Run
 from bench.train.seeding import seeded_layers
@@ -72,8 +71,7 @@ class Stage:
         return open_dataset(self.step.spec["data"], self.store.data, self.config_dirs)
 
     def _run(self, folder: Path) -> Run:
-        adapter = load_adapter(self.step.spec["adapter"], self.config_dirs)
-        return make_run(self.step, self._data(), adapter, folder, make_fabric(self.step.spec, "cpu"))
+        return make_run(self.step, self._data(), folder, make_fabric(self.step.spec, "cpu"))
 
     def _context(self, step: int = 0) -> Context:
         return Context(step=step, total_steps=6, draws=Draws(generator=seeded("contract", step)))

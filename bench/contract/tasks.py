@@ -12,7 +12,16 @@ import torch
 from torch import Tensor
 
 from bench.api import (
-    Batch, DataInfo, Dataset, Draws, Encoder, Field, Pretrained, Stats, Task, seeded,
+    Batch,
+    DataInfo,
+    Dataset,
+    Draws,
+    Encoder,
+    Field,
+    Pretrained,
+    Stats,
+    Task,
+    seeded,
 )  # fmt: skip
 from bench.contract.finding import Broken, Check, NotApplicable
 from bench.contract.setting import BATCH
@@ -21,7 +30,12 @@ from bench.data.batches import SOURCES, to_batch
 from bench.data.opening import open_dataset
 from bench.encoders import build_encoder
 from bench.execute.finetuning import (
-    FinetuneTrainee, build_task, build_trainee, evaluate_task, plain_metrics, predict_all,
+    FinetuneTrainee,
+    build_task,
+    build_trainee,
+    evaluate_task,
+    plain_metrics,
+    predict_all,
 )  # fmt: skip
 from bench.metrics.bootstrap import replicates, resample_weights
 from bench.plan import Step
@@ -166,7 +180,7 @@ class TaskChecks:
         return mixed, truth
 
     def _weights(self) -> None:
-        """Let chunks and orders of the samples not matter, and a weight of 2 be a sample that is there twice."""
+        """Let chunks and orders of samples not matter, and a weight of 2 be a sample that is there twice."""
         predicted, truth = self._predicted()
         task, whole = self._task(), self._scores(predicted, truth)
         order = np.random.default_rng(0).permutation(len(next(iter(predicted.values()))))

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.api import Encoder
-from bench.checks import GRAPH_ADAPTER
-from bench.errors import ConfigError
 from bench.train.adapters import load_configured
 
 
@@ -20,19 +18,15 @@ def build_encoder(
     """Build an encoder with fresh weights, drawn from torch's current random state.
 
     Args:
-        spec: `adapter`, `version`, `config`, as in configs/encoder/<name>.yaml; joints take the graph
-            encoder, with the config under `graph`. Or the `spec` of an encoder, which is rebuilt as it was.
+        spec: `adapter`, `version`, `config`, as in configs/encoder/<name>.yaml; or the `spec` of an encoder,
+            which is rebuilt as it was.
         modality: `rgb`, `depth` or `kp2d`: what it will read, hence its input normalisation.
         joint_set: name of the joint set, for `kp2d`.
         config_dirs: where adapters are found besides.
 
     Raises:
-        ConfigError: unknown modality, adapter, or config key.
+        ConfigError: unknown adapter or config key, or one that does not read the modality.
     """
-    if modality not in ("rgb", "depth", "kp2d"):
-        raise ConfigError(f'encoder: unknown modality "{modality}"; it must be rgb, depth or kp2d')
-    if modality == "kp2d" and spec.get("modality") != "kp2d":
-        spec = {"adapter": GRAPH_ADAPTER, "version": 1, "config": spec.get("graph", {})}
     adapter, config = load_configured(spec, Encoder, f"encoder {spec['adapter']}", config_dirs)
     encoder: Encoder = adapter(config, modality, joint_set)
     encoder.spec = {

@@ -29,11 +29,17 @@ def save_module(name: str, module: nn.Module, folder: Path) -> None:
         DataError: the files cannot be written.
     """
     if not isinstance(module, Module):
-        raise ConfigError(f"export: module {name} is a {type(module).__name__}, not a subclass of bench.api.Module")
+        raise ConfigError(
+            f"export: module {name} is a {type(module).__name__}, not a subclass of bench.api.Module"
+        )
     state = {key: tensor.detach().cpu().contiguous() for key, tensor in module.state_dict().items()}
     content = safetensors.torch.save(state)
     write_atomic(folder / f"{name}.safetensors", content)
-    card = {"format": FORMAT, "spec": module_spec(module), "weights_sha256": hashlib.sha256(content).hexdigest()}
+    card = {
+        "format": FORMAT,
+        "spec": module_spec(module),
+        "weights_sha256": hashlib.sha256(content).hexdigest(),
+    }
     write_atomic(folder / f"{name}.json", json.dumps(card, indent=1, sort_keys=True) + "\n")
 
 
@@ -62,7 +68,9 @@ def load_module(name: str, folder: Path, config_dirs: Sequence[str] = ()) -> Mod
     try:
         card = json.loads((folder / f"{name}.json").read_text())
     except (OSError, ValueError) as error:
-        raise DataError(f"{folder / name}.json is missing or damaged; run the pretraining step again") from error
+        raise DataError(
+            f"{folder / name}.json is missing or damaged; run the pretraining step again"
+        ) from error
     path = folder / f"{name}.safetensors"
     if not path.exists() or sha256_file(path) != card["weights_sha256"]:
         raise DataError(f"{path} is missing or differs from its description; run the pretraining step again")

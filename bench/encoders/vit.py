@@ -48,12 +48,17 @@ class ViTConfig:
         if not hooks or hooks != sorted(set(hooks)) or not 0 <= hooks[0] <= hooks[-1] < self.blocks:
             raise ConfigError(f"ViT: hooks {hooks} must ascend and lie within 0..{self.blocks - 1}")
 
-    def check(self, *, size: int, encoder: Mapping[str, Any]) -> None:
+    def check(
+        self,
+        *,
+        size: tuple[int, int],
+        encoder: Mapping[str, Any],
+        encoders: Mapping[str, Mapping[str, Any]],
+    ) -> None:
         """Check that pictures can be cut into patches."""
-        if size % self.patch:
-            raise ConfigError(
-                f"encoder {encoder['name']}: preset.size={size} is no multiple of its patch of {self.patch}"
-            )
+        if size[0] % self.patch or size[1] % self.patch:
+            where = f"encoder {encoder['name']}: preset.size={size[0] if size[0] == size[1] else list(size)}"
+            raise ConfigError(f"{where} is no multiple of its patch of {self.patch}")
 
 
 class ViT(ImageEncoder):

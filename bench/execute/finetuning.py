@@ -73,7 +73,7 @@ class FinetuneTrainee(Trainee):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """Which samples a budget leaves: rows of two data sets, which are one where there is no validation split."""
+    """Which samples a budget leaves: rows of two data sets, one and the same where there is no val split."""
 
     train: Dataset
     train_rows: Rows
@@ -296,9 +296,7 @@ def layer_rates(given: Pretrained, decay: float) -> dict[int, float]:
     return rates
 
 
-def _run(
-    step: Step, chosen: Chosen, folder: Path, task: Task, fabric: Fabric, evaluate: Any
-) -> Run:
+def _run(step: Step, chosen: Chosen, folder: Path, task: Task, fabric: Fabric, evaluate: Any) -> Run:
     train = {**step.spec["train"], "batch": min(int(step.spec["train"]["batch"]), len(chosen.train_rows))}
     return feed(
         step,

@@ -70,7 +70,7 @@ def pretrain(step: Step, store: Store, site: Site) -> dict[str, Any]:
     folder = store.folder(step)
     outcome = Outcome()
     if data:
-        outcome = fit(PretrainTrainee(method), make_run(step, data, type(method), folder, fabric), fabric)
+        outcome = fit(PretrainTrainee(method), make_run(step, data, folder, fabric), fabric)
     if site.team.rank:
         return {}
     names = save_method(method, folder)
@@ -132,7 +132,7 @@ def load_previous(method: Method, path: Path, name: str) -> None:
     method.load_state_dict({k: found[k] for k in fits}, strict=False)
 
 
-def make_run(step: Step, data: Dataset, adapter: type[Method], folder: Path, fabric: Fabric) -> Run:
+def make_run(step: Step, data: Dataset, folder: Path, fabric: Fabric) -> Run:
     """Connect data, augmentation and recipe of a stage to the loop."""
     train = step.spec["train"]
     rate = float(train["lr"]) * int(train["batch"]) / int(train["base_batch"])  # linear scaling rule
@@ -143,9 +143,9 @@ def make_run(step: Step, data: Dataset, adapter: type[Method], folder: Path, fab
         fabric,
         train={**train, "lr": rate},
         modalities=tuple(step.spec["encoders"]),
-        labels=adapter.fields,
-        views=adapter.views,
-        pairs=adapter.pairs,
+        labels=tuple(step.spec["fields"]),
+        views=int(step.spec["views"]),
+        pairs=tuple(step.spec["pairs"]),
         evaluate_at=points(int(train["steps"]), 50),
     )
 

@@ -20,7 +20,7 @@ class DenseMapperConfig:
 
 
 class DenseMapper(Module):
-    """One linear layer on all maps at the finest resolution, unit length per pixel (arXiv:2203.13815, 4.2)."""
+    """One linear layer on all maps at the finest resolution, unit length per pixel (arXiv:2203.13815)."""
 
     Config = DenseMapperConfig
 

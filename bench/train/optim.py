@@ -65,5 +65,7 @@ def build_optimizer(module: nn.Module, train: Mapping[str, Any], group: Group) -
     options = {"betas": betas} if defaults.has_betas else {}
     if defaults.has_momentum:
         options = {"momentum": float(train["momentum"])}
-    made: torch.optim.Optimizer = timm.optim.get_optimizer_class(name, bind_defaults=True)(groups, lr=lr, **options)
+    made: torch.optim.Optimizer = timm.optim.get_optimizer_class(name, bind_defaults=True)(
+        groups, lr=lr, **options
+    )
     return made

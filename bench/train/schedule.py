@@ -14,8 +14,8 @@ def learning_rate(train: Mapping[str, Any], step: int, steps_per_epoch: int) -> 
     """Return the learning rate of one optimiser step.
 
     Args:
-        train: a resolved recipe: `lr`, `steps`, `schedule`; `warmup` (share of all steps), `milestones` (shares of
-            all steps) and `gamma` where they apply.
+        train: a resolved recipe: `lr`, `steps`, `schedule`; where they apply `warmup` (share of all steps),
+            `milestones` (shares of all steps) and `gamma`.
         step: 0-based step of this stage.
         steps_per_epoch: optimiser steps per pass over the data, for the schedules that change per epoch.
 
