@@ -55,7 +55,7 @@ def check(spec: DataSpec, renderer: Renderer) -> None:
 
     Raises:
         ConfigError: unknown domain or split.
-        DataError: the renderer has another version or shading.
+        DataError: the renderer has another version.
     """
     if spec.version != renderer.version:
         raise DataError(
@@ -127,11 +127,6 @@ def build(
     if not pieces:
         return 0
     _give_back_claims(specs, root, renderer)
-    for shading in {piece.place.shading for piece in pieces} - {renderer.shading}:
-        raise DataError(
-            f"the data spec asks for {shading} shading, this machine renders {renderer.shading}: "
-            "install numba for the full renderer, or build the data elsewhere and copy it"
-        )
     total = sum(_wanted(part, renderer) for part in _merged(specs, renderer))
     report = on_progress or (lambda there, wanted: None)
     rendered = 0

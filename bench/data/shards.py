@@ -210,11 +210,12 @@ def flaw(folder: Path, place: Place, span: Span, fields: Mapping[str, Field]) ->
     """Cheap check of a shard: facts, sizes, shapes, types, generator version. Says what is wrong, or None."""
     try:
         facts = json.loads((folder / span.name / FACTS).read_text())
+        facts["place"].pop("shading", None)  # of older shards
         stored = facts["place"], facts["first"], facts["count"], facts["schema"]
         arrays = {name: (a["dtype"], a["shape"], a["bytes"]) for name, a in facts["arrays"].items()}
     except FileNotFoundError:
         return f"{FACTS} is missing"
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return f"{FACTS} is unreadable ({type(error).__name__})"
     if stored != (asdict(place), span.first, span.count, SCHEMA):
         return f"{FACTS} describes other data"

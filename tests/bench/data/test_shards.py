@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from bench.data.spec import Place
 from bench.errors import DataError
 
 FIELDS = {"rgb": Field(dtype="uint8", shape=(4, 4, 3)), "kp": Field(dtype="float32", shape=(2,))}
-PLACE = Place(domain="lab", split="train", seed=0, size=4, shading="full", version=1)
+PLACE = Place(domain="lab", split="train", seed=0, size=4, version=1)
 spans = st.lists(st.builds(Span, first=st.integers(0, 60), count=st.integers(1, 30)), max_size=8)
 
 
@@ -104,6 +105,13 @@ def test_flaws_are_named(tmp_path: Path, harm: object, message: str) -> None:
     assert callable(harm)
     harm(tmp_path / span.name)
     assert message in str(shards.flaw(tmp_path, PLACE, span, FIELDS))
+
+
+def test_shards_that_name_their_shading_are_still_good(tmp_path: Path) -> None:
+    span = Span(first=0, count=4)
+    shards.write(tmp_path, PLACE, span, FIELDS, clips(span))
+    edit(tmp_path / span.name, "place", {**asdict(PLACE), "shading": "full"})
+    assert shards.flaw(tmp_path, PLACE, span, FIELDS) is None
 
 
 def edit(folder: Path, key: str, value: object) -> None:
