@@ -31,12 +31,12 @@ def kernel(*, fast: bool = False) -> Callable[[F], F]:
         options: dict[str, Any] = {"nogil": True, "fastmath": fast, "error_model": "numpy", "_nrt": False}
         if folder is None:
             return cast(F, numba.njit(**options)(function))
-        before = numba.config.CACHE_DIR
-        numba.config.CACHE_DIR = str(folder)
+        config: Any = numba.config
+        before, config.CACHE_DIR = config.CACHE_DIR, str(folder)
         try:
             return cast(F, numba.njit(cache=True, **options)(function))
         finally:
-            numba.config.CACHE_DIR = before
+            config.CACHE_DIR = before
 
     return compile_
 

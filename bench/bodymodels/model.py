@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from bench.bodymodels.formats import dense_arrays, read_arrays, write_dense
+from bench.bodymodels.formats import dense_arrays, read_arrays
 from bench.bodymodels.rotations import forward_kinematics
 from bench.errors import AssetError, DataError
 
@@ -195,22 +195,3 @@ def _landmarks(arrays: dict[str, Any]) -> dict[str, int] | None:
         return None
     vertices = arrays["keypoint_vertices"].tolist()
     return dict(zip(arrays["keypoint_names"].tolist(), vertices, strict=True))
-
-
-def export_smpl(model: BodyModel, directory: str | Path) -> list[Path]:
-    """Write a model in the dense classical layout, for code that expects SMPL files.
-
-    Returns:
-        The files `SMPL_NEUTRAL.npz` and `SMPL_NEUTRAL.pkl` (protocol 2, plain arrays) in `directory`.
-    """
-    table = np.stack([np.where(model.parents < 0, ROOT, model.parents), np.arange(len(model.parents))])
-    arrays = {
-        "v_template": model.v_template,
-        "shapedirs": model.shapedirs,
-        "posedirs": model.posedirs.toarray().reshape(len(model.v_template), 3, -1),
-        "J_regressor": model.joint_regressor.toarray().astype(np.float32),
-        "weights": model.weights,
-        "kintree_table": table.astype(np.uint32),
-        "f": model.faces.astype(np.uint32),
-    }
-    return write_dense(arrays, Path(directory), "SMPL_NEUTRAL")

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from bench.synth import labels, sensors
 from bench.synth.camera import Camera, crop
-from bench.synth.cast import PERSON, packed, resolve
+from bench.synth.cast import packed, resolve
+from bench.synth.cast_numba import PERSON
 from bench.synth.domains import Domain
 from bench.synth.keypoints import detect, project_joints
 from bench.synth.materials import surface as surface_material

@@ -4,7 +4,7 @@ from importlib import resources
 import numpy as np
 import pytest
 
-from bench.bodymodels.model import export_smpl, load_body_model, surrogate_body
+from bench.bodymodels.model import load_body_model, surrogate_body
 from bench.bodymodels.rotations import axis_angle_to_matrix
 from bench.errors import AssetError, DataError
 
@@ -161,7 +161,7 @@ def test_shipped_files_match_their_checksums():
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".pkl"])
-def test_export_and_load_round_trip(body, pose, tmp_path, suffix):
+def test_export_and_load_round_trip(body, pose, tmp_path, suffix, export_smpl):
     files = export_smpl(body, tmp_path)
     assert [path.name for path in files] == ["SMPL_NEUTRAL.npz", "SMPL_NEUTRAL.pkl"]
     loaded = load_body_model(tmp_path / f"SMPL_NEUTRAL{suffix}")

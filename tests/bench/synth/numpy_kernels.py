@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.synth.camera import Camera
-from bench.synth.cast import PERSON, SKY
+from bench.synth.cast_numba import PERSON, SKY
 from bench.synth.clothes import Outfit
 from bench.synth.cuts import (
     ACCESSORY,

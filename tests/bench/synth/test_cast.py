@@ -34,7 +34,7 @@ def test_compiled_and_numpy_rays_agree():
     assert set(np.unique(who)) == {-1, 0, 1, 2, 3}
     assert np.array_equal(who, plain_who)
     assert np.allclose(depth, plain_depth, rtol=1e-6)
-    assert np.array_equal(np.isinf(depth), who == cast.SKY)
+    assert np.array_equal(np.isinf(depth), who == cast_numba.SKY)
 
 
 def test_hits_lie_on_the_surfaces():
@@ -72,7 +72,7 @@ def test_the_person_hides_what_is_behind_it_and_walls_have_one_side():
     assert np.array_equal(who, plain_who)
     assert (who[20:40, 20:40] == 1).all() and (depth[20:40, 20:40] < 1.5).all()  # the wall in front
     (depth, who), _ = both(HIDDEN, ids, person)
-    assert (who[20:40, 20:40] == cast.PERSON).all() and (who == cast.SKY).sum() == 64 * 64 - 400
+    assert (who[20:40, 20:40] == cast_numba.PERSON).all() and (who == cast_numba.SKY).sum() == 64 * 64 - 400
 
 
 def test_bounds_never_cut_a_primitive():
