@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import sys
@@ -48,12 +47,6 @@ def _packages(store: Path) -> tuple[bool, str]:
     return True, ", ".join(f"{n} {version(n)}" for n in ("torch", "timm", "numpy") if n in names)
 
 
-def _renderer(store: Path) -> tuple[bool, str]:
-    if importlib.util.find_spec("numba") is None:
-        return False, "numba is missing: pictures are plainer, slower and not comparable; pip install numba"
-    return True, f"numba {version('numba')}, full shading"
-
-
 def _device(store: Path) -> tuple[bool, str]:
     import torch
 
@@ -92,7 +85,6 @@ def _revision(store: Path) -> tuple[bool, str]:
 _CHECKS: dict[str, Callable[[Path], tuple[bool, str]]] = {
     "python": _python,
     "packages": _packages,
-    "renderer": _renderer,
     "device": _device,
     "store": _store,
     "weights": _weights,

@@ -9,26 +9,23 @@ from typing import Any
 
 from bench.errors import ConfigError, nearest
 
-SHADINGS = ("full", "lite")
 SIZES = (16, 1024)  # pixels; the renderer is neither meant for thumbnails nor for photographs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """One split of one domain as rendered with one seed, size and shading: a folder of shards."""
+    """One split of one domain as rendered with one seed and size: a folder of shards."""
 
     domain: str
     split: str
     seed: int
     size: int  # pixels, height = width
-    shading: str
     version: int  # of the generator
 
     @property
     def folder(self) -> str:
         """Folder below the data root, e.g. `people-v1-seed0-64px/d_dense/train`."""
-        lite = "" if self.shading == "full" else f"-{self.shading}"
-        return f"people-v{self.version}-seed{self.seed}-{self.size}px{lite}/{self.domain}/{self.split}"
+        return f"people-v{self.version}-seed{self.seed}-{self.size}px/{self.domain}/{self.split}"
 
     def under(self, root: Path) -> Path:
         """Absolute or relative path of the folder."""
@@ -50,7 +47,6 @@ class DataSpec:
     parts: tuple[Part, ...]
     size: int
     version: int
-    shading: str
 
     @property
     def samples(self) -> int:
@@ -62,22 +58,20 @@ def parse(spec: Mapping[str, Any]) -> DataSpec:
     """Check a plain data spec.
 
     Args:
-        spec: `{"adapter", "version", "seed", "size", "shading", "parts": [{"domain", "split", "samples"}]}`.
+        spec: `{"adapter", "version", "seed", "size", "parts": [{"domain", "split", "samples"}]}`.
 
     Raises:
         ConfigError: a key is missing or unknown, a value is out of range, a part is listed twice.
     """
-    _keys(spec, ("adapter", "version", "seed", "size", "shading", "parts"), "data")
+    _keys(spec, ("adapter", "version", "seed", "size", "parts"), "data")
     size, seed = _whole(spec, "size", *SIZES), _whole(spec, "seed", 0, 2**31 - 1)
-    version, shading = _whole(spec, "version", 1, 10**6), str(spec["shading"])
-    if shading not in SHADINGS:
-        raise ConfigError(f'data.shading: unknown "{shading}".{nearest(shading, SHADINGS)}')
+    version = _whole(spec, "version", 1, 10**6)
     parts = []
     for part in spec["parts"]:
         _keys(part, ("domain", "split", "samples"), "data.parts")
         place = Place(
             domain=str(part["domain"]), split=str(part["split"]),
-            seed=seed, size=size, shading=shading, version=version,
+            seed=seed, size=size, version=version,
         )  # fmt: skip
         parts.append(Part(place=place, samples=_whole(part, "samples", 1, 10**8)))
     if not parts:
@@ -88,7 +82,7 @@ def parse(spec: Mapping[str, Any]) -> DataSpec:
         raise ConfigError(
             "data.parts names the same domain and split twice; ask for more samples in one part"
         )
-    return DataSpec(parts=tuple(parts), size=size, version=version, shading=shading)
+    return DataSpec(parts=tuple(parts), size=size, version=version)
 
 
 def _keys(given: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
