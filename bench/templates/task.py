@@ -8,11 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.api import Batch, FeatureInfo, Outputs, Score, Stats, Task
+from bench.api import Batch, FeatureInfo, Metric, Outputs, Stats, Task
 from bench.heads import pixel_head
+from bench.metrics.weighted import weighted_sums
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +30,8 @@ class Template(Task):
     """One logit per pixel, binary cross-entropy, intersection over union."""
 
     Config = TemplateConfig
-    fields = ("mask",)  # labels wanted in the batch; see `bench.data.batches.to_batch`
+    targets = ("mask",)  # fields of the data wanted in the batch; see `bench.data.dataset.Field`
+    metrics = (Metric(name="iou", unit="%"),)  # the primary one first
 
     def head(self, info: FeatureInfo) -> nn.Module:
         return pixel_head(info, 1, self.cfg.width)
@@ -38,7 +43,7 @@ class Template(Task):
     def predict(self, out: Outputs, batch: Batch) -> Stats:
         return {"mask": (out["maps"][:, 0] > 0).cpu().numpy()}
 
-    def perfect(self, truth: Stats) -> Stats:
+    def oracle_prediction(self, truth: Stats) -> Stats:
         return {"mask": truth["mask"]}
 
     def score_samples(self, predicted: Stats, truth: Stats) -> Stats:
@@ -46,6 +51,6 @@ class Template(Task):
         either = (predicted["mask"] | truth["mask"]).sum((1, 2))
         return {"both": both, "either": either}  # (N,) each: sums over samples give the metric
 
-    def aggregate(self, totals: Stats) -> list[Score]:
-        iou = 100 * float(totals["both"] / np.maximum(1, totals["either"]))
-        return [Score(name="iou", value=iou, unit="%", higher_is_better=True)]
+    def aggregate(self, rows: Stats, weights: Floats) -> dict[str, Floats]:
+        totals = weighted_sums(rows, weights)  # (B,) each, one per weighting of the samples
+        return {"iou": 100 * totals["both"] / np.maximum(1, totals["either"])}
