@@ -1,0 +1,63 @@
+"""Supervised pretraining on 2D joints, a heat map each: the control of CroCo-Body (arXiv:2311.09104)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from torch import nn
+
+from bench.api import Batch, Context, DataInfo, Encoder, Method, StepOutput
+from bench.bodymodels.joints import joint_set
+from bench.errors import ConfigError
+from bench.heads.heatmap import HeatmapKind, heatmap_head
+from bench.losses.heatmaps import gaussian_targets, heatmap_bce, heatmap_mse
+
+RARE = 0.01  # about the share of a heat map that a joint covers; logits start there
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeypointsConfig:
+    head: HeatmapKind = "linear"  # one layer per patch; "deconv", "finest" as in the task pose2d
+    width: int | None = None  # channels inside the head "deconv"
+    loss: Literal["bce", "mse"] = "bce"  # of a sigmoid, or of the plain values
+    sigma: float = 2.0  # of the targets, cells of the heat map
+
+
+class Keypoints(Method):
+    """Predict heat maps of the labelled joints; the head is thrown away, the encoder handed on."""
+
+    Config: ClassVar[type] = KeypointsConfig
+    fields = ("keypoints",)
+
+    def __init__(self, cfg: KeypointsConfig, encoders: Mapping[str, Encoder], data: DataInfo) -> None:
+        """Build the head.
+
+        Raises:
+            ConfigError: the encoder is not one of colour, the data have no joints, or sigma is not positive.
+        """
+        super().__init__(cfg, encoders, data)
+        if set(encoders) != {"rgb"}:
+            raise ConfigError(f"keypoints trains one colour encoder, got {', '.join(encoders) or 'none'}")
+        if not data.joint_set:
+            raise ConfigError("keypoints needs data with joints; these have none")
+        if not cfg.sigma > 0:
+            raise ConfigError(f"sigma: got {cfg.sigma}, wanted a positive number of heat-map cells")
+        self.cfg = cfg
+        joints = len(joint_set(data.joint_set))
+        self.head = heatmap_head(encoders["rgb"].feature_info, joints, cfg.head, cfg.width)
+        if cfg.loss == "bce":
+            nn.init.constant_(self.head.get_parameter("out.bias"), math.log(RARE / (1 - RARE)))
+
+    def training_step(self, batch: Batch, ctx: Context) -> StepOutput:
+        rgb, joints = batch["rgb"], batch["keypoints"]
+        size = (rgb.shape[-2], rgb.shape[-1])
+        maps = self.head(self.encoders["rgb"](rgb), size)["heatmaps"]
+        targets = gaussian_targets(joints[..., :2], (maps.shape[2], maps.shape[3]), size, self.cfg.sigma)
+        loss = heatmap_bce if self.cfg.loss == "bce" else heatmap_mse
+        return StepOutput(terms={"keypoints": loss(maps, targets, joints[..., -1] > 0, ctx.group)})
+
+    def group(self, name: str, parameter: nn.Parameter) -> Mapping[str, float]:
+        return {"weight_decay": 0.0} if parameter.ndim <= 1 else {}

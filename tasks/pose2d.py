@@ -1,0 +1,148 @@
+"""2D pose on single-person crops: heat maps of joints, average precision of the key-point similarity.
+
+The baseline is SimpleBaseline (arXiv:1804.06208), as LiftedCL (Chen et al., 2023) uses it on COCO, MPII and
+Human3.6M.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bench.api import Batch, DataInfo, FeatureInfo, Metric, Outputs, Pretrained, Stats, Task
+from bench.bodymodels.joints import joint_set
+from bench.errors import ConfigError
+from bench.heads.heatmap import FlipTested, HeatmapKind, heatmap_head
+from bench.losses.heatmaps import Decoding, decode, gaussian_targets, heatmap_mse
+from bench.metrics.detection import COUNTED
+from bench.metrics.keypoints import (
+    box_area,
+    detection_metrics,
+    head_sizes,
+    joint_hits,
+    oks_rows,
+    pck,
+    per_joint,
+    sigmas_of,
+    torso_sizes,
+)
+from bench.metrics.weighted import weighted_sums
+
+Floats = NDArray[np.float64]
+
+PCKH, PCK = 0.5, 0.2  # of the head size, of the torso size
+JDR = 0.05  # of the picture's width: half a head, which is taken to be a tenth of it
+# What data of a joint set store besides the joints: area in the full picture, the map from there to the crop
+IN_PICTURE = {"coco17": ("area", "crop_matrix")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pose2DConfig:
+    head: HeatmapKind = "deconv"  # SimpleBaseline; "finest" for HRNet; "linear"
+    width: int | None = None  # channels inside the head; null follows the encoder, at most 256
+    sigma: float = 2.0  # of the targets, cells of the heat map
+    decoding: Decoding = "quarter"  # or "dark"
+    flip_test: bool = True  # average with the mirrored picture
+
+
+class Pose2D(Task):
+    """One heat map per joint, squared error over the labelled joints.
+
+    Average precision is COCO's, with one detection per crop whose score is the mean peak of its heat maps
+    (given boxes: higher than with detected ones). The area of a person is the stored one, in the full
+    picture, where the joint set's data have it, and else follows from the box of the labelled joints.
+    """
+
+    Config = Pose2DConfig
+    targets = ("keypoints",)
+    metrics = tuple(
+        Metric(name=name, unit="%") for name in ("ap", "ap50", "ap75", "ar", "pckh", "pck", "jdr")
+    )
+
+    def __init__(self, cfg: Pose2DConfig, data: DataInfo) -> None:
+        """Check the config.
+
+        Raises:
+            ConfigError: the data have no joints, or sigma is not positive.
+        """
+        super().__init__(cfg, data)
+        if not data.joint_set:
+            raise ConfigError("pose2d needs data with joints; these have none")
+        if not cfg.sigma > 0:
+            raise ConfigError(f"sigma: got {cfg.sigma}, wanted a positive number of heat-map cells")
+        self.joints = joint_set(data.joint_set)
+        self.sigmas = sigmas_of(data.joint_set)
+        self.extras = IN_PICTURE.get(data.joint_set, ())  # type: ignore[misc]
+
+    def head(self, info: FeatureInfo) -> nn.Module:
+        return heatmap_head(info, len(self.joints), self.cfg.head, self.cfg.width)
+
+    def network(self, given: Pretrained) -> nn.Module:
+        if not self.cfg.flip_test:
+            return super().network(given)
+        ((modality, encoder),) = given.encoders.items()
+        return FlipTested(encoder, self.head(encoder.feature_info), modality, self.joints.flip)
+
+    def loss(self, out: Outputs, batch: Batch) -> dict[str, Tensor]:
+        joints, maps = batch["keypoints"], out["heatmaps"]
+        targets = gaussian_targets(joints[..., :2], _cells(maps), _size(batch), self.cfg.sigma)
+        return {"heatmaps": heatmap_mse(maps, targets, joints[..., -1] > 0)}
+
+    def predict(self, out: Outputs, batch: Batch) -> Stats:
+        """Return `keypoints` (N, J, 3) float32: x, y in pixels of the crop, peak of the heat map."""
+        places, peaks = decode(out["heatmaps"], _size(batch), self.cfg.decoding, self.cfg.sigma)
+        xy = places.flip(-1).cpu().numpy()
+        return {"keypoints": np.concatenate([xy, peaks.cpu().numpy()[..., None]], -1).astype(np.float32)}
+
+    def oracle_prediction(self, truth: Stats) -> Stats:
+        joints = truth["keypoints"]
+        return {"keypoints": np.concatenate([joints[..., :2], np.ones_like(joints[..., :1])], -1)}
+
+    def score_samples(self, predicted: Stats, truth: Stats) -> Stats:
+        found = predicted["keypoints"].astype(np.float64)
+        wanted = truth["keypoints"][..., [0, 1, -1]].astype(np.float64)  # x, y, visibility
+        rows = {
+            "pckh": joint_hits(found[..., :2], wanted, PCKH * head_sizes(wanted, self.joints.name)),
+            "pck": joint_hits(found[..., :2], wanted, PCK * torso_sizes(wanted, self.joints.name)),
+            "jdr": joint_hits(found[..., :2], wanted, JDR * self.data.size[1]),
+        }
+        people = oks_rows(
+            _in_picture(found, truth)[:, None, :, :2],
+            found[..., 2].mean(1)[:, None],
+            _in_picture(wanted, truth)[:, None],
+            (truth["area"] if "area" in truth else box_area(wanted)).reshape(-1, 1),
+            np.full((len(found), 1), COUNTED),
+            self.sigmas,
+        )
+        return people | {f"{name}_{k}": v for name, kept in rows.items() for k, v in kept.items()}
+
+    def aggregate(self, rows: Stats, weights: Floats) -> Mapping[str, Floats]:
+        precise = {name: rows[name] for name in ("score", "hit", "miss", "truths")}
+        sums = weighted_sums({name: v for name, v in rows.items() if name not in precise}, weights)
+        values = detection_metrics(precise, weights)
+        for name in ("pckh", "pck"):
+            values[name] = pck(sums[f"{name}_hits"], sums[f"{name}_joints"], self.joints.name)
+        values["jdr"] = per_joint(sums["jdr_hits"], sums["jdr_joints"])
+        return {name: 100 * value for name, value in values.items()}
+
+
+def _in_picture(joints: Floats, truth: Stats) -> Floats:
+    """Joints (N, J, 3), x and y of the crop, in pixels of the full picture, where the way there is known."""
+    if "crop_matrix" not in truth:
+        return joints
+    back = np.linalg.inv(truth["crop_matrix"].astype(np.float64))  # (N, 3, 3)
+    places = joints[..., :2] @ back[:, :2, :2].transpose(0, 2, 1) + back[:, None, :2, 2]
+    return np.concatenate([places, joints[..., 2:]], -1)
+
+
+def _size(batch: Batch) -> tuple[int, int]:
+    height, width = batch["rgb"].shape[-2:]
+    return height, width
+
+
+def _cells(maps: Tensor) -> tuple[int, int]:
+    return maps.shape[2], maps.shape[3]
