@@ -30,7 +30,6 @@ class Keypoints(Method):
     """Predict heat maps of the labelled joints; the head is thrown away, the encoder handed on."""
 
     Config: ClassVar[type] = KeypointsConfig
-    fields = ("keypoints",)
 
     def __init__(self, cfg: KeypointsConfig, encoders: Mapping[str, Encoder], data: DataInfo) -> None:
         """Build the head.

@@ -204,13 +204,13 @@ def build_task(spec: Mapping[str, Any], data: Dataset, config_dirs: Sequence[str
         ConfigError: the adapter is no task, its config is wrong, or the data lacks a field that it needs.
     """
     adapter, config = load_configured(spec, Task, str(spec["task"]), config_dirs)
-    for name in (*adapter.targets, *adapter.extras):
+    task: Task = adapter(config, data.info)
+    for name in (*task.targets, *task.extras):
         if name not in data.fields:
             raise ConfigError(
                 f"task {spec['task']} needs the field {name}, which its data do not have: "
                 f"{', '.join(sorted(data.fields))}"
             )
-    task: Task = adapter(config, data.info)
     return task
 
 
