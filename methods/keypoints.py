@@ -13,7 +13,7 @@ from bench.api import Batch, Context, DataInfo, Encoder, Method, StepOutput
 from bench.bodymodels.joints import joint_set
 from bench.errors import ConfigError
 from bench.heads.heatmap import HeatmapKind, heatmap_head
-from bench.losses.heatmaps import gaussian_targets, heatmap_bce, heatmap_mse
+from bench.losses.heatmaps import gaussian_targets, heatmap_bce, heatmap_mse, trainable
 
 RARE = 0.01  # about the share of a heat map that a joint covers; logits start there
 
@@ -56,7 +56,7 @@ class Keypoints(Method):
         maps = self.head(self.encoders["rgb"](rgb), size)["heatmaps"]
         targets = gaussian_targets(joints[..., :2], (maps.shape[2], maps.shape[3]), size, self.cfg.sigma)
         loss = heatmap_bce if self.cfg.loss == "bce" else heatmap_mse
-        return StepOutput(terms={"keypoints": loss(maps, targets, joints[..., -1] > 0, ctx.group)})
+        return StepOutput(terms={"keypoints": loss(maps, targets, trainable(joints, size), ctx.group)})
 
     def group(self, name: str, parameter: nn.Parameter) -> Mapping[str, float]:
         return {"weight_decay": 0.0} if parameter.ndim <= 1 else {}

@@ -17,7 +17,7 @@ from bench.api import Batch, DataInfo, FeatureInfo, Metric, Outputs, Pretrained,
 from bench.bodymodels.joints import joint_set
 from bench.errors import ConfigError
 from bench.heads.heatmap import FlipTested, HeatmapKind, heatmap_head
-from bench.losses.heatmaps import Decoding, decode, gaussian_targets, heatmap_mse
+from bench.losses.heatmaps import Decoding, decode, gaussian_targets, heatmap_mse, trainable
 from bench.metrics.detection import COUNTED
 from bench.metrics.keypoints import (
     box_area,
@@ -88,9 +88,9 @@ class Pose2D(Task):
         return FlipTested(encoder, self.head(encoder.feature_info), modality, self.joints.flip)
 
     def loss(self, out: Outputs, batch: Batch) -> dict[str, Tensor]:
-        joints, maps = batch["keypoints"], out["heatmaps"]
-        targets = gaussian_targets(joints[..., :2], _cells(maps), _size(batch), self.cfg.sigma)
-        return {"heatmaps": heatmap_mse(maps, targets, joints[..., -1] > 0)}
+        joints, maps, size = batch["keypoints"], out["heatmaps"], _size(batch)
+        targets = gaussian_targets(joints[..., :2], _cells(maps), size, self.cfg.sigma)
+        return {"heatmaps": heatmap_mse(maps, targets, trainable(joints, size))}
 
     def predict(self, out: Outputs, batch: Batch) -> Stats:
         """Return `keypoints` (N, J, 3) float32: x, y in pixels of the crop, peak of the heat map."""

@@ -44,6 +44,20 @@ def gaussian_targets(
     return row[..., :, None] * col[..., None, :]
 
 
+def trainable(joints: Tensor, size: tuple[int, int]) -> Tensor:
+    """Say which joints a heat map can be taught: labelled ones inside the picture.
+
+    Args:
+        joints: (N, J, 3 or more) row, col, ..., visibility last, 0 = not labelled.
+        size: (H, W) of the picture, pixels.
+
+    Returns:
+        (N, J) bool.
+    """
+    end = torch.tensor(size, device=joints.device)
+    return (joints[..., -1] > 0) & ((joints[..., :2] >= 0) & (joints[..., :2] < end)).all(-1)
+
+
 @in_float32
 def heatmap_mse(heatmaps: Tensor, targets: Tensor, labelled: Tensor, group: Peers = ALONE) -> Tensor:
     """Half the squared error, mean over the cells and over the labelled joints; 0 where there are none.

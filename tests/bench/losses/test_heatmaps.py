@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bench.losses.heatmaps import decode, gaussian_targets, heatmap_bce, heatmap_mse
+from bench.losses.heatmaps import decode, gaussian_targets, heatmap_bce, heatmap_mse, trainable
 
 SIZE, CELLS = (256, 192), (64, 48)  # stride 4
 
@@ -84,6 +84,11 @@ def test_only_labelled_joints_count(loss) -> None:
     empty = loss(maps, targets, torch.zeros_like(labelled))
     assert empty == 0
     empty.backward()
+
+
+def test_joints_outside_the_picture_are_not_taught() -> None:
+    places = [(0, 0, 2), (0, 7.9, 1), (3, 3, 0), (4, 3, 2), (-0.1, 3, 2), (3, 8, 2)]
+    assert trainable(torch.tensor([places]), (4, 8)).tolist() == [[True, True] + [False] * 4]
 
 
 def test_losses_by_hand() -> None:
