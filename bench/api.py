@@ -30,12 +30,33 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bench.data.dataset import DataInfo, DataSpec, Dataset, Field, Part
+from bench.data.dataset import DataInfo, Dataset, DataSpec, Field, Part
 
 __all__ = [
-    "ALONE", "Batch", "Context", "DataInfo", "DataSpec", "Dataset", "Draws", "Encoder", "EncoderHead", "Export",
-    "FeatureInfo", "Features", "Field", "Method", "Metric", "Module", "Outputs", "Part", "Peers", "Pretrained",
-    "StepOutput", "Stats", "Task", "seeded",
+    "ALONE",
+    "Batch",
+    "Context",
+    "DataInfo",
+    "DataSpec",
+    "Dataset",
+    "Draws",
+    "Encoder",
+    "EncoderHead",
+    "Export",
+    "FeatureInfo",
+    "Features",
+    "Field",
+    "Method",
+    "Metric",
+    "Module",
+    "Outputs",
+    "Part",
+    "Peers",
+    "Pretrained",
+    "Stats",
+    "StepOutput",
+    "Task",
+    "seeded",
 ]  # fmt: skip
 
 Batch = dict[str, Tensor]
