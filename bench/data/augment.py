@@ -1,15 +1,17 @@
 """Geometric and photometric augmentation of whole batches.
 
-One affine map per sample is shared by all pictures, label maps and positions of the sample. All random
-numbers come from `draws`, and as many are drawn whatever the options, so that switching one option off
-leaves the others as they were.
+One affine map per sample is shared by everything of the sample; the kind of a field says how it moves. All
+random numbers come from `draws`, and as many are drawn whatever the options, so that switching one option off
+leaves the others as they were. Options that came later (hue, chances of colour changes) draw only when they
+are on, after all others.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -17,96 +19,87 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.api import Batch, Draws
-from bench.bodymodels.joints import JOINT_SETS
-from bench.bodymodels.surface import DP24_FLIP, P25_FLIP, TORSO_CHARTS
+from bench.bodymodels.surface import TORSO_CHARTS
+from bench.data import colour, mirror
 from bench.data.augment_spec import Spec, parse
 from bench.data.batches import inside, joints_of
+from bench.data.dataset import Field, FieldKind, picture_size
 from bench.errors import ConfigError
 
-UNTOUCHED = ("sample_id", "cluster", "betas")  # and `valid.*`
-NEAREST = ("depth", "parts", "chart", "mask", "uv")  # label maps and depth; padded with 0
-POSITIONS = ("points", "point_chart", "point_uv", "kp", "kp_pix", "kp_vis", "kp_known", "kp2d")
+JOINTS = ("kp_pix", "kp_known", "kp_vis", "kp2d")  # of the modality kp2d, which follow from the first two
 DRAWS = 9  # uniform numbers per sample for the geometry
 
 
 def augment(
-    batch: Batch, spec: Mapping[str, Any] | Spec, draws: Draws, *, joint_set: str = "smpl24"
+    batch: Batch,
+    fields: Mapping[str, Field],
+    spec: Mapping[str, Any] | Spec,
+    draws: Draws,
+    *,
+    joint_set: str,
 ) -> Batch:
     """Move, turn, zoom, mirror and tint the samples of a batch.
 
     Colour is resampled bilinearly; depth and label maps take the nearest pixel; what comes from outside is 0.
-    Points that leave the picture become absent, joints invisible; `kp2d` is computed anew. Mirroring swaps
-    left and right joints, classes and charts.
+    Annotated pixels that leave the picture become absent, joints invisible; `kp2d` is computed anew. Mirroring
+    swaps left and right joints, classes, charts and vertices. Geometry in the frame of the camera is mirrored
+    and turned with the picture, and the intrinsics take up the rest, so that it still projects to its place.
+    Samples without a field (`valid.<name>`) keep what stands for it.
 
     Args:
         batch: as `bench.data.batches.to_batch` makes it.
+        fields: what the data set says of its fields.
         spec: plain or parsed.
         draws: the only source of randomness.
-        joint_set: of the joints.
+        joint_set: of the modality kp2d.
 
     Returns:
-        A new batch with the same keys; the batch itself where the spec changes nothing.
+        A new batch with the same keys and `crop`, float32 (N, 3, 3), the map in (x, y) pixels from the stored
+        picture to this one.
 
     Raises:
         ConfigError: the spec is wrong, or the batch has an entry that cannot be augmented.
     """
     options = spec if isinstance(spec, Spec) else parse(spec)
-    if options == Spec():
-        return batch
-    _check(batch, options)
     first = next(iter(batch.values()))
+    out = dict(batch)
+    if "crop" not in out:
+        out["crop"] = torch.eye(3, device=first.device).repeat(len(first), 1, 1)
+    if options == Spec():
+        return out
     uniform = draws.rand(len(first), DRAWS, dtype=torch.float64)
     normal = draws.randn(len(first), 2, dtype=torch.float64)
     tint = draws.rand(len(first), 3)
-    out = dict(batch)
     if options.warps or options.flip:
-        size = _size(batch)
+        size = picture_size(fields)
         mirrored = (uniform[:, 0] < 0.5) & options.flip
         exact = affine(options, mirrored, uniform, normal, size)
-        forward, backward = (m.float().to(first.device) for m in (exact, torch.linalg.inv(exact)))
-        flips = mirrored.to(first.device)
-        out |= _maps(batch, options, backward, flips, size)
-        out |= _points(batch, forward, flips, size)
-        out |= _key_points(batch, forward, flips, size, joint_set)
-    if "rgb" in batch and any(options.jitter):
-        factors = 1 + (2 * tint - 1) * torch.tensor(options.jitter)
-        out["rgb"] = _tint(out["rgb"], factors.to(first.device))
+        move = Move(
+            batch=batch, fields=fields, exact=exact, flips=mirrored.to(first.device), warps=options.warps,
+            flip=options.flip, size=size,
+        )  # fmt: skip
+        out |= {name: _moved(name, values, move) for name, values in batch.items() if name not in JOINTS}
+        if "kp_pix" in batch:
+            out |= _joints(move, joint_set)
+        out["crop"] = move.forward @ out["crop"]
+    pictures = [name for name in batch if name in fields and fields[name].kind == "image"]
+    for name in pictures:
+        out[name] = _recoloured(out[name], options, tint, draws)
     return out
 
 
-def _check(batch: Batch, options: Spec) -> None:
-    if not (options.warps or options.flip):
-        return
-    known = ("rgb", *NEAREST, *POSITIONS, *UNTOUCHED)
-    for name in batch:
-        if name not in known and not name.startswith("valid."):
-            raise ConfigError(
-                f'batches with "{name}" cannot be augmented geometrically; known: {", ".join(known)}'
-            )
-    if "uv" in batch and "chart" not in batch:
-        raise ConfigError('"uv" maps can be augmented only together with "chart"')
-    if "points" in batch and not {"point_chart", "point_uv"} <= batch.keys():
-        raise ConfigError('"points" can be augmented only together with "point_chart" and "point_uv"')
-
-
-def _size(batch: Batch) -> int:
-    for name in ("rgb", *NEAREST):
-        if name in batch:
-            return int(batch[name].shape[-1])
-    raise ConfigError("a batch without pictures cannot be augmented geometrically")
-
-
-def affine(options: Spec, mirrored: Tensor, uniform: Tensor, normal: Tensor, size: int) -> Tensor:
+def affine(options: Spec, mirrored: Tensor, uniform: Tensor, normal: Tensor, size: tuple[int, int]) -> Tensor:
     """Maps from old to new positions, in (x, y) pixels.
 
-    Order: cut out a square and enlarge it, mirror, rotate and scale about the middle, shift.
+    Order: cut out a part of the picture's shape and enlarge it, mirror, rotate and scale about the middle,
+    shift.
 
     Args:
         options: what to do.
         mirrored: (N,) bool.
         uniform: in [0, 1), (N, 9); column 0 has decided on mirroring.
         normal: standard normal numbers, (N, 2).
-        size: of the pictures, pixels.
+        size: (H, W) of the pictures, pixels.
 
     Returns:
         (N, 3, 3) float64.
@@ -119,16 +112,18 @@ def affine(options: Spec, mirrored: Tensor, uniform: Tensor, normal: Tensor, siz
         angle = options.rotation * normal[:, 1].clamp(-2, 2)
     angle = torch.where(uniform[:, 3] < options.rotation_p, angle, 0) * math.pi / 180
     area = options.crop_scale[0] + (options.crop_scale[1] - options.crop_scale[0]) * uniform[:, 4]
-    side = area.sqrt() * size
-    middle = size / 2
-    cut = _matrix(size / side, -(size * (size - side) / side)[:, None] * uniform[:, 5:7])
-    mirror = torch.where(mirrored, -1.0, 1.0).to(torch.float64)
-    shift = options.shift * size * (2 * uniform[:, 7:9] - 1)
+    height, width = size
+    extent = torch.tensor([width, height], dtype=torch.float64)
+    side = area.sqrt()[:, None] * extent  # (N, 2)
+    cut = _matrix(width / side[:, 0], -(extent * (extent - side) / side) * uniform[:, 5:7])
+    flip = torch.where(mirrored, -1.0, 1.0).to(torch.float64)
+    shift = options.shift * extent * (2 * uniform[:, 7:9] - 1)
     turn = torch.zeros(len(uniform), 3, 3, dtype=torch.float64)
-    turn[:, 0, 0], turn[:, 0, 1] = scale * angle.cos() * mirror, -scale * angle.sin()
-    turn[:, 1, 0], turn[:, 1, 1] = scale * angle.sin() * mirror, scale * angle.cos()
+    turn[:, 0, 0], turn[:, 0, 1] = scale * angle.cos() * flip, -scale * angle.sin()
+    turn[:, 1, 0], turn[:, 1, 1] = scale * angle.sin() * flip, scale * angle.cos()
     turn[:, 2, 2] = 1
-    turn[:, :2, 2] = middle + shift - turn[:, :2, :2].sum(2) * middle
+    middle = turn[:, :2, :2].sum(2) * (width / 2) + turn[:, :2, 1] * ((height - width) / 2)
+    turn[:, :2, 2] = extent / 2 + shift - middle
     return turn @ cut
 
 
@@ -141,48 +136,100 @@ def _matrix(zoom: Tensor, move: Tensor) -> Tensor:
     return matrix
 
 
-def _maps(batch: Batch, options: Spec, backward: Tensor, flips: Tensor, size: int) -> Batch:
-    """Resample pictures and label maps, and swap the sides of labels."""
-    out = {name: batch[name] for name in ("rgb", *NEAREST) if name in batch}
-    device = flips.device
-    if options.warps:
-        x, y = _sources(backward, size)
-        if "rgb" in out:
-            grid = torch.stack([x, y], -1).mul_(2 / size).sub_(1)
-            out["rgb"] = F.grid_sample(out["rgb"], grid, align_corners=False)
-        within = (x >= 0) & (x < size) & (y >= 0) & (y < size)
-        index = (y.int() * size + x.int()).masked_fill_(~within, 0)  # (N, H, W)
-        for name in out.keys() - {"rgb"}:
-            out[name] = _gather(out[name], index, within)
-    else:
-        for name, values in out.items():
-            out[name] = _choose(flips, values.flip(-1), values)
-    if "chart" in out and "uv" in out and options.flip:
-        torso = torch.isin(out["chart"], torch.tensor(TORSO_CHARTS, device=device))
-        turned = torch.where(torso, 1 - out["uv"][:, 0], out["uv"][:, 0])
-        out["uv"] = _choose(flips, torch.stack([turned, out["uv"][:, 1]], 1), out["uv"])
-    for name, table in _swaps(device).items():
-        if name in out and options.flip:
-            out[name] = _choose(flips, _look_up(table, out[name]), out[name])
-    return out
+@dataclass(kw_only=True)
+class Move:
+    """The maps of a batch, and what follows from them; each is computed when something needs it."""
+
+    batch: Batch
+    fields: Mapping[str, Field]
+    exact: Tensor  # (N, 3, 3) float64, CPU: old to new (x, y) pixels
+    flips: Tensor  # (N,) bool: mirrored
+    warps: bool  # pictures are resampled; mirroring alone is exact
+    flip: bool  # some samples may be mirrored
+    size: tuple[int, int]  # (H, W)
+
+    @cached_property
+    def forward(self) -> Tensor:
+        """Old to new (x, y) pixels, (N, 3, 3) float32."""
+        return self.exact.float().to(self.flips.device)
+
+    @cached_property
+    def sources(self) -> tuple[Tensor, Tensor]:
+        """Where each new pixel centre comes from: x and y in pixels of the old picture, (N, H, W) each."""
+        matrix = torch.linalg.inv(self.exact).float().to(self.flips.device)[:, :2, :, None, None]
+        height, width = self.size
+        along = (torch.arange(width, device=matrix.device) + 0.5)[None, None, :]
+        down = (torch.arange(height, device=matrix.device) + 0.5)[None, :, None]
+        x, y = (matrix[:, k, 0] * along + (matrix[:, k, 1] * down + matrix[:, k, 2]) for k in (0, 1))
+        return x, y
+
+    @cached_property
+    def nearest(self) -> tuple[Tensor, Tensor]:
+        """Number of the old pixel that each new one shows, and whether there is one, (N, H, W) each."""
+        (x, y), (height, width) = self.sources, self.size
+        within = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        return (y.int() * width + x.int()).masked_fill_(~within, 0), within
+
+    @cached_property
+    def turn(self) -> Tensor:
+        """In-plane rotation and mirror in the frame of the camera, (N, 3, 3) float64, on the CPU.
+
+        The linear part of the map is a scale times a rotation times the mirror.
+        """
+        linear = self.exact[:, :2, :2]
+        full = torch.eye(3, dtype=torch.float64).repeat(len(linear), 1, 1)
+        full[:, :2, :2] = linear / torch.linalg.det(linear).abs().sqrt()[:, None, None]
+        return full
+
+    def choose(self, yes: Tensor, no: Tensor) -> Tensor:
+        """Take `yes` for mirrored samples."""
+        return choose(self.flips, yes, no)
+
+    def swapped(self, values: Tensor, flip: str) -> Tensor:
+        """Exchange the sides along axis 1 of mirrored samples."""
+        if not flip or not self.flip:
+            return values
+        return self.choose(values[:, mirror.table(flip, values.device)], values)
+
+    def torso(self, charts: str, needed_by: str) -> Tensor:
+        """Where the mirror image of a chart is the chart itself."""
+        if charts not in self.batch:
+            raise ConfigError(f'"{needed_by}" can be augmented only together with "{charts}"')
+        known = torch.tensor(TORSO_CHARTS, device=self.flips.device)
+        return torch.isin(self.batch[charts], known)
 
 
-def _look_up(table: Tensor, index: Tensor) -> Tensor:
-    """`table[index]`; several times as fast on a CPU."""
-    return table.index_select(0, index.flatten()).view(index.shape)
+def choose(flags: Tensor, yes: Tensor, no: Tensor) -> Tensor:
+    """Pick rows by (N,) flags."""
+    return torch.where(flags.view(-1, *[1] * (no.ndim - 1)), yes, no)
 
 
-def _sources(backward: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Where each new pixel centre comes from: x and y in pixels of the old picture, (N, H, W) each."""
-    matrix = backward[:, :2, :, None, None]  # (N, 2, 3, 1, 1)
-    centres = torch.arange(size, device=backward.device) + 0.5
-    along, down = centres[None, None, :], centres[None, :, None]
-    x, y = (matrix[:, k, 0] * along + (matrix[:, k, 1] * down + matrix[:, k, 2]) for k in (0, 1))
-    return x, y
+def _moved(name: str, values: Tensor, move: Move) -> Tensor:
+    """Move one entry of a batch."""
+    if name in ("sample_id", "crop") or name.startswith("valid."):
+        return values
+    if name not in move.fields:
+        raise ConfigError(f'batches with "{name}" cannot be augmented: the data have no such field')
+    field = move.fields[name]
+    moved = MOVERS[field.kind](name, values, field, move)
+    valid = move.batch.get(f"valid.{name}")
+    return moved if valid is None or field.kind in ("image", "depth") else choose(valid, moved, values)
 
 
-def _gather(values: Tensor, index: Tensor, within: Tensor) -> Tensor:
-    """Read (N, [C,] H, W) at pixel numbers (N, H, W) of each sample; 0 outside."""
+def _image(name: str, values: Tensor, field: Field, move: Move) -> Tensor:
+    if not move.warps:
+        return move.choose(values.flip(-1), values)
+    height, width = move.size
+    x, y = move.sources
+    grid = torch.stack([x * (2 / width), y * (2 / height)], -1).sub_(1)
+    return F.grid_sample(values, grid, align_corners=False)
+
+
+def _map(name: str, values: Tensor, field: Field, move: Move) -> Tensor:
+    """Take the nearest pixel of (N, [C,] H, W)."""
+    if not move.warps:
+        return move.choose(values.flip(-1), values)
+    index, within = move.nearest
     planes = values[:, None] if values.ndim == 3 else values
     first = torch.arange(len(index), device=index.device)[:, None, None] * within[0].numel()
     flat = (index + first).flatten()
@@ -190,62 +237,153 @@ def _gather(values: Tensor, index: Tensor, within: Tensor) -> Tensor:
     return torch.stack(read, 1).masked_fill_(~within[:, None], 0).view(values.shape)
 
 
-def _points(batch: Batch, forward: Tensor, flips: Tensor, size: int) -> Batch:
-    """Move annotated points; those that leave the picture become absent."""
-    if "points" not in batch:
-        return {name: batch[name] for name in POSITIONS if name in batch and name.startswith("point")}
-    chart, uv = batch["point_chart"], batch["point_uv"]
-    moved = _move(batch["points"] + 0.5, forward)  # from pixels to positions in the plane
-    kept = (chart > 0) & inside(moved, size)
-    torso = torch.isin(chart, torch.tensor(TORSO_CHARTS, device=flips.device))
-    turned = torch.stack([torch.where(torso, 1 - uv[..., 0], uv[..., 0]), uv[..., 1]], -1)
-    swapped = _look_up(_swaps(flips.device)["chart"], chart)
-    return {
-        "points": torch.where(kept[..., None], moved - 0.5, -1.0),
-        "point_chart": torch.where(kept, _choose(flips, swapped, chart), 0),
-        "point_uv": torch.where(kept[..., None], _choose(flips, turned, uv), 0.0),
-    }
+def _classes(name: str, values: Tensor, field: Field, move: Move) -> Tensor:
+    moved = _map(name, values, field, move)
+    return _other_side(moved, field.flip, move)
 
 
-def _key_points(batch: Batch, forward: Tensor, flips: Tensor, size: int, joint_set: str) -> Batch:
-    """Move exact and detected joints, and normalise the latter anew."""
-    order = torch.tensor(JOINT_SETS[joint_set].flip, device=flips.device)
-    out: Batch = {}
-    if "kp" in batch:
-        joints = _choose(flips, batch["kp"][:, order], batch["kp"])
-        pixels = _move(joints[..., :2], forward)
-        visible = torch.where(inside(pixels, size), joints[..., 3], 0.0)
-        out["kp"] = torch.cat([pixels, joints[..., 2:3], visible[..., None]], -1)
-    if "kp_pix" in batch:
-        known = _choose(flips, batch["kp_known"][:, order], batch["kp_known"])
-        pixels = _move(_choose(flips, batch["kp_pix"][:, order], batch["kp_pix"]), forward)
-        out |= joints_of(torch.where(known[..., None], pixels, -1.0), known, size, joint_set)
-    return out
+def _other_side(classes: Tensor, flip: str, move: Move) -> Tensor:
+    """Exchange left and right classes of mirrored samples."""
+    if not flip or not move.flip:
+        return classes
+    table = mirror.table(flip, classes.device)
+    swapped = table.index_select(0, classes.flatten()).view(
+        classes.shape
+    )  # on a CPU faster than table[classes]
+    return move.choose(swapped, classes)
 
 
-def _move(positions: Tensor, forward: Tensor) -> Tensor:
+def _uv(name: str, values: Tensor, field: Field, move: Move) -> Tensor:
+    """Move surface coordinates; mirrored ones change on the torso alone (`bodymodels.surface.flip_uv`)."""
+    torso = move.torso(field.of, name)
+    turned = torch.where(torso, 1 - values[:, 0], values[:, 0])
+    if move.flip and field.of in move.fields and move.fields[field.of].flip:
+        values = move.choose(torch.stack([turned, values[:, 1]], 1), values)
+    return _map(name, values, field, move)
+
+
+def _places(name: str, move: Move) -> tuple[Tensor, Tensor]:
+    """Where annotated pixels go, as positions in the plane, and which of them stay in the picture."""
+    if name not in move.batch:
+        raise ConfigError(f'what belongs to "{name}" can be augmented only together with "{name}"')
+    given = move.batch[name]
+    moved = _shifted(given + 0.5, move)
+    return moved, (given > -1).all(-1) & inside(moved, move.size)
+
+
+def _pixels(name: str, values: Tensor, field: Field, move: Move) -> Tensor:
+    moved, kept = _places(name, move)
+    return torch.where(kept[..., None], moved - 0.5, float(field.absent))
+
+
+def _point_classes(name: str, values: Tensor, field: Field, move: Move) -> Tensor:
+    _, kept = _places(field.of, move)
+    return torch.where(kept, _other_side(values, field.flip, move), 0)
+
+
+def _point_uv(name: str, values: Tensor, field: Field, move: Move) -> Tensor:
+    _, kept = _places(field.of, move)
+    charts = [n for n, f in move.fields.items() if f.kind == "point_classes" and f.of == field.of]
+    if move.flip and charts:
+        torso = move.torso(charts[0], name)
+        turned = torch.stack([torch.where(torso, 1 - values[..., 0], values[..., 0]), values[..., 1]], -1)
+        values = move.choose(turned, values)
+    return torch.where(kept[..., None], values, 0.0)
+
+
+def _joints2d(name: str, values: Tensor, field: Field, move: Move) -> Tensor:
+    swapped = move.swapped(values, field.flip)
+    pixels = _shifted(swapped[..., :2], move)
+    visible = torch.where(inside(pixels, move.size), swapped[..., -1], 0.0)
+    return torch.cat([pixels, swapped[..., 2:-1], visible[..., None]], -1)
+
+
+def _space(name: str, values: Tensor, field: Field, move: Move) -> Tensor:
+    """Mirror and turn positions (N, P, 3 or more) in the frame of the camera."""
+    swapped = move.swapped(values, field.flip)
+    turn = move.turn.to(values.device, values.dtype)
+    return torch.cat([swapped[..., :3] @ turn.transpose(1, 2), swapped[..., 3:]], -1)
+
+
+def _rotations(name: str, values: Tensor, field: Field, move: Move) -> Tensor:
+    """Mirror all rotations, and turn the first one, which is in the frame of the camera."""
+    mirrored = values * torch.tensor([1.0, -1.0, -1.0], device=values.device)
+    out = move.choose(move.swapped(mirrored, field.flip), values)
+    plane = move.turn.to(values.device, values.dtype)
+    sign = torch.where(move.flips, -1.0, 1.0)  # the mirror comes before the rotation
+    angle = torch.atan2(plane[:, 1, 0] * sign, plane[:, 0, 0] * sign)
+    first = torch.where((angle != 0)[:, None], _turned(out[:, 0], angle), out[:, 0])
+    return torch.cat([first[:, None], out[:, 1:]], 1)
+
+
+def _turned(vector: Tensor, angle: Tensor) -> Tensor:
+    """Rotate by an axis-angle vector (N, 3), then by an angle (N,) about z; as quaternions."""
+    size = torch.linalg.vector_norm(vector, dim=-1)
+    w, xyz = (size / 2).cos(), vector * (torch.sinc(size / (2 * math.pi)) / 2)[:, None]
+    c, s = (angle / 2).cos(), (angle / 2).sin()
+    x, y, z = xyz.unbind(-1)
+    scalar = c * w - s * z
+    product = torch.stack([c * x - s * y, c * y + s * x, c * z + s * w], -1)
+    length = torch.linalg.vector_norm(product, dim=-1)
+    sign = torch.where(scalar < 0, -1.0, 1.0)  # the shorter way round
+    whole = 2 * torch.atan2(length, scalar * sign)
+    factor = torch.where(length > 1e-6, whole / length.clamp_min(1e-12), 2.0)
+    return product * (sign * factor)[:, None]
+
+
+def _camera(name: str, values: Tensor, field: Field, move: Move) -> Tensor:
+    """Take up what the geometry does not: crop, zoom and shift."""
+    given = values.to("cpu", torch.float64)
+    return (move.exact @ given @ move.turn.transpose(1, 2)).to(values.device, values.dtype)
+
+
+def _unmoved(name: str, values: Tensor, field: Field, move: Move) -> Tensor:
+    return values
+
+
+MOVERS: dict[FieldKind, Callable[[str, Tensor, Field, Move], Tensor]] = {
+    "image": _image, "depth": _map, "classes": _classes, "mask": _map, "uv": _uv, "pixels": _pixels,
+    "point_classes": _point_classes, "point_uv": _point_uv, "joints2d": _joints2d, "joints3d": _space,
+    "vertices": _space, "rotations": _rotations, "camera": _camera, "plain": _unmoved,
+}  # fmt: skip
+
+
+def _joints(move: Move, joint_set: str) -> Batch:
+    """Move detected joints, and normalise them anew."""
+    known = move.swapped(move.batch["kp_known"], joint_set)
+    pixels = _shifted(move.swapped(move.batch["kp_pix"], joint_set), move)
+    return joints_of(torch.where(known[..., None], pixels, -1.0), known, move.size, joint_set)
+
+
+def _shifted(positions: Tensor, move: Move) -> Tensor:
     """Map (row, col) positions (N, P, 2)."""
+    forward = move.forward
     moved = positions.flip(-1) @ forward[:, :2, :2].transpose(1, 2) + forward[:, None, :2, 2]
     return moved.flip(-1)
 
 
-def _choose(flags: Tensor, yes: Tensor, no: Tensor) -> Tensor:
-    """Pick rows by (N,) flags."""
-    return torch.where(flags.view(-1, *[1] * (no.ndim - 1)), yes, no)
+def _recoloured(rgb: Tensor, options: Spec, tint: Tensor, draws: Draws) -> Tensor:
+    """Apply changes of colour, each to the samples that chance picks."""
+    count, device = len(rgb), rgb.device
+    jitter, turn = torch.tensor(options.jitter[:3]), options.hue
+    shift = (2 * draws.rand(count) - 1) * turn if turn else torch.zeros(count)
 
+    def picked(share: float) -> Tensor:
+        drawn = draws.rand(count) < share if 0 < share < 1 else torch.full((count,), share > 0)
+        return drawn.to(device)
 
-@cache
-def _swaps(device: torch.device) -> dict[str, Tensor]:
-    """What classes and charts become in the mirror."""
-    tables = {"parts": P25_FLIP, "chart": DP24_FLIP}
-    return {name: torch.from_numpy(table.astype("int64")).to(device) for name, table in tables.items()}
-
-
-def _tint(rgb: Tensor, factors: Tensor) -> Tensor:
-    """Change brightness, contrast (about the mean grey) and saturation (about the grey of each pixel)."""
-    brightness, contrast, saturation = factors.to(rgb.dtype).view(-1, 3, 1, 1, 1).unbind(1)
-    weights = torch.tensor([0.299, 0.587, 0.114], dtype=rgb.dtype, device=rgb.device).view(1, 3, 1, 1)
-    bright = (rgb * brightness).clamp(0, 1)
-    mean = (bright * weights).sum(1, keepdim=True).mean((2, 3), keepdim=True)
-    spread = torch.lerp(mean, bright, contrast).clamp(0, 1)
-    return torch.lerp((spread * weights).sum(1, keepdim=True), spread, saturation).clamp(0, 1)
+    if any(options.jitter):
+        changed = (
+            colour.tint(rgb, (1 + (2 * tint - 1) * jitter).to(device)) if any(options.jitter[:3]) else rgb
+        )
+        changed = colour.hue(changed, shift.to(device)) if turn else changed
+        rgb = changed if options.jitter_p == 1 else choose(picked(options.jitter_p), changed, rgb)
+    if options.gray_p:
+        rgb = choose(picked(options.gray_p), colour.grey(rgb), rgb)
+    if options.blur_p:
+        rows, (low, high) = picked(options.blur_p), options.blur_sigma
+        sigma = (low + (high - low) * draws.rand(count)).to(device)
+        rgb = choose(rows, colour.blur(rgb, sigma), rgb)
+    if options.solarize_p:
+        rgb = choose(picked(options.solarize_p), colour.solarise(rgb), rgb)
+    return rgb

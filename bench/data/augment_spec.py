@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from bench.settings import Decay, NotNegative, OffWhen, Positive, Share, convert
 
@@ -21,7 +21,13 @@ class Spec(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     crop_scale: tuple[Positive, Positive] = (1.0, 1.0)  # area of a square cut out anywhere and enlarged
     # normal: scale N(1, half the range) in the range, rotation N(0, r) within 2 r
     law: Annotated[Literal["uniform", "normal"], OffWhen(rotation=0.0, scale=((1.0, 1.0),))] = "uniform"
-    jitter: tuple[Decay, Decay, Decay] = (0.0, 0.0, 0.0)  # brightness, contrast, saturation: factors 1 +- j
+    # brightness, contrast, saturation: factors 1 +- j; a fourth number turns the hue, 0.5 = half a circle
+    jitter: Annotated[tuple[Decay, ...], Meta(min_length=3, max_length=4)] = (0.0, 0.0, 0.0)
+    jitter_p: Annotated[Share, OffWhen(jitter=((0.0, 0.0, 0.0),))] = 1.0  # share of samples that are jittered
+    gray_p: Share = 0.0  # share of samples that lose their colour
+    blur_p: Share = 0.0  # share of samples that are blurred
+    blur_sigma: Annotated[tuple[Positive, Positive], OffWhen(blur_p=0.0)] = (0.1, 2.0)  # range, pixels
+    solarize_p: Share = 0.0  # share of samples whose bright pixels are inverted
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -29,11 +35,19 @@ class Spec(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
         Raises:
             ValueError: one is no range; `convert` says where.
         """
-        for name, (low, high) in (("scale", self.scale), ("crop_scale", self.crop_scale)):
+        ranges = (("scale", self.scale), ("crop_scale", self.crop_scale), ("blur_sigma", self.blur_sigma))
+        for name, (low, high) in ranges:
             if low > high:
                 raise ValueError(f"{name}: {[low, high]} is not a range from low to high")
         if self.crop_scale[1] > 1:
             raise ValueError(f"crop_scale: {list(self.crop_scale)} exceeds the area of the picture, 1")
+        if self.hue > 0.5:
+            raise ValueError(f"jitter: a hue of {self.hue} is more than half a circle, 0.5")
+
+    @property
+    def hue(self) -> float:
+        """Largest turn of the hue, 1 = full circle."""
+        return self.jitter[3] if len(self.jitter) > 3 else 0.0
 
     @property
     def warps(self) -> bool:

@@ -1,15 +1,14 @@
-"""From raw rows to a batch of tensors, and the normalisation of 2D joints.
+"""From raw rows to a batch of tensors, field by field as its kind says, and the normalisation of 2D joints.
 
-Joints (`kp`, `kp_pix`) are positions (row, col) in the plane of the picture: pixel (r, c) covers
+Joints (kind `joints2d`, and `kp_pix`) are positions (row, col) in the plane of the picture: pixel (r, c) covers
 [r, r + 1) x [c, c + 1), so the pixel under a joint is its floor, as for `grid_sample` with
-`align_corners=False`. Annotated `points` name pixels instead: whole numbers are pixel centres, and
-augmentation makes them fractional. Absent positions are -1.
+`align_corners=False`. Annotated pixels (kind `pixels`) name pixels instead: whole numbers are pixel centres, and
+augmentation makes them fractional. Absent ones are -1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -18,37 +17,36 @@ from torch import Tensor
 
 from bench.api import Batch
 from bench.bodymodels.joints import JOINT_SETS
+from bench.data.dataset import MODALITIES, Arrays, Field, FieldKind, picture_size
 from bench.errors import ConfigError, nearest
 
-Raw = Mapping[str, NDArray[Any]]
-
-SOURCES = {"rgb": "rgb", "depth": "depth", "kp2d": "kp_det"}  # modality -> raw field
-CLASS_MAPS = ("parts", "chart", "point_chart", "cluster")
-BYTE_UV = ("uv", "point_uv")
-LABELS = (*CLASS_MAPS, *BYTE_UV, "mask", "points", "kp", "betas")
+Raw = Arrays
 
 
 def to_batch(
     raw: Raw,
     modalities: Sequence[str],
-    fields: Sequence[str],
+    names: Sequence[str],
+    fields: Mapping[str, Field],
     device: torch.device | str,
     *,
-    joint_set: str = "smpl24",
+    joint_set: str,
 ) -> Batch:
     """Convert raw rows; bytes travel to the device before they become floats.
 
     Args:
-        raw: what `People.batch` returns for the sources of the modalities and the fields.
+        raw: what `Dataset.batch` returns for the fields of the modalities and the names.
         modalities: of `rgb`, `depth`, `kp2d`; gives the inputs that `bench.api` lists. Rows of samples that
-            lack a modality are zero. `kp2d` is made of the detector-like joints and brings `kp_pix`, `kp_vis`
-            and `kp_known` (N, J) bool, found, maybe outside the crop; it needs a picture beside it.
-        fields: labels: `parts`, `chart` int64 (N, H, W); `mask` bool (N, H, W); `uv` float32 (N, 2, H, W)
-            in [0, 1]; `points` float32 (N, P, 2); `point_chart` int64 (N, P), 0 = none; `point_uv` float32
-            (N, P, 2) in [0, 1]; `kp` float32 (N, J, 4), exact: row, col, metres from the camera, visibility
-            0 outside, 1 hidden, 2 visible; `cluster` int64 (N,); `betas` float32 (N, 10).
-        device: of the tensors.
-        joint_set: of the joints.
+            lack a modality are zero. `kp2d` is made of the field `keypoints_detected` and brings `kp_pix`,
+            `kp_vis` and `kp_known` (N, J) bool, found, maybe outside the crop.
+        names: further fields. By kind: `image` float32 (N, 3, H, W) in [0, 1]; `depth` float32 (N, 1, H, W)
+            metres; `classes` int64 (N, H, W); `mask` bool (N, H, W); `uv` float32 (N, 2, H, W) in [0, 1];
+            `pixels` float32 (N, P, 2); `point_classes` int64 (N, P), 0 = none; `point_uv` float32 (N, P, 2) in
+            [0, 1]; `joints2d` (N, J, ...) row, col, and what else is stored; `plain` integers int64, floats
+            float32, bool; all others float32 as stored.
+        fields: what the data set says of its fields.
+        device: where the batch goes.
+        joint_set: names the hips for `kp2d`.
 
     Raises:
         ConfigError: unknown modality or field.
@@ -56,43 +54,33 @@ def to_batch(
     batch = {
         name: moved(raw[name], device) for name in raw if name == "sample_id" or name.startswith("valid.")
     }
-    for name in modalities:
-        if name not in SOURCES:
-            raise ConfigError(f'unknown modality "{name}".{nearest(name, SOURCES)}')
-    if "rgb" in modalities:
-        pixels = moved(raw["rgb"], device).permute(0, 3, 1, 2)  # stays channels-last in memory
-        batch["rgb"] = pixels.to(torch.float32).div_(255)
-    if "depth" in modalities:
-        batch["depth"] = depth_m(raw["depth"], device)[:, None]
-    if "kp2d" in modalities:
-        batch |= _joints(raw, device, joint_set)
-    for name in fields:
-        batch[name] = label(name, raw, device)
+    for modality in modalities:
+        if modality not in MODALITIES:
+            raise ConfigError(f'unknown modality "{modality}".{nearest(modality, MODALITIES)}')
+        if modality == "kp2d":
+            batch |= _joints(raw, fields, device, joint_set)
+        else:
+            batch[modality] = decode(raw, MODALITIES[modality], fields, device)
+    for name in names:
+        batch[name] = decode(raw, name, fields, device)
     return batch
 
 
-def label(name: str, raw: Raw, device: torch.device | str) -> Tensor:
-    """Convert one label; `to_batch` says to what.
+def decode(raw: Raw, name: str, fields: Mapping[str, Field], device: torch.device | str) -> Tensor:
+    """Convert one field; `to_batch` says to what.
 
     Raises:
-        ConfigError: no such label.
+        ConfigError: the data have no such field.
     """
-    if name not in LABELS:
-        raise ConfigError(f'no label "{name}" can be put into a batch.{nearest(name, LABELS)}')
-    values = moved(raw[name], device)
-    if name in CLASS_MAPS:
-        return values.to(torch.int64)
-    if name in BYTE_UV:
-        scaled = values.to(torch.float32).div_(255)
-        return scaled.permute(0, 3, 1, 2) if name == "uv" else scaled
-    if name == "points":
-        return values.to(torch.float32)
-    if name == "kp":
-        return values[..., [1, 0, 2, 3]]  # x, y -> row, col
-    return values
+    if name not in fields:
+        raise ConfigError(f'data have no field "{name}".{nearest(name, fields)}')
+    kind = fields[name].kind
+    if kind == "depth":
+        return depth_m(raw[name], device)[:, None]
+    return DECODERS.get(kind, _single)(moved(raw[name], device))
 
 
-def moved(array: NDArray[Any], device: torch.device | str) -> Tensor:
+def moved(array: NDArray[np.generic], device: torch.device | str) -> Tensor:
     """Copy an array to a device (on the CPU the memory is shared)."""
     return torch.from_numpy(array).to(device, non_blocking=True)
 
@@ -102,22 +90,53 @@ def depth_m(millimetres: NDArray[np.uint16], device: torch.device | str) -> Tens
     return moved(millimetres.view(np.int16), device).to(torch.float32).mul_(1e-3)
 
 
-def _joints(raw: Raw, device: torch.device | str, joint_set: str) -> Batch:
-    picture = raw.get("rgb", raw.get("depth"))
-    if picture is None:
-        raise ConfigError("the modality kp2d needs rgb or depth beside it, which say where the crop ends")
-    found = moved(raw["kp_det"], device)  # x, y, confidence
-    pixels, known = found[..., [1, 0]], found[..., 2] > 0
-    return joints_of(torch.where(known[..., None], pixels, -1.0), known, picture.shape[1], joint_set)
+def _single(values: Tensor) -> Tensor:
+    return values.to(torch.float32)
 
 
-def joints_of(kp_pix: Tensor, kp_known: Tensor, size: int, joint_set: str) -> Batch:
+def _whole(values: Tensor) -> Tensor:
+    return values.to(torch.int64)
+
+
+def _bytes(values: Tensor) -> Tensor:
+    return values.to(torch.float32).div_(255)
+
+
+def _planes(values: Tensor) -> Tensor:
+    """(N, H, W, C) bytes to (N, C, H, W); stays channels-last in memory."""
+    return values.permute(0, 3, 1, 2).to(torch.float32).div_(255)
+
+
+def _plain(values: Tensor) -> Tensor:
+    if values.dtype == torch.bool:
+        return values
+    return _single(values) if values.is_floating_point() else _whole(values)
+
+
+def _row_first(values: Tensor) -> Tensor:
+    """Make x, y, ... to row, col, ..."""
+    return torch.cat([values[..., [1, 0]], values[..., 2:]], -1).to(torch.float32)
+
+
+DECODERS: dict[FieldKind, Callable[[Tensor], Tensor]] = {  # all others become float32
+    "image": _planes, "classes": _whole, "mask": torch.Tensor.bool, "uv": _planes, "point_classes": _whole,
+    "point_uv": _bytes, "joints2d": _row_first, "plain": _plain,
+}  # fmt: skip
+
+
+def _joints(raw: Raw, fields: Mapping[str, Field], device: torch.device | str, joint_set: str) -> Batch:
+    found = decode(raw, MODALITIES["kp2d"], fields, device)  # row, col, confidence
+    pixels, known = found[..., :2], found[..., -1] > 0
+    return joints_of(torch.where(known[..., None], pixels, -1.0), known, picture_size(fields), joint_set)
+
+
+def joints_of(kp_pix: Tensor, kp_known: Tensor, size: tuple[int, int], joint_set: str) -> Batch:
     """All entries of a batch that follow from the joints' positions.
 
     Args:
         kp_pix: (N, J, 2).
         kp_known: (N, J) bool.
-        size: of the crop, pixels.
+        size: (H, W) of the crop, pixels.
         joint_set: names the hips.
 
     Returns:
@@ -128,9 +147,11 @@ def joints_of(kp_pix: Tensor, kp_known: Tensor, size: int, joint_set: str) -> Ba
     return {"kp_pix": kp_pix, "kp_known": kp_known, "kp_vis": visible, "kp2d": normalised}
 
 
-def inside(positions: Tensor, size: int) -> Tensor:
-    """Which positions (..., 2) lie in a crop of `size` pixels, (...) bool."""
-    return ((positions >= 0) & (positions < size)).all(-1)
+def inside(positions: Tensor, size: tuple[int, int]) -> Tensor:
+    """Which positions (row, col) (..., 2) lie in a crop of (H, W) pixels, (...) bool."""
+    height, width = size
+    row, col = positions.unbind(-1)
+    return (row >= 0) & (row < height) & (col >= 0) & (col < width)
 
 
 def normalise_joints(kp_pix: Tensor, kp_vis: Tensor, kp_known: Tensor, joint_set: str) -> Tensor:

@@ -1,4 +1,4 @@
-"""Render missing shards in parallel, resume, share the work with other builders, check and repair.
+"""Make missing shards in parallel, resume, share the work with other builders, check and repair.
 
 What is missing is read off the folders each time, so a build may be killed at any moment and started again,
 and several builds may run on one folder.
@@ -12,24 +12,20 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing.synchronize import Event
 from pathlib import Path
-from typing import Any, Literal
 
 from bench.claims import Claim
-from bench.data import points, shards
-from bench.data.renderer import Arrays, Field, Renderer, rows_per_clip, sample_ids
+from bench.data import shards
+from bench.data.dataset import Arrays, DataSpec, Field, Outcome, Part, Progress
+from bench.data.producer import Place, Producer, rows_per_clip
 from bench.data.shards import Span
-from bench.data.spec import DataSpec, Part, Place, parse
-from bench.errors import ConfigError, DataError, nearest
-
-Outcome = Literal["built", "present", "taken"]
-Progress = Callable[[int, int], object]  # samples there, samples wanted
+from bench.errors import DataError
 
 SHARD = 256  # samples at most, and whole clips: few enough to spread a small set over workers
 POLL_S = 0.3  # between looks at a shard that another process renders
@@ -37,138 +33,150 @@ POLL_S = 0.3  # between looks at a shard that another process renders
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """A shard that is to be rendered."""
+    """A shard that is to be made; see `bench.data.dataset.Piece`."""
 
+    producer: Producer
     place: Place
     span: Span
 
+    @property
+    def name(self) -> str:
+        """Folder below the data root."""
+        return f"{self.place.folder}/{self.span.name}"
 
-def stored_fields(renderer: Renderer, size: int) -> dict[str, Field]:
-    """Arrays of a shard: the renderer's, and the annotated points."""
-    return {**renderer.fields(size), **points.FIELDS}
+    def warm_up(self) -> None:
+        """Compile the producer."""
+        self.producer.warm_up()
+
+    def make(self, root: Path) -> Outcome:
+        """Make the shard unless it is there or another live process makes it; a flawed one is set aside."""
+        place, span = self.place, self.span
+        folder = place.under(root)
+        fields = stored_fields(self.producer, place)
+        if shards.flaw(folder, place, span, fields) is None:
+            return "present"
+        with Claim(folder / ".claims" / span.name) as claim:
+            if not claim.held:
+                return "taken"
+            if (folder / span.name).is_dir():
+                if shards.flaw(folder, place, span, fields) is None:
+                    return "present"
+                shards.set_aside(folder, span)
+            for stale in folder.glob(f".{span.name}.tmp-*"):  # of a killed holder of this claim
+                shutil.rmtree(stale, ignore_errors=True)
+            done = shards.write(folder, place, span, fields, _clips(self.producer, place, span))
+        return "built" if done else "present"
 
 
-def check(spec: DataSpec, renderer: Renderer) -> None:
-    """Make sure that this renderer draws what the spec means.
-
-    Raises:
-        ConfigError: unknown domain or split.
-        DataError: the renderer has another version.
-    """
-    if spec.version != renderer.version:
-        raise DataError(
-            f"the data spec asks for version {spec.version} of the generator, installed is "
-            f"{renderer.version}; update the spec (configs/dataset) or install the matching release"
-        )
-    for part in spec.parts:
-        place = part.place
-        if place.domain not in renderer.domains():
-            raise ConfigError(f'unknown domain "{place.domain}".{nearest(place.domain, renderer.domains())}')
-        known = renderer.splits(place.domain)
-        if place.split not in known:
-            raise ConfigError(
-                f'domain {place.domain} has no split "{place.split}".{nearest(place.split, known)}'
-            )
+def place_of(spec: DataSpec, part: Part, producer: Producer) -> Place:
+    """Where the samples of a part are kept."""
+    height, width = spec.size
+    return Place(producer=producer.name, source=part.source, split=part.split, height=height, width=width)
 
 
-def spans(part: Part, renderer: Renderer) -> list[Span]:
-    """Shards that hold a part: all of one length but the last, which ends with the part's last clip."""
-    place, per_clip = part.place, rows_per_clip(renderer, part.place.domain)
-    rows = renderer.clips(place.domain, place.split, part.samples) * per_clip
+def stored_fields(producer: Producer, place: Place) -> dict[str, Field]:
+    """Arrays of the shards of a place."""
+    return dict(producer.fields(place.source, place.size))
+
+
+def spans(place: Place, samples: int, producer: Producer) -> list[Span]:
+    """Shards that hold the first samples: all of one length but the last, which ends with the last clip."""
+    per_clip = rows_per_clip(producer, place.source)
+    rows = producer.clips(place.source, place.split, samples) * per_clip
     length = max(1, SHARD // per_clip) * per_clip
     return [Span(first=at, count=min(length, rows - at)) for at in range(0, rows, length)]
 
 
 def missing_pieces(
-    specs: Iterable[Mapping[str, Any]], root: Path, renderer: Renderer, *, checked: bool = True
+    specs: Iterable[DataSpec], root: Path, producer: Producer, *, checked: bool = True
 ) -> list[Piece]:
-    """Shards that are missing (or fail the cheap check) for a list of data specs; reads only.
+    """Shards that are missing (or fail the cheap check) for some data specs; reads only.
 
     Args:
-        specs: plain data specs; parts that occur several times count once, with their largest size.
+        specs: what is wanted; parts that occur several times count once, with their largest size.
         root: data folder.
-        renderer: source of the samples.
+        producer: makes the samples.
         checked: look into each shard; otherwise trust the folder names.
     """
     pieces = []
-    for part in _merged(specs, renderer):
-        folder = part.place.under(root)
+    for place, samples in _merged(specs, producer).items():
+        folder = place.under(root)
         there = shards.present(folder)
         if checked:
-            fields = stored_fields(renderer, part.place.size)
-            there = [s for s in there if shards.flaw(folder, part.place, s, fields) is None]
-        for span in spans(part, renderer):
+            fields = stored_fields(producer, place)
+            there = [s for s in there if shards.flaw(folder, place, s, fields) is None]
+        for span in spans(place, samples, producer):
             if shards.holder(there, span) is None:
-                pieces.append(Piece(place=part.place, span=span))
+                pieces.append(Piece(producer=producer, place=place, span=span))
     return pieces
 
 
 def build(
-    specs: Iterable[Mapping[str, Any]],
+    specs: Iterable[DataSpec],
     root: Path,
-    renderer: Renderer,
+    producer: Producer,
     jobs: int = 1,
     on_progress: Progress | None = None,
 ) -> int:
-    """Render what is missing for a list of data specs; shards that fail the cheap check are set aside first.
+    """Make what is missing for some data specs; shards that fail the cheap check are set aside first.
 
     Args:
-        specs: plain data specs.
+        specs: what is wanted; checked.
         root: data folder; made if absent.
-        renderer: source of the samples; picklable when `jobs` > 1.
-        jobs: processes; 1 renders in this one.
+        producer: makes the samples.
+        jobs: processes; 1 makes all in this one.
         on_progress: called with (samples there, samples wanted) at the start and after each shard.
 
     Returns:
-        Samples that this call rendered.
+        Samples that this call made.
 
     Raises:
-        ConfigError: a spec is wrong.
-        DataError: disk full, no permission, a worker died, or the renderer does not fit the spec.
+        DataError: disk full, no permission, or a worker died.
     """
     specs = list(specs)
-    _set_aside_flawed(specs, root, renderer)
-    pieces = missing_pieces(specs, root, renderer)
+    _set_aside_flawed(specs, root, producer)
+    pieces = missing_pieces(specs, root, producer)
     if not pieces:
         return 0
-    _give_back_claims(specs, root, renderer)
-    total = sum(span.count for part in _merged(specs, renderer) for span in spans(part, renderer))
-    report = on_progress or (lambda there, wanted: None)
-    rendered = 0
-    renderer.warm_up()
+    _give_back_claims(specs, root, producer)
+    wanted = _merged(specs, producer).items()
+    total = sum(span.count for place, samples in wanted for span in spans(place, samples, producer))
+    report = on_progress or (lambda there, of: None)
+    made = 0
+    producer.warm_up()
     while pieces:
         there = total - sum(piece.span.count for piece in pieces)
         report(there, total)
         outcomes = set()
-        with closing(_run(pieces, root, renderer, min(jobs, len(pieces)))) as done:
+        with closing(_run(pieces, root, min(jobs, len(pieces)))) as done:
             for piece, outcome in done:
                 outcomes.add(outcome)
-                rendered += piece.span.count if outcome == "built" else 0
+                made += piece.span.count if outcome == "built" else 0
                 if outcome != "taken":
                     there += piece.span.count
                     report(there, total)
         if outcomes == {"taken"}:
             time.sleep(POLL_S)
         jobs = 1  # for what others are at; no pool has to be started to look again
-        pieces = missing_pieces(specs, root, renderer, checked=False)
-    return rendered
+        pieces = missing_pieces(specs, root, producer, checked=False)
+    return made
 
 
-def _run(pieces: list[Piece], root: Path, renderer: Renderer, jobs: int) -> Generator[tuple[Piece, Outcome]]:
+def _run(pieces: list[Piece], root: Path, jobs: int) -> Generator[tuple[Piece, Outcome]]:
     """Yield pieces as they are done."""
     if jobs == 1:
-        yield from ((piece, build_piece(root, renderer, piece)) for piece in pieces)
+        yield from ((piece, piece.make(root)) for piece in pieces)
         return
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
     pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker, initargs=(stop,))
     try:
-        futures = {pool.submit(build_piece, root, renderer, piece): piece for piece in pieces}
+        futures = {pool.submit(piece.make, root): piece for piece in pieces}
         for future in as_completed(futures):
             yield futures[future], future.result()
     except BrokenProcessPool as error:
         raise DataError(
-            "a rendering process died (out of memory?); run again with fewer jobs, finished shards are kept"
+            "a building process died (out of memory?); run again with fewer jobs, finished shards are kept"
         ) from error
     finally:
         stop.set()
@@ -193,39 +201,38 @@ def _follow_parent() -> None:
     os._exit(1)
 
 
-def verify(spec: Mapping[str, Any], root: Path, renderer: Renderer) -> list[str]:
+def verify(spec: DataSpec, root: Path, producer: Producer) -> list[str]:
     """Check every byte of the shards of a data spec; bad ones are set aside and rebuilt by the next build.
 
     Returns:
-        One line per problem: corrupt shards and where they are now, runs of samples that are not rendered.
+        One line per problem: corrupt shards and where they are now, runs of samples that are not there.
     """
-    problems = _set_aside_flawed([spec], root, renderer)
-    for part in parse(spec).parts:
-        folder = part.place.under(root)
+    problems = _set_aside_flawed([spec], root, producer)
+    for place in _merged([spec], producer):
+        folder = place.under(root)
         for span in shards.present(folder):
             if what := shards.damage(folder, span):
                 problems += _moved(folder, span, what)
-    for piece in missing_pieces([spec], root, renderer):
+    for piece in missing_pieces([spec], root, producer):
         place, span = piece.place, piece.span
         problems.append(f"{place.folder}: samples {span.first} to {span.stop - 1} are not there; build them")
     return problems
 
 
-def _set_aside_flawed(specs: Iterable[Mapping[str, Any]], root: Path, renderer: Renderer) -> list[str]:
+def _set_aside_flawed(specs: Iterable[DataSpec], root: Path, producer: Producer) -> list[str]:
     problems = []
-    for part in _merged(specs, renderer):
-        folder = part.place.under(root)
-        fields = stored_fields(renderer, part.place.size)
+    for place in _merged(specs, producer):
+        folder, fields = place.under(root), stored_fields(producer, place)
         for span in shards.present(folder):
-            if what := shards.flaw(folder, part.place, span, fields):
+            if what := shards.flaw(folder, place, span, fields):
                 problems += _moved(folder, span, what)
     return problems
 
 
-def _give_back_claims(specs: Iterable[Mapping[str, Any]], root: Path, renderer: Renderer) -> None:
+def _give_back_claims(specs: Iterable[DataSpec], root: Path, producer: Producer) -> None:
     """Remove the claims of processes that died, also on shards that they had just put in place."""
-    for part in _merged(specs, renderer):
-        for path in (part.place.under(root) / ".claims").glob("shard-*"):
+    for place in _merged(specs, producer):
+        for path in (place.under(root) / ".claims").glob("shard-*"):
             with Claim(path):  # not held, hence left alone, where the owner lives
                 pass
 
@@ -233,51 +240,27 @@ def _give_back_claims(specs: Iterable[Mapping[str, Any]], root: Path, renderer: 
 def _moved(folder: Path, span: Span, what: str) -> list[str]:
     aside = shards.set_aside(folder, span)
     return (
-        [f"{folder / span.name}: {what}; moved to {aside.name}, the next build renders it anew"]
+        [f"{folder / span.name}: {what}; moved to {aside.name}, the next build makes it anew"]
         if aside
         else []
     )
 
 
-def _merged(specs: Iterable[Mapping[str, Any]], renderer: Renderer) -> list[Part]:
-    """All parts, each place once with the largest number of samples."""
+def _merged(specs: Iterable[DataSpec], producer: Producer) -> dict[Place, int]:
+    """All places, each with the largest number of samples."""
     largest: dict[Place, int] = {}
-    for spec in map(parse, specs):
-        check(spec, renderer)
+    for spec in specs:
         for part in spec.parts:
-            largest[part.place] = max(part.samples, largest.get(part.place, 0))
-    return [Part(place=place, samples=samples) for place, samples in largest.items()]
+            place = place_of(spec, part, producer)
+            largest[place] = max(part.samples, largest.get(place, 0))
+    return largest
 
 
-def build_piece(root: Path, renderer: Renderer, piece: Piece) -> Outcome:
-    """Render one shard unless it is there or another live process renders it; a flawed one is set aside."""
-    place, span = piece.place, piece.span
-    folder = place.under(root)
-    fields = stored_fields(renderer, place.size)
-    if shards.flaw(folder, place, span, fields) is None:
-        return "present"
-    with Claim(folder / ".claims" / span.name) as claim:
-        if not claim.held:
-            return "taken"
-        if (folder / span.name).is_dir():
-            if shards.flaw(folder, place, span, fields) is None:
-                return "present"
-            shards.set_aside(folder, span)
-        for stale in folder.glob(f".{span.name}.tmp-*"):  # of a killed holder of this claim
-            shutil.rmtree(stale, ignore_errors=True)
-        done = shards.write(folder, place, span, fields, _clips(renderer, place, span))
-    return "built" if done else "present"
-
-
-def _clips(renderer: Renderer, place: Place, span: Span) -> Iterator[Arrays]:
-    """Rendered clips of a run with their annotated points."""
-    per_clip = rows_per_clip(renderer, place.domain)
-    ids = sample_ids(renderer, place.domain, place.split, span.stop)
-    from bench.synth.labels import chart24  # loads scipy, which planning does not need
-
+def _clips(producer: Producer, place: Place, span: Span) -> Iterator[Arrays]:
+    """The clips of a run."""
+    per_clip = rows_per_clip(producer, place.source)
     for clip in range(span.first // per_clip, span.stop // per_clip):
-        rows = renderer.render(place.domain, place.split, clip, size=place.size, seed=place.seed)
-        names = ids[clip * per_clip : (clip + 1) * per_clip]
+        rows = producer.produce(place.source, place.split, clip, place.size)
         if _stop is not None and _stop.is_set():
             raise KeyboardInterrupt
-        yield {**rows, **points.annotate(chart24(rows["fid"]), rows["uv"], names, place.seed)}
+        yield rows

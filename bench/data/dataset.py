@@ -7,10 +7,10 @@ Nothing here imports torch, so that planning and preparing data stay quick. An a
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +19,10 @@ from bench.errors import ConfigError
 
 Arrays = dict[str, NDArray[Any]]
 Ints = NDArray[np.int64]
+Outcome = Literal["built", "present", "taken"]  # taken: another process is at work on it
+Progress = Callable[[int, int], object]  # samples there, samples wanted
+
+MODALITIES = {"rgb": "rgb", "depth": "depth", "kp2d": "keypoints_detected"}  # and the field each is made of
 
 # What a field is says how it is decoded, cropped, warped and mirrored (`bench.data.augment`)
 FieldKind = Literal[
@@ -51,6 +55,18 @@ class Field:
     absent: int = 0  # value of samples that lack the field
 
 
+def picture_size(fields: Mapping[str, Field]) -> tuple[int, int]:
+    """Return (H, W) of the pictures that fields tell of.
+
+    Raises:
+        ConfigError: none of them is a picture or a map.
+    """
+    for field in fields.values():
+        if field.kind in ("image", "depth", "classes", "mask", "uv"):
+            return field.shape[0], field.shape[1]
+    raise ConfigError("the data have no pictures, hence no size that joints could lie in")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataInfo:
     """Facts about the data that a method or task may size itself by."""
@@ -67,7 +83,7 @@ class Part:
 
     source: str  # what a data set is made of, e.g. a synthetic domain; "main" where there is one only
     split: str
-    samples: int  # the first so many; 0 = all
+    samples: int  # the first so many; 0 = all, where the data end
     hide: tuple[str, ...] = ()  # fields and modalities that count as absent here
 
 
@@ -97,6 +113,20 @@ class DataSpec:
         )
 
 
+class Piece(Protocol):
+    """Some missing samples that can be made apart from the others, in any process. Picklable."""
+
+    @property
+    def name(self) -> str:
+        """Where it will be, below the root; unique."""
+
+    def warm_up(self) -> None:
+        """Compile what making it needs, before several processes would do so side by side."""
+
+    def make(self, root: Path) -> Outcome:
+        """Make it, unless it is there or another live process makes it."""
+
+
 class Dataset:
     """Rows of named fields, opened from a spec; the base of all data-set adapters.
 
@@ -110,7 +140,8 @@ class Dataset:
         groups: what budgets keep together, (n,) int64, e.g. the views of one moment.
         strata: what budgets thin alike, e.g. the subject, (n,); None = nothing.
         classes: of the whole sample, (n,) int64, for budgets in shots; None = none.
-        valid: which samples have a field or modality, name -> (n,) bool; absent names = all have it.
+        valid: which samples have a field or modality, name -> (n,) bool; all of `MODALITIES` are named, of the
+            fields those that some samples lack.
         sources: collections that the samples come from, e.g. "coco2017"; a row is exposed where the
             pretraining saw the same.
         manifest_sha256: names the selection in records.
@@ -144,12 +175,37 @@ class Dataset:
 
     @classmethod
     @abstractmethod
-    def prepare(cls, specs: Sequence[DataSpec], root: Path, jobs: int = 1) -> int:
+    def prepare(
+        cls, specs: Sequence[DataSpec], root: Path, jobs: int = 1, on_progress: Progress | None = None
+    ) -> int:
         """Make what is missing of some specs below `root`, in `jobs` processes; return how many samples.
 
         Raises:
             AssetError: a user's files are not where they were said to be.
         """
+
+    @classmethod
+    def missing(cls, specs: Sequence[DataSpec], root: Path) -> Sequence[Piece]:
+        """Return what `prepare` would make, in pieces that workers can share; () = nothing, or not in pieces."""
+        return ()
+
+    @classmethod
+    def verify(cls, spec: DataSpec, root: Path) -> list[str]:
+        """Check every byte of prepared data; return one line per problem."""
+        return []
+
+    @classmethod
+    def list_ids(cls, spec: DataSpec, root: Path) -> Sequence[str]:
+        """Return the ids of the samples; the default opens the data."""
+        return cls(spec, root).ids
+
+    def sheet(self, rows: ArrayLike) -> bytes:
+        """Draw samples beside each other with what is known about them; return a PNG.
+
+        Raises:
+            ConfigError: the data set does not draw itself.
+        """
+        raise ConfigError(f"data set {type(self).__name__} draws no sheets of its samples")
 
     @abstractmethod
     def __init__(self, spec: DataSpec, root: Path) -> None:

@@ -1,6 +1,6 @@
 """Shards on disk: one folder of raw `.npy` arrays for a run of samples, written whole or not at all.
 
-    <root>/people-v1-seed0-64px/<domain>/<split>/shard-0000256-0256/{rgb,depth,fid,...}.npy shard.json
+    <root>/<producer>-64x64px/<source>/<split>/shard-0000256-0256/{rgb,depth,...}.npy shard.json
 
 The name holds the first sample and the number of samples. A shard holds whole clips. `shard.json` lists size
 and SHA-256 of every array. Shards begin at multiples of one length. The last one of a data set may be
@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.renderer import Arrays, Field
-from bench.data.spec import Place
+from bench.data.dataset import Arrays, Field
+from bench.data.producer import Place
 from bench.errors import DataError
 from bench.files import quarantine, sha256_file, writing
 
@@ -129,7 +129,7 @@ def _write_arrays(
                 array = rows[name]
                 if array.dtype != field.dtype or array.shape[1:] != field.shape:
                     raise DataError(
-                        f"the renderer drew {name} as {array.dtype} {array.shape[1:]}, "
+                        f"the producer made {name} as {array.dtype} {array.shape[1:]}, "
                         f"declared is {field.dtype} {field.shape}"
                     )
                 data = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
@@ -137,7 +137,7 @@ def _write_arrays(
                 sums[name].update(data)
             done += len(rows[next(iter(fields))])
         if done != count:
-            raise DataError(f"the renderer drew {done} samples, {count} were wanted")
+            raise DataError(f"the producer made {done} samples, {count} were wanted")
     return {
         name: {
             "dtype": field.dtype,
@@ -173,15 +173,14 @@ def _sync_folder(folder: Path) -> None:
 
 
 def flaw(folder: Path, place: Place, span: Span, fields: Mapping[str, Field]) -> str | None:
-    """Cheap check of a shard: facts, sizes, shapes, types, generator version. Says what is wrong, or None."""
+    """Cheap check of a shard: facts, sizes, shapes, types, producer. Says what is wrong, or None."""
     try:
         facts = json.loads((folder / span.name / FACTS).read_text())
-        facts["place"].pop("shading", None)  # of older shards
         stored = facts["place"], facts["first"], facts["count"], facts["schema"]
         arrays = {name: (a["dtype"], a["shape"], a["bytes"]) for name, a in facts["arrays"].items()}
     except FileNotFoundError:
         return f"{FACTS} is missing"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         return f"{FACTS} is unreadable ({type(error).__name__})"
     if stored != (asdict(place), span.first, span.count, SCHEMA):
         return f"{FACTS} describes other data"
@@ -232,7 +231,7 @@ def open_array(folder: Path, span: Span, name: str, field: Field) -> NDArray[Any
     try:
         array: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be opened: {error}; run `bench data verify people`") from error
+        raise DataError(f"{path} cannot be opened: {error}; run `bench data verify`") from error
     if array.dtype != field.dtype or array.shape != (span.count, *field.shape):
-        raise DataError(f"{path} holds {array.dtype} {array.shape}; run `bench data verify people`")
+        raise DataError(f"{path} holds {array.dtype} {array.shape}; run `bench data verify`")
     return array.view(np.ndarray)

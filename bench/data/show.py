@@ -2,54 +2,46 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from bench.data.people import People
-from bench.data.spec import parse
+from bench.data.dataset import DataSpec, Part
+from bench.data.opening import Spec, open_dataset, typed
 from bench.files import write_atomic
 
 COLUMNS = 12  # samples on a sheet
-FIELDS = ("rgb", "depth", "fid", "uv", "kp")
 
 
-def show(specs: Iterable[Mapping[str, Any]], root: Path, out: Path) -> list[Path]:
-    """Write a PNG per domain and split with samples spread evenly over it.
-
-    Rows: colour, depth, parts, charts with their coordinates, joints.
+def show(specs: Iterable[Spec], root: Path, out: Path, config_dirs: Sequence[str] = ()) -> list[Path]:
+    """Write a PNG per data set, source and split with samples spread evenly over it.
 
     Args:
-        specs: plain data specs; what they name must have been rendered.
+        specs: what they name must have been prepared.
         root: data folder.
         out: folder of the sheets; made if absent.
+        config_dirs: where adapters are found besides.
 
     Returns:
-        The files, `<domain>-<split>.png`; a part that several specs name is shown once, at its largest.
+        The files, `<data set>-<source>-<split>.png`; a part that several specs name is shown once, at its
+        largest.
 
     Raises:
         DataError: samples are missing or damaged, or the folder cannot be written.
+        ConfigError: the data set does not draw itself.
     """
-    from bench.synth.sheet import contact_sheet
-
-    parts: dict[tuple[str, str], tuple[int, Mapping[str, Any]]] = {}
-    for spec in specs:
-        for part in parse(spec).parts:
-            name = (part.place.domain, part.place.split)
-            if part.samples > parts.get(name, (0, {}))[0]:
-                given = {"domain": name[0], "split": name[1], "samples": part.samples}
-                parts[name] = part.samples, {**spec, "parts": [given]}
+    parts: dict[str, tuple[DataSpec, Part]] = {}
+    for spec in map(typed, specs):
+        for part in spec.parts:
+            name = f"{spec.name}-{part.source}-{part.split}"
+            if name not in parts or part.samples > parts[name][1].samples:
+                parts[name] = spec, part
     written = []
-    for (domain, split), (samples, spec) in parts.items():
-        rows = np.unique(np.linspace(0, samples - 1, COLUMNS).astype(int))
-        fields = People(spec, root).batch(rows, FIELDS)
-        picked = [{name: fields[name][k] for name in FIELDS} for k in range(len(rows))]
-        stream = io.BytesIO()
-        contact_sheet(picked, columns=COLUMNS).save(stream, format="PNG", optimize=False)
-        path = out / f"{domain}-{split}.png"
-        write_atomic(path, stream.getvalue())
-        written.append(path)
+    for name, (spec, part) in parts.items():
+        data = open_dataset(replace(spec, parts=(part,)), root, config_dirs)
+        rows = np.unique(np.linspace(0, len(data) - 1, COLUMNS).astype(int))
+        written.append(out / f"{name}.png")
+        write_atomic(written[-1], data.sheet(rows))
     return written

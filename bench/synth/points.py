@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from bench.data.renderer import Arrays, Field
 
 MAX_POINTS = 100  # per person
 MAX_PER_PART = 14  # per coarse part (DensePose-COCO, arXiv:1802.00434, Sec. 2.1)
 COARSE14: NDArray[np.uint8] = np.array(
     [0, 1, 1, 2, 3, 4, 5, 6, 7, 6, 7, 8, 9, 8, 9, 10, 11, 10, 11, 12, 13, 12, 13, 14, 14], np.uint8
 )  # chart 0..24 -> the 14 coarse parts that annotators saw, sides apart
-FIELDS = {
-    "points": Field(dtype="int16", shape=(MAX_POINTS, 2)),
-    "point_chart": Field(dtype="uint8", shape=(MAX_POINTS,)),
-    "point_uv": Field(dtype="uint8", shape=(MAX_POINTS, 2)),
-}
 _STREAM = 61  # of the random numbers; the renderer's streams have other numbers
 
 
-def annotate(chart: NDArray[np.uint8], uv: NDArray[np.uint8], ids: list[str], seed: int) -> Arrays:
+def annotate(
+    chart: NDArray[np.uint8], uv: NDArray[np.uint8], ids: list[str], seed: int
+) -> dict[str, NDArray[Any]]:
     """Draw points on the visible body, at most 14 per coarse part and 100 per person.
 
     The draw of a sample is keyed by (seed, id) alone.

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from bench.bodymodels.surface import DP24_NAMES, DP_COARSE, DP_COARSE_NAMES
-from bench.data.points import COARSE14, MAX_PER_PART, MAX_POINTS, annotate
+from bench.synth.points import COARSE14, MAX_PER_PART, MAX_POINTS, annotate
 
 RNG = np.random.default_rng(0)
 CHART = np.where(RNG.random((3, 40, 30)) < 0.4, RNG.integers(0, 25, (3, 40, 30)), 0).astype(np.uint8)

@@ -1,0 +1,132 @@
+"""What a training is fed with: batches of its data, augmented, in the order that its seed fixes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from lightning_fabric import Fabric
+
+from bench.api import Batch, Draws
+from bench.data.augment import augment
+from bench.data.augment_spec import Spec, parse
+from bench.data.batches import moved, to_batch
+from bench.data.dataset import MODALITIES, Arrays, Dataset
+from bench.data.loader import Pairs, RawPairs, loader, pair_loader
+from bench.errors import ConfigError
+from bench.train.peers import peers, share
+from bench.train.run import Run
+
+if TYPE_CHECKING:
+    from bench.plan import Step
+
+
+def feed(
+    step: Step,
+    data: Dataset,
+    folder: Path,
+    fabric: Fabric,
+    *,
+    train: Mapping[str, Any],
+    modalities: tuple[str, ...],
+    labels: tuple[str, ...] = (),
+    views: int = 1,
+    pairs: tuple[str, ...] = (),
+    rows: Sequence[int] | None = None,
+    evaluate_at: Sequence[int] = (),
+    evaluate: Callable[[], Mapping[str, float]] | None = None,
+) -> Run:
+    """Connect data, augmentation and recipe of a step to the loop.
+
+    Args:
+        step: its spec holds `augment`, maybe `augment2` for the second view or partner, and `seed`; its
+            resources how to read and how often to save.
+        data: where batches come from.
+        folder: of the step.
+        fabric: its device gets the batches; its processes share them.
+        train: the resolved recipe, with the learning rate and the batch that apply.
+        modalities: inputs of the network.
+        labels: fields of the data wanted besides.
+        views: 2: each batch holds a second augmentation of its samples under `<name>2`.
+        pairs: kinds of pairs; each batch holds `train.batch` pairs, the partners' entries under `<name>2`, and
+            `pair_kind`.
+        rows: samples that take part; None = all. Of pairs, those with both.
+        evaluate_at: after how many steps the curve gets a point.
+        evaluate: validation metrics of a point.
+
+    Raises:
+        ConfigError: the processes cannot share a batch evenly, or the data have no such fields or pairs.
+    """
+    spec, batch_size, seed = step.spec, int(train["batch"]), int(step.spec["seed"])
+    if views not in (1, 2) or (views == 2 and pairs):
+        raise ConfigError(
+            f"batches have 1 or 2 views, or pairs, not {views} views with {len(pairs)} kinds of pairs"
+        )
+    own = share(peers(fabric), batch_size, int(train.get("groups", 1)))
+    reader: dict[str, Any] = {
+        "fields": tuple(dict.fromkeys((*(MODALITIES[m] for m in modalities), *labels))),
+        "batch_size": batch_size,
+        "steps": int(train["steps"]),
+        "seed": seed,
+        "workers": int(step.resources["data_workers"]),
+        "own": own.own,
+        "of": own.of,
+    }
+    found = find_pairs(data, pairs, rows) if pairs else None
+    recipes = [parse(spec["augment"]), parse(spec.get("augment2", spec["augment"]))]
+
+    def batches(start: int) -> Iterator[Any]:
+        if found:
+            return pair_loader(data, pairs=found, start_step=start, **reader)
+        return loader(data, rows=rows, start_step=start, **reader)
+
+    def batch_of(raw: Arrays) -> Batch:
+        return to_batch(raw, modalities, labels, data.fields, fabric.device, joint_set=data.info.joint_set)
+
+    def augmented(batch: Batch, recipe: Spec, draws: Draws) -> Batch:
+        return augment(batch, data.fields, recipe, draws, joint_set=data.info.joint_set)
+
+    def prepare(raw: Any, draws: Draws) -> Batch:
+        if isinstance(raw, RawPairs):
+            first, second = batch_of(raw.first), batch_of(raw.second)
+            both = _joined(augmented(first, recipes[0], draws), augmented(second, recipes[1], draws))
+            return {**both, "pair_kind": moved(raw.kind, fabric.device)}
+        batch = batch_of(raw)
+        out = augmented(batch, recipes[0], draws)
+        return _joined(out, augmented(batch, recipes[1], draws)) if views == 2 else out
+
+    if found:
+        count = len(found.rows)
+    else:
+        count = len(data) if rows is None else len(rows)
+    return Run(
+        train=train,
+        seed=seed,
+        folder=folder,
+        steps_per_epoch=max(1, count // batch_size),
+        batches=batches,
+        prepare=prepare,
+        share=own,
+        evaluate_at=evaluate_at,
+        evaluate=evaluate,
+        checkpoint_s=float(step.resources["checkpoint_s"]),
+    )
+
+
+def find_pairs(data: Dataset, kinds: Sequence[str], rows: Sequence[int] | None = None) -> Pairs:
+    """Return all pairs of some kinds, numbered by their position in `kinds`.
+
+    Raises:
+        ConfigError: the data have none.
+    """
+    found = [data.pairs(kind) for kind in kinds]
+    kind = np.repeat(np.arange(len(kinds)), [len(some) for some in found])
+    both = np.concatenate(found)
+    kept = np.ones(len(both), bool) if rows is None else np.isin(both, np.asarray(rows)).all(1)
+    return Pairs(rows=both[kept], kind=kind[kept])
+
+
+def _joined(first: Batch, second: Batch) -> Batch:
+    return {**first, **{f"{name}2": values for name, values in second.items()}}

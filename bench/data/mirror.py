@@ -1,0 +1,43 @@
+"""What the mirror swaps: tables by the `flip` of a field."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from bench.bodymodels.joints import JOINT_SETS
+from bench.bodymodels.surface import DP24_FLIP, P25_FLIP
+from bench.errors import ConfigError, nearest
+
+CLASSES = {"p25": P25_FLIP, "dp24": DP24_FLIP}
+BODY = "surrogate-v1"
+VALUES = 256  # classes that a table knows; what it says nothing of stays, e.g. the class of absent samples
+
+
+@cache
+def table(flip: str, device: torch.device) -> Tensor:
+    """Return what each class, joint or vertex becomes, int64.
+
+    Args:
+        flip: a joint set, a set of classes or a body; see `bench.data.dataset.Field`.
+        device: of the table.
+
+    Raises:
+        ConfigError: unknown.
+    """
+    if flip in CLASSES:
+        whole = torch.arange(VALUES)
+        whole[: len(CLASSES[flip])] = torch.from_numpy(CLASSES[flip].astype("int64"))
+        return whole.to(device)
+    if flip in JOINT_SETS:
+        return torch.tensor(JOINT_SETS[flip].flip, device=device)
+    if flip == BODY:
+        from bench.bodymodels.model import surrogate_body
+
+        mirror = surrogate_body().mirror
+        assert mirror is not None
+        return torch.from_numpy(mirror.astype("int64")).to(device)
+    known = [*CLASSES, *JOINT_SETS, BODY]
+    raise ConfigError(f'nobody knows what mirroring "{flip}" swaps.{nearest(flip, known)}')

@@ -1,0 +1,62 @@
+"""Data sets by their spec: open, prepare; the adapter is found by its address."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.data.dataset import Dataset, DataSpec, Progress
+from bench.errors import ConfigError
+
+Spec = Mapping[str, Any] | DataSpec
+
+
+def typed(spec: Spec) -> DataSpec:
+    """Return the typed form of a spec."""
+    return spec if isinstance(spec, DataSpec) else DataSpec.of(spec)
+
+
+def adapter_of(spec: Spec, config_dirs: Sequence[str] = ()) -> type[Dataset]:
+    """Return the class of a data set.
+
+    Raises:
+        ConfigError: there is none at that address.
+    """
+    from bench.train.adapters import load_adapter
+
+    address = typed(spec).adapter
+    adapter = load_adapter(address, config_dirs)
+    if not (isinstance(adapter, type) and issubclass(adapter, Dataset)):
+        raise ConfigError(f"adapter {address} is not a subclass of bench.api.Dataset")
+    return adapter
+
+
+def open_dataset(spec: Spec, root: Path, config_dirs: Sequence[str] = ()) -> Dataset:
+    """Open prepared data.
+
+    Raises:
+        ConfigError: the spec is wrong.
+        DataError: something is missing or damaged; names it and the command that makes it.
+    """
+    return adapter_of(spec, config_dirs)(typed(spec), root)
+
+
+def prepare(
+    specs: Iterable[Spec],
+    root: Path,
+    jobs: int = 1,
+    config_dirs: Sequence[str] = (),
+    on_progress: Progress | None = None,
+) -> int:
+    """Make what is missing of some data; return how many samples.
+
+    Raises:
+        ConfigError: a spec is wrong.
+        DataError: disk full, no permission, a worker died.
+        AssetError: a user's files are not where they were said to be.
+    """
+    groups: dict[type[Dataset], list[DataSpec]] = {}
+    for spec in map(typed, specs):
+        groups.setdefault(adapter_of(spec, config_dirs), []).append(spec)
+    return sum(adapter.prepare(own, root, jobs, on_progress) for adapter, own in groups.items())
