@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from bench.errors import ConfigError, nearest
+from msgspec import Meta, Struct
 
-SHADINGS = ("full", "lite")
+from bench.errors import ConfigError
+from bench.settings import convert
+
 SIZES = (16, 1024)  # pixels; the renderer is neither meant for thumbnails nor for photographs
 
 
@@ -58,6 +60,21 @@ class DataSpec:
         return sum(part.samples for part in self.parts)
 
 
+class _GivenPart(Struct, kw_only=True, forbid_unknown_fields=True):
+    domain: str
+    split: str
+    samples: Annotated[int, Meta(ge=1, le=10**8)]
+
+
+class _Given(Struct, kw_only=True, forbid_unknown_fields=True):
+    adapter: str
+    version: Annotated[int, Meta(ge=1, le=10**6)]
+    seed: Annotated[int, Meta(ge=0, lt=2**31)]
+    size: Annotated[int, Meta(ge=SIZES[0], le=SIZES[1])]
+    shading: Literal["full", "lite"]
+    parts: list[_GivenPart]
+
+
 def parse(spec: Mapping[str, Any]) -> DataSpec:
     """Check a plain data spec.
 
@@ -67,19 +84,21 @@ def parse(spec: Mapping[str, Any]) -> DataSpec:
     Raises:
         ConfigError: a key is missing or unknown, a value is out of range, a part is listed twice.
     """
-    _keys(spec, ("adapter", "version", "seed", "size", "shading", "parts"), "data")
-    size, seed = _whole(spec, "size", *SIZES), _whole(spec, "seed", 0, 2**31 - 1)
-    version, shading = _whole(spec, "version", 1, 10**6), str(spec["shading"])
-    if shading not in SHADINGS:
-        raise ConfigError(f'data.shading: unknown "{shading}".{nearest(shading, SHADINGS)}')
-    parts = []
-    for part in spec["parts"]:
-        _keys(part, ("domain", "split", "samples"), "data.parts")
-        place = Place(
-            domain=str(part["domain"]), split=str(part["split"]),
-            seed=seed, size=size, shading=shading, version=version,
-        )  # fmt: skip
-        parts.append(Part(place=place, samples=_whole(part, "samples", 1, 10**8)))
+    found = convert(spec, _Given, "data")
+    parts = [
+        Part(
+            place=Place(
+                domain=part.domain,
+                split=part.split,
+                seed=found.seed,
+                size=found.size,
+                shading=found.shading,
+                version=found.version,
+            ),
+            samples=part.samples,
+        )
+        for part in found.parts
+    ]
     if not parts:
         raise ConfigError(
             "data.parts is empty: a data set needs at least one domain, split and number of samples"
@@ -88,20 +107,4 @@ def parse(spec: Mapping[str, Any]) -> DataSpec:
         raise ConfigError(
             "data.parts names the same domain and split twice; ask for more samples in one part"
         )
-    return DataSpec(parts=tuple(parts), size=size, version=version, shading=shading)
-
-
-def _keys(given: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
-    for key in given:
-        if key not in known:
-            raise ConfigError(f'{where}: unknown key "{key}".{nearest(str(key), known)}')
-    for key in known:
-        if key not in given:
-            raise ConfigError(f'{where}: the key "{key}" is missing')
-
-
-def _whole(given: Mapping[str, Any], key: str, low: int, high: int) -> int:
-    value = given[key]
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise ConfigError(f"data.{key}: {value!r} is not a whole number in {low}..{high}")
-    return value
+    return DataSpec(parts=tuple(parts), size=found.size, version=found.version, shading=found.shading)

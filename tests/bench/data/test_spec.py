@@ -31,8 +31,8 @@ def test_folders_tell_what_the_samples_depend_on(spec_of: Make) -> None:
         ({"seed": True}, "data.seed"),
         ({"shading": "ful"}, 'Did you mean "full"'),
         ({"parts": []}, "parts is empty"),
-        ({"parts": [{"domain": "lab", "split": "train"}]}, '"samples" is missing'),
-        ({"parts": [{"domain": "lab", "split": "train", "samples": 0}]}, "data.samples: 0"),
+        ({"parts": [{"domain": "lab", "split": "train"}]}, '"parts.samples" is missing'),
+        ({"parts": [{"domain": "lab", "split": "train", "samples": 0}]}, r"data\.parts\.samples: 0"),
         ({"parts": [{"domain": "lab", "split": "train", "samples": n} for n in (1, 2)]}, "twice"),
     ],
 )
