@@ -143,7 +143,8 @@ def _records(plan: Plan, store: Store) -> list[Record]:
 
 
 def _failed(plan: Plan, store: Store, reasons: dict[str, str]) -> list[str]:
-    cells = [cell.step for cell in plan.cells if cell.step and not store.done(cell.step)]
+    cells = [cell.step for cell in plan.cells if cell.step]
+    cells = [step for step in cells if step.key in reasons or not store.done(step)]
     return [f"{step.slug}: {reasons.get(step.key, 'not finished')}" for step in cells]
 
 

@@ -76,7 +76,7 @@ def run_on_cluster(
         todo = {step.key: step for step in plan.steps if step.key in live.keys() | launch.keys}
         return finish(plan, store, follow(plan, todo, store, queue), as_json=as_json)
     if not launch.keys and not launch.busy:
-        return finish(plan, store, Outcome(), as_json=as_json)
+        return finish(plan, store, Outcome(failed=plans.barred(plan, store)), as_json=as_json)
     click.echo(json.dumps(launch.counts) if as_json else launch.text(store))
     return 0
 

@@ -51,7 +51,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     [
         (errno.ENOSPC, "the disk is full"),
         (errno.EDQUOT, "quota"),
-        (errno.EROFS, "read-only; choose another folder"),
+        (errno.EROFS, "read-only; choose another place"),
         (errno.EIO, "Input/output error"),
     ],
 )
