@@ -3,18 +3,47 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
+from io import StringIO
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
 
+UNLIMITED = 10_000  # columns
+
+
 def warn(message: str) -> None:
     """Print one line for the user on standard error; no work is lost where nobody reads it any more."""
     with suppress(OSError):
         print(f"bench: {message}", file=sys.stderr, flush=True)
+
+
+def output_width() -> int:
+    """Return the columns of the terminal that standard output is; a file or a pipe has room for all."""
+    if not sys.stdout.isatty():
+        return UNLIMITED
+    return max(40, shutil.get_terminal_size().columns)
+
+
+def table_lines(names: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    """Lay out a table in columns; what is too wide for a terminal goes on in the next line of its column."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(str(value)) for value in row))
+    out = StringIO()
+    Console(file=out, width=output_width(), color_system=None, highlight=False).print(table)
+    return [line.rstrip() for line in out.getvalue().splitlines()]
 
 
 def is_terminal() -> bool:

@@ -6,6 +6,7 @@ import json
 
 import click
 
+from bench.console import warn
 from bench.execute.local import Outcome
 from bench.plan import Plan
 from bench.store import Store
@@ -23,7 +24,7 @@ def finish(plan: Plan, store: Store, outcome: Outcome, *, as_json: bool) -> int:
         result = report(store.root, out, select=keys)
         files = [str(p) for p in result.paths]
         for problem in result.problems:
-            click.echo(f"bench: {problem}", err=True)
+            warn(problem)
         if not as_json:
             click.echo(result.terminal)
     failures = _failures(plan, store, outcome)
