@@ -10,13 +10,12 @@ from typing import Any
 from submitit.core.utils import DelayedSubmission
 from submitit.slurm.slurm import SlurmExecutor, SlurmJob
 
-# SLURM and submitit fill `%` in paths; sbatch reads quotes and backslashes of the lines `#SBATCH` as its own
-UNUSABLE = frozenset("%\\'\"")
+UNUSABLE = "%\\"  # in a path `%j` is filled with a number, by SLURM and by submitit; a backslash forbids it
 
 
 def unusable(path: Path) -> str:
     """Return the characters of a path that SLURM or submitit would take for something else."""
-    return "".join(sorted({c for c in str(path) if c in UNUSABLE or not c.isprintable()}))
+    return "".join(sorted({c for c in str(path) if c in UNUSABLE or c < " "}))
 
 
 class Sbatch(SlurmExecutor):

@@ -19,6 +19,7 @@ from bench.execute.arrays import Array, arrays
 from bench.execute.cluster import Cluster, load_cluster
 from bench.execute.ended import Live, live_jobs
 from bench.execute.queue import Queue, cancel, installed
+from bench.files import writing
 from bench.plan import Plan, Step
 from bench.request import Request
 from bench.store import Store
@@ -149,7 +150,7 @@ def _submit(
     same = [str(store.root.resolve()), file.name, str(cluster.max_attempts)]
     columns = [keys, *([word] * len(keys) for word in same)]
     try:
-        with redirect_stderr(StringIO()):  # the error repeats what sbatch says
+        with writing(folder), redirect_stderr(StringIO()):  # the error repeats what sbatch says
             return [str(job.job_id) for job in executor.map_array(Work(), *columns)]
     except (FailedJobError, FailedSubmissionError) as error:
         lines = [line for line in str(error).splitlines() if "sbatch: error" in line] or [str(error)]
