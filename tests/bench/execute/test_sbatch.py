@@ -91,7 +91,7 @@ def test_stores_with_characters_that_slurm_interprets_are_refused_before_anythin
 ) -> None:
     request, plan = request_and_plan
     for place in (tmp_path / name, tmp_path / name / "store"):
-        with pytest.raises(ConfigError, match=r"--store .* choose another folder"):
+        with pytest.raises(ConfigError, match=r"(?s)--store .* choose another folder"):
             run_on_cluster(request, plan, Store(place), "", failed=False, wait=False, as_json=False)
     assert not calls.read_text() and not (tmp_path / name).exists()
 
