@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.console import is_terminal, live_line, warn
 from bench.errors import ConfigError, nearest
 from bench.files import canonical
 from bench.plan import Plan, Step
@@ -42,8 +42,10 @@ def build_all(specs: Iterable[DataSpec], store: Store, jobs: int | None) -> str:
     from bench.data.synthetic import Synthetic
 
     tell = _Teller()
-    done = build(list(specs), store.data, Synthetic(), jobs=jobs or cores(), on_progress=tell)
-    tell.end()
+    try:
+        done = build(list(specs), store.data, Synthetic(), jobs=jobs or cores(), on_progress=tell)
+    finally:
+        tell.end()
     return (
         f"{done} samples rendered into {store.data}"
         if done
@@ -95,17 +97,19 @@ class _Teller:
 
     def __init__(self) -> None:
         self.shown = -1
-        self.live = sys.stderr.isatty()
+        self.line = live_line() if is_terminal() else None
 
     def __call__(self, done: int, total: int) -> None:
         share = done * 100 // max(1, total)
-        if self.live:
-            bar = "█" * (share // 4) + "·" * (25 - share // 4)
-            print(f"\rrendering {bar} {done}/{total}", end="", file=sys.stderr, flush=True)
+        if self.line:
+            if not self.line.tasks:
+                self.line.add_task("rendering")
+                self.line.start()
+            self.line.update(self.line.task_ids[0], completed=done, total=total)
         elif share // 10 != self.shown:
             self.shown = share // 10
-            print(f"bench: rendering {done}/{total}", file=sys.stderr, flush=True)
+            warn(f"rendering {done}/{total}")
 
     def end(self) -> None:
-        if self.live:
-            print(file=sys.stderr)
+        if self.line:
+            self.line.stop()

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Sequence
-from typing import Any
 
+from bench.console import is_terminal, live_line, warn
 from bench.plan import Plan, Step
 from bench.store import Store
 
@@ -23,14 +22,17 @@ class Progress:
 
     def __init__(self, plan: Plan, store: Store, total: int) -> None:
         self.store = store
-        self.total = total
         self.done = 0
+        self.total = total
         self.begun = time.monotonic()
         self.starts: dict[str, float] = {}
-        self.live = sys.stderr.isatty()
         cells = [c for c in plan.cells if c.step]
         known = sum(1 for c in cells if c.step and store.done(c.step))
-        self._say(f"{len(cells)} cells, {known} done; {total} jobs to run")
+        warn(f"{len(cells)} cells, {known} done; {total} jobs to run")
+        self._line = live_line() if is_terminal() else None
+        if self._line:
+            self._task = self._line.add_task("", total=total)
+            self._line.start()
 
     def started(self, name: str, step: Step | None) -> None:
         """Note that a job begins."""
@@ -41,37 +43,34 @@ class Progress:
         self.done += 1
         seconds = time.monotonic() - self.starts.get(name, self.begun)
         if step is not None:
-            self._say(f"[{self.done}/{self.total}] {result:<7} {seconds:6.1f} s  {step.kind} {step.slug}")
-        elif self.done % 8 == 0 and not self.live:
-            self._say(f"[{self.done}/{self.total}] rendering")
+            self.say(f"[{self.done}/{self.total}] {result:<7} {seconds:6.1f} s  {step.kind} {step.slug}")
+        elif self.done % 8 == 0 and not self._line:
+            self.say(f"[{self.done}/{self.total}] rendering")
 
-    def tick(self, running: Sequence[Any], queued: int) -> None:
+    def tick(self, running: Sequence[Step], queued: int) -> None:
         """Renew the live line."""
-        if not self.live:
-            return
-        parts = [text for job in running if (text := self._position(job.step))]
-        spent = time.monotonic() - self.begun
-        left = f", about {spent / self.done * (self.total - self.done):.0f} s left" if self.done else ""
-        line = f"{self.done}/{self.total} jobs{left}, {queued} queued | {' | '.join(parts)}"
-        sys.stderr.write(f"\r\033[K{line[:140]}")
-        sys.stderr.flush()
+        if self._line:
+            words = " | ".join([f"{queued} queued", *map(self._position, running)])
+            self._line.update(self._task, completed=self.done, description=words)
+
+    def say(self, text: str) -> None:
+        """Print a line of its own."""
+        if self._line:
+            self._line.print(f"bench: {text}", markup=False, highlight=False, soft_wrap=True)
+        else:
+            warn(text)
 
     def close(self) -> None:
-        """Leave the cursor on a fresh line."""
-        if self.live:
-            sys.stderr.write("\r\033[K")
-            sys.stderr.flush()
+        """Remove the live line."""
+        if self._line:
+            self._line.stop()
 
     def _position(self, step: Step) -> str:
         """Return where a running step, or the fine-tuning behind a cell, stands."""
         for candidate in (step, *step.ancestors()):
             try:
-                at = json.loads((self.store.folder(candidate) / "progress.json").read_text())
+                at = json.loads((self.store.folder(candidate) / "progress.json").read_bytes())
             except (OSError, ValueError):
                 continue
             return f"{candidate.slug} {at['step']}/{at['steps']} loss {at['loss']:.3g}"
         return step.slug
-
-    def _say(self, text: str) -> None:
-        self.close()
-        print(f"bench: {text}", file=sys.stderr, flush=True)
