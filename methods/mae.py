@@ -62,7 +62,7 @@ class MAE(Method):
         facts = load_image_encoders(self.encoders.values(), source)
         encoder = self.encoders["rgb"]
         assert isinstance(encoder, ViT)
-        encoder.vit.pos_embed.requires_grad_(False)  # trained in fine-tuning alone (official code)
+        encoder.table.requires_grad_(False)  # trained in fine-tuning alone (official code)
         return facts
 
     def no_decay(self, name: str, parameter: nn.Parameter) -> bool:

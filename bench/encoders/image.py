@@ -71,7 +71,7 @@ class ImageEncoder(Encoder):
         if modality not in ("rgb", "depth"):
             raise ConfigError(f'{name} reads images (rgb or depth), not "{modality}"')
         self.modality = modality
-        self.timm_recipe = {"name": name, "options": dict(options)}
+        self.timm_recipe: dict[str, Any] = {"name": name, "options": dict(options)}
         self.model = create_timm_model(name, options)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)

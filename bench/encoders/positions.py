@@ -68,7 +68,8 @@ def resize_positions(table: Tensor, side: int, grid: Sequence[int], path: Path) 
     old = list(grid) or [math.isqrt(rows - prefix)] * 2
     if prefix == 0:
         table = torch.cat([table.new_zeros(1, 1, table.shape[2]), table], 1)
-    return resample_abs_pos_embed(table, new_size=[side, side], old_size=old, num_prefix_tokens=1)
+    resized: Tensor = resample_abs_pos_embed(table, new_size=[side, side], old_size=old, num_prefix_tokens=1)
+    return resized
 
 
 def _fits(patches: int, grid: Sequence[int]) -> bool:

@@ -94,9 +94,14 @@ class ViT(ImageEncoder):
         """The timm model."""
         return cast(VisionTransformer, self.model)
 
+    @property
+    def table(self) -> nn.Parameter:
+        """Positions of the class token and the patches, (1, 1 + L, D)."""
+        return cast(nn.Parameter, self.vit.pos_embed)
+
     def learn_positions(self) -> None:
         """Let training change the table of positions, here and in encoders that are built from the spec."""
-        self.vit.pos_embed.requires_grad_(True)
+        self.table.requires_grad_(True)
         self.respell({"positions": "learned"})
 
     def forward(self, x: Tensor) -> Features:
