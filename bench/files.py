@@ -20,12 +20,12 @@ CLOCK_S = 60.0  # how long the measured lead of a file system's clock is believe
 _ADVICE = {
     errno.ENOSPC: "the disk is full; free some space and run again, finished work is kept",
     errno.EDQUOT: "the disk quota is used up; free some space and run again, finished work is kept",
-    errno.EACCES: "no permission to write there; choose another folder (--store DIR)",
-    errno.EPERM: "no permission to write there; choose another folder (--store DIR)",
-    errno.EROFS: "the file system is read-only; choose another folder (--store DIR)",
+    errno.EACCES: "no permission to write there; choose another folder ({option})",
+    errno.EPERM: "no permission to write there; choose another folder ({option})",
+    errno.EROFS: "the file system is read-only; choose another folder ({option})",
     errno.EFBIG: "the file size limit is reached; raise it and run again, finished work is kept",
-    errno.ENOTDIR: "a file is in the way; choose another folder (--store DIR)",
-    errno.EEXIST: "a file is in the way; choose another folder (--store DIR)",
+    errno.ENOTDIR: "a file is in the way; choose another folder ({option})",
+    errno.EEXIST: "a file is in the way; choose another folder ({option})",
 }
 
 
@@ -36,7 +36,16 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         advice = _ADVICE.get(error.errno or 0, error.strerror or str(error))
-        raise DataError(f"cannot write {path}: {advice}") from error
+        raise DataError(f"cannot write {path}: {advice.replace('{option}', _option(path))}") from error
+
+
+def _option(path: Path) -> str:
+    """Return what says where a file is written."""
+    for variable in ("BENCH_DATA", "BENCH_CACHE"):
+        root = os.environ.get(variable)
+        if root and path.absolute().is_relative_to(Path(root).absolute()):
+            return f"{variable}=DIR"
+    return "--store DIR"
 
 
 def write_atomic(

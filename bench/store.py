@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
+from bench import caches
 from bench.claims import Claim, is_live, slurm_job, start
 from bench.errors import BenchError, DataError
 from bench.files import quarantine, write_atomic
@@ -74,7 +75,7 @@ class Store:
         return Path(os.environ.get("BENCH_DATA") or self.root / "data")
 
     def prepare(self) -> None:
-        """Make the store's folder and make sure that it can be written.
+        """Make the store's folder, make sure that it can be written, and settle where caches are.
 
         Raises:
             DataError: no permission, disk full, read-only.
@@ -82,6 +83,7 @@ class Store:
         write_atomic(self.root / ".writable", "")
         with suppress(OSError):
             (self.root / ".writable").unlink()
+        caches.settle(self.root)
 
     def done(self, step: Step) -> bool:
         """Say whether a step has a record (not yet validated)."""

@@ -162,9 +162,11 @@ def cancel(**options: Any) -> None:
 @json_option
 def leaderboard(store: str, out: str | None, reference: str | None, as_json: bool) -> None:
     """Rebuild tables and plots from the records of a store alone."""
+    from bench import caches
     from bench.report.write import report
 
     root = Path(store)
+    caches.settle(root)
     result = report(root, Path(out) if out else root / "leaderboard", reference=reference)
     for problem in result.problems:
         click.echo(f"bench: {problem}", err=True)

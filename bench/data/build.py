@@ -73,6 +73,19 @@ def check(spec: DataSpec, renderer: Renderer) -> None:
             )
 
 
+def check_shading(places: Iterable[Place], renderer: Renderer) -> None:
+    """Make sure that this machine can draw places as they are meant.
+
+    Raises:
+        DataError: it cannot.
+    """
+    for shading in {place.shading for place in places} - {renderer.shading}:
+        raise DataError(
+            f"the data spec asks for {shading} shading, this machine renders {renderer.shading}: "
+            "install numba for the full renderer, or build the data elsewhere and copy it"
+        )
+
+
 def missing_pieces(
     specs: Iterable[Mapping[str, Any]], root: Path, renderer: Renderer, *, checked: bool = True
 ) -> list[Piece]:
@@ -127,11 +140,7 @@ def build(
     if not pieces:
         return 0
     _give_back_claims(specs, root, renderer)
-    for shading in {piece.place.shading for piece in pieces} - {renderer.shading}:
-        raise DataError(
-            f"the data spec asks for {shading} shading, this machine renders {renderer.shading}: "
-            "install numba for the full renderer, or build the data elsewhere and copy it"
-        )
+    check_shading([piece.place for piece in pieces], renderer)
     total = sum(_wanted(part, renderer) for part in _merged(specs, renderer))
     report = on_progress or (lambda there, wanted: None)
     rendered = 0

@@ -200,7 +200,7 @@ def _run(todo: list[Job], store: Store, outcome: Outcome, count: int, progress: 
             for future in done:
                 job = running.pop(future)
                 try:
-                    _settle(job, future.result(), store, outcome, waiting, progress)
+                    _settle(job, _result(job, future, outcome), store, outcome, waiting, progress)
                 except BrokenProcessPool:
                     _retry([job, *running.values()], store, outcome, waiting)
                     running.clear()
@@ -234,6 +234,17 @@ def _drop_blocked(waiting: dict[str, Job], outcome: Outcome) -> None:
         del waiting[job.name]
 
 
+def _result(job: Job, future: Future[str], outcome: Outcome) -> str:
+    """Return what came of a job; a shard that cannot be rendered stops only the steps that read it."""
+    try:
+        return future.result()
+    except BenchError as error:
+        if job.step is not None:
+            raise
+        outcome.failed[job.name] = str(error)
+        return "failed"
+
+
 def _settle(
     job: Job, result: str, store: Store, outcome: Outcome, waiting: dict[str, Job], progress: Progress
 ) -> None:
@@ -241,11 +252,11 @@ def _settle(
         job.not_before = time.monotonic() + POLL_S
         waiting[job.name] = job
         return
-    if job.step is None:
+    if job.step is None and result == "done":
         outcome.rendered += job.arguments[1].span.count
     elif result == "done":
         outcome.computed += 1
-    else:
+    elif job.step is not None:
         failed = store.first_failed(job.step)
         outcome.failed[job.name] = f"{failed.slug}: {store.failure(failed)['message']}" if failed else result
     progress.ended(job.name, job.step, result)
