@@ -20,14 +20,14 @@ CLOCK_S = 60.0  # how long the measured lead of a file system's clock is believe
 _ADVICE = {
     errno.ENOSPC: "the disk is full; free some space and run again, finished work is kept",
     errno.EDQUOT: "the disk quota is used up; free some space and run again, finished work is kept",
-    errno.EACCES: "no permission to write there; choose another place",
-    errno.EPERM: "no permission to write there; choose another place",
-    errno.EROFS: "the file system is read-only; choose another place",
+    errno.EACCES: "no permission to write there; choose another place ({option})",
+    errno.EPERM: "no permission to write there; choose another place ({option})",
+    errno.EROFS: "the file system is read-only; choose another place ({option})",
     errno.EFBIG: "the file size limit is reached; raise it and run again, finished work is kept",
-    errno.ENOTDIR: "a file is in the way; choose another place",
-    errno.EEXIST: "a file is in the way; choose another place",
-    errno.EISDIR: "a folder is in the way; choose another place",
-    errno.ENAMETOOLONG: "the name is too long; choose another place",
+    errno.ENOTDIR: "a file is in the way; choose another place ({option})",
+    errno.EEXIST: "a file is in the way; choose another place ({option})",
+    errno.EISDIR: "a folder is in the way; choose another place ({option})",
+    errno.ENAMETOOLONG: "the name is too long; choose another place ({option})",
 }
 
 
@@ -38,7 +38,16 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         advice = _ADVICE.get(error.errno or 0, error.strerror or str(error))
-        raise DataError(f"cannot write {path}: {advice}") from error
+        raise DataError(f"cannot write {path}: {advice.replace('{option}', _option(path))}") from error
+
+
+def _option(path: Path) -> str:
+    """Return what says where a file is written."""
+    for variable in ("BENCH_DATA", "BENCH_CACHE"):
+        root = os.environ.get(variable)
+        if root and path.absolute().is_relative_to(Path(root).absolute()):
+            return f"{variable}=DIR"
+    return "--store DIR"
 
 
 def write_atomic(
@@ -99,7 +108,7 @@ def check_writable(path: Path, option: str, *, folder: bool = False) -> None:
             probe.unlink(missing_ok=True)
     except OSError as error:
         advice = _ADVICE.get(error.errno or 0, error.strerror or str(error))
-        raise DataError(f"{option}: cannot write {path}: {advice}") from error
+        raise DataError(f"{option}: cannot write {path}: {advice.replace(' ({option})', '')}") from error
 
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)

@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
+from bench import caches
 from bench.claims import Claim, holder, is_live, slurm_job, start
 from bench.console import warn
 from bench.errors import BenchError, DataError, VersionError
@@ -89,7 +90,7 @@ class Store:
         return Path(os.environ.get("BENCH_DATA") or self.root / "data").expanduser()
 
     def prepare(self) -> None:
-        """Make the store's folder and make sure that it and what is in it can be written.
+        """Make the store's folder, make sure that what is in it can be written, and settle where caches are.
 
         Raises:
             DataError: no permission, disk full, read-only.
@@ -98,9 +99,9 @@ class Store:
         for name in (*KINDS, "plans", "leaderboard"):
             if (self.root / name).exists():
                 check_writable(self.root / name, "--store", folder=True)
-        check_writable(self.data, "BENCH_DATA" if os.environ.get("BENCH_DATA") else "--store", folder=True)
         with writing(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
+        caches.settle(self.root)
 
     def done(self, step: Step) -> bool:
         """Say whether a step has a record (not yet validated)."""

@@ -186,11 +186,13 @@ def cancel(**options: Any) -> None:
 @json_option
 def leaderboard(store: str, out: str | None, reference: str | None, as_json: bool) -> None:
     """Rebuild tables and plots from the records of a store alone."""
+    from bench import caches
     from bench.report.write import report
 
     root = Path(store)
     folder = Path(out) if out else root / "leaderboard"
     check_writable(folder, "--out", folder=True)
+    caches.settle(root)
     result = report(root, folder, reference=reference)
     for problem in result.problems:
         warn(problem)

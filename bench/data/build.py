@@ -73,6 +73,19 @@ def check(spec: DataSpec, renderer: Renderer) -> None:
             )
 
 
+def check_shading(places: Iterable[Place], renderer: Renderer) -> None:
+    """Make sure that this machine can draw places as they are meant.
+
+    Raises:
+        DataError: it cannot.
+    """
+    for shading in {place.shading for place in places} - {renderer.shading}:
+        raise DataError(
+            f"the data spec asks for {shading} shading, this machine renders {renderer.shading}: "
+            "install numba for the full renderer, or build the data elsewhere and copy it"
+        )
+
+
 def missing_pieces(
     specs: Iterable[Mapping[str, Any]], root: Path, renderer: Renderer, *, checked: bool = True
 ) -> list[Piece]:
@@ -105,7 +118,7 @@ def build(
     jobs: int = 1,
     on_progress: Progress | None = None,
 ) -> int:
-    """Render what is missing for a list of data specs; shards that fail the cheap check are set aside first.
+    """Render what is missing for a list of data specs; damaged shards are set aside first.
 
     Args:
         specs: plain data specs.
@@ -122,16 +135,12 @@ def build(
         DataError: disk full, no permission, a worker died, or the renderer does not fit the spec.
     """
     specs = list(specs)
-    _set_aside_flawed(specs, root, renderer)
+    _set_aside_damaged(specs, root, renderer)
     pieces = missing_pieces(specs, root, renderer)
     if not pieces:
         return 0
     _give_back_claims(specs, root, renderer)
-    for shading in {piece.place.shading for piece in pieces} - {renderer.shading}:
-        raise DataError(
-            f"the data spec asks for {shading} shading, this machine renders {renderer.shading}: "
-            "install numba for the full renderer, or build the data elsewhere and copy it"
-        )
+    check_shading([piece.place for piece in pieces], renderer)
     total = sum(_wanted(part, renderer) for part in _merged(specs, renderer))
     report = on_progress or (lambda there, wanted: None)
     rendered = 0
@@ -159,25 +168,26 @@ def verify(spec: Mapping[str, Any], root: Path, renderer: Renderer) -> list[str]
     Returns:
         One line per problem: corrupt shards and where they are now, runs of samples that are not rendered.
     """
-    problems = _set_aside_flawed([spec], root, renderer)
-    for part in parse(spec).parts:
-        folder = part.place.under(root)
-        for span in shards.present(folder):
-            if what := shards.damage(folder, span):
-                problems += _moved(folder, span, what)
+    problems = _set_aside_damaged([spec], root, renderer, shards.damage)
     for piece in missing_pieces([spec], root, renderer):
         place, span = piece.place, piece.span
         problems.append(f"{place.folder}: samples {span.first} to {span.stop - 1} are not there; build them")
     return problems
 
 
-def _set_aside_flawed(specs: Iterable[Mapping[str, Any]], root: Path, renderer: Renderer) -> list[str]:
+def _set_aside_damaged(
+    specs: Iterable[Mapping[str, Any]],
+    root: Path,
+    renderer: Renderer,
+    compare: Callable[[Path, Span], str | None] = shards.damage_since,
+) -> list[str]:
     problems = []
     for part in _merged(specs, renderer):
         folder = part.place.under(root)
         fields = stored_fields(renderer, part.place.size)
         for span in shards.present(folder):
-            if what := shards.flaw(folder, part.place, span, fields):
+            what = shards.flaw(folder, part.place, span, fields) or compare(folder, span)
+            if what:
                 problems += _moved(folder, span, what)
     return problems
 

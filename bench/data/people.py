@@ -52,7 +52,8 @@ class People:
     """
 
     def __init__(self, spec: Mapping[str, Any], root: Path, *, source: Renderer | None = None) -> None:
-        """Open the shards that `build` has rendered below `root`; a cheap check is always made.
+        """Open the shards that `build` has rendered below `root`; each is checked, its bytes
+        once.
 
         Raises:
             ConfigError: the spec is wrong.
@@ -160,4 +161,10 @@ def _chunks(part: Part, root: Path, fields: Mapping[str, Field]) -> list[tuple[P
         raise DataError(
             f"{found[0] if found else f'{folder}: {error}'}; run `bench data build people`"
         ) from None
+    for span, _, _ in chosen:
+        if what := shards.damage_since(folder, span):
+            raise DataError(
+                f"{folder / span.name}: {what}; `bench data build people`, with the store, preset and "
+                "overrides of the run, renders it anew"
+            )
     return [(folder, span, start, stop) for span, start, stop in chosen]

@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from bench.data.build import check_shading, missing_pieces
 from bench.data.people import People
+from bench.data.renderer import rows_per_clip
 from bench.data.spec import parse
+from bench.data.synthetic import Synthetic
 from bench.files import write_atomic
 
 COLUMNS = 12  # samples on a sheet
@@ -23,15 +27,15 @@ def show(specs: Iterable[Mapping[str, Any]], root: Path, out: Path) -> list[Path
     Rows: colour, depth, parts, charts with their coordinates, joints.
 
     Args:
-        specs: plain data specs; what they name must have been rendered.
-        root: data folder.
+        specs: plain data specs.
+        root: data folder; what it lacks is rendered for the sheets alone.
         out: folder of the sheets; made if absent.
 
     Returns:
         The files, `<domain>-<split>.png`; a part that several specs name is shown once, at its largest.
 
     Raises:
-        DataError: samples are missing or damaged, or the folder cannot be written.
+        DataError: samples are damaged, the renderer does not fit, or the folder cannot be written.
     """
     from bench.synth.sheet import contact_sheet
 
@@ -45,11 +49,27 @@ def show(specs: Iterable[Mapping[str, Any]], root: Path, out: Path) -> list[Path
     written = []
     for (domain, split), (samples, spec) in parts.items():
         rows = np.unique(np.linspace(0, samples - 1, COLUMNS).astype(int))
-        fields = People(spec, root).batch(rows, FIELDS)
-        picked = [{name: fields[name][k] for name in FIELDS} for k in range(len(rows))]
+        if missing_pieces([spec], root, Synthetic()):
+            picked = _render(spec, rows)
+        else:
+            fields = People(spec, root).batch(rows, FIELDS)
+            picked = [{name: fields[name][k] for name in FIELDS} for k in range(len(rows))]
         stream = io.BytesIO()
         contact_sheet(picked, columns=COLUMNS).save(stream, format="PNG", optimize=False)
         path = out / f"{domain}-{split}.png"
         write_atomic(path, stream.getvalue())
         written.append(path)
     return written
+
+
+def _render(spec: Mapping[str, Any], rows: NDArray[np.int64]) -> list[dict[str, NDArray[Any]]]:
+    """Draw samples of the only part of a data spec, and nothing else but the rest of their clips."""
+    renderer, (part,) = Synthetic(), parse(spec).parts
+    place = part.place
+    check_shading([place], renderer)
+    per_clip = rows_per_clip(renderer, place.domain)
+    drawn = {
+        clip: renderer.render(place.domain, place.split, clip, size=place.size, seed=place.seed)
+        for clip in np.unique(rows // per_clip).tolist()
+    }
+    return [{name: drawn[row // per_clip][name][row % per_clip] for name in FIELDS} for row in rows.tolist()]

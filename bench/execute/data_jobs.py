@@ -64,8 +64,10 @@ def verify_all(specs: Iterable[DataSpec], store: Store) -> list[str]:
 
 def show_all(specs: Sequence[DataSpec], store: Store, out: Path) -> str:
     """Write a contact sheet of the first samples of each data set."""
+    from bench import caches
     from bench.data.show import show
 
+    caches.settle(store.root)
     return "\n".join(str(p) for p in show(specs, store.data, out))
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from safetensors.torch import load_file, save
 from torch import nn
 
 from bench.api import Batch, Context, Encoder, Outputs, Score, Stats, StepOutput, Task
@@ -19,6 +18,7 @@ from bench.data import manifest, subset
 from bench.data.batches import to_batch
 from bench.data.people import People
 from bench.encoders import build_encoder, load_encoder
+from bench.encoders.files import load_whole, pack, packed_specs
 from bench.errors import ConfigError, DataError
 from bench.execute.device import device_name, make_fabric
 from bench.execute.feed import feed
@@ -57,7 +57,8 @@ class FinetuneTrainee(Trainee):
         return StepOutput(terms=self.task.loss(self.outputs(batch), batch))
 
     def no_decay(self, name: str, parameter: nn.Parameter) -> bool:
-        return parameter.ndim <= 1  # biases and normalisation, as is usual for AdamW
+        # biases and normalisation, as is usual for AdamW, and tables of positions, as in MAE's official code
+        return parameter.ndim <= 1 or name.endswith("pos_embed")
 
 
 def finetune(step: Step, store: Store, site: Site) -> dict[str, Any]:
@@ -78,8 +79,7 @@ def finetune(step: Step, store: Store, site: Site) -> dict[str, Any]:
         return {score.name: score.value for score in scores}
 
     outcome = fit(trainee, _run(step, train, chosen["train"], folder, task, fabric, evaluate), fabric)
-    state = {k: v.detach().cpu().contiguous() for k, v in trainee.state_dict().items()}
-    write_atomic(folder / WEIGHTS, save(state))
+    write_atomic(folder / WEIGHTS, pack(trainee, {"encoder": trainee.encoder}))
     last = outcome.curve[-1]
     return {
         "labels": labels(spec, modality),
@@ -101,8 +101,10 @@ def predict(step: Step, store: Store, site: Site) -> dict[str, Any]:
     spec = cell.spec
     fabric = make_fabric(spec, site.accelerator)
     test = People(step.spec["data"], store.data)
-    trainee = build_trainee(spec, test, site.config_dirs, None)
-    trainee.load_state_dict(load_file(check_input(store, cell, WEIGHTS)))
+    weights = check_input(store, cell, WEIGHTS)
+    encoder = packed_specs(weights)["encoder"]
+    trainee = build_trainee({**spec, "encoder": encoder}, test, site.config_dirs, None)
+    load_whole(trainee, weights)
     trainee.to(fabric.device)
     predicted = predict_all(trainee, test, np.arange(len(test.ids)), fabric.device)
     buffer = io.BytesIO()

@@ -283,6 +283,17 @@ def _drop_blocked(waiting: dict[str, Job], outcome: Outcome) -> None:
         del waiting[job.name]
 
 
+def _result(job: Job, future: Future[str], outcome: Outcome) -> str:
+    """Return what came of a job; a shard that cannot be rendered stops only the steps that read it."""
+    try:
+        return future.result()
+    except BenchError as error:
+        if job.step is not None:
+            raise
+        outcome.failed[job.name] = str(error)
+        return "failed"
+
+
 def _settle(
     job: Job, result: str, store: Store, outcome: Outcome, waiting: dict[str, Job], progress: Progress
 ) -> None:
@@ -294,7 +305,7 @@ def _settle(
             job.waits_for = who
             progress.say(f"waits for {who}; it is taken over after {STALE_S:.0f} s without a sign of life")
         return
-    if job.step is None:
+    if job.step is None and result == "done":
         outcome.rendered += job.arguments[1].span.count
     elif result == "done":
         outcome.computed += 1

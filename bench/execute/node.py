@@ -11,6 +11,7 @@ from typing import Any
 
 from submitit.helpers import DelayedSubmission
 
+from bench import caches
 from bench.claims import slurm_job
 from bench.console import warn
 from bench.errors import StepError
@@ -49,6 +50,7 @@ class Work:
 def _work(key: str, root: Path, plan: str, max_attempts: int) -> str:
     quiet_threads()
     store = Store(root)
+    caches.settle(root)
     request, expanded = plans.read(root / "plans" / plan)
     step = next((s for s in expanded.steps if s.key == key), None)
     if step is None:

@@ -28,27 +28,6 @@ def test_kernels_are_strict_about_floating_point_and_release_the_lock():
     assert same.targetoptions["nogil"]
 
 
-def test_falls_back_to_memory_where_no_cache_can_be_written(monkeypatch):
-    calls = []
-
-    def njit(**options):
-        def decorate(function):
-            calls.append(options)
-            if options.get("cache"):
-                raise RuntimeError("cannot cache function 'f': no locator available")
-            return function
-
-        return decorate
-
-    monkeypatch.setattr(jit.numba, "njit", njit)
-
-    def double(value: float) -> float:
-        return 2 * value
-
-    assert jit.kernel(double) is double
-    assert [options.get("cache", False) for options in calls] == [True, False]
-
-
 def test_cached_code_goes_where_the_user_says(tmp_path):
     (tmp_path / "sums.py").write_text(SOURCE)
     cache = tmp_path / "cache"

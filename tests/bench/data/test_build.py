@@ -193,6 +193,7 @@ def test_a_corrupt_shard_is_named_set_aside_and_rebuilt(spec_of: Make, tmp_path:
     os.truncate(next(p for p in tmp_path.rglob("kp.npy") if "shard-0000024" in str(p)), 99)
     problems = verify(spec, tmp_path, TOY)
     assert len(problems) == 4
+    problems[:2] = problems[1::-1]  # they come in order
     assert "shard-0000024-0012: kp.npy has 99 bytes" in problems[0] and ".corrupt-0" in problems[0]
     assert "shard-0000012-0012: rgb.npy has changed" in problems[1]
     assert "samples 12 to 23 are not there" in problems[2] and "samples 24 to 35" in problems[3]
@@ -207,6 +208,16 @@ def test_a_truncated_shard_is_rebuilt_without_verify(spec_of: Make, tmp_path: Pa
     next(tmp_path.rglob("depth.npy")).unlink()
     assert len(missing_pieces([spec], tmp_path, TOY)) == 1
     assert build([spec], tmp_path, TOY) == 12 and not verify(spec, tmp_path, TOY)
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_a_shard_with_changed_bytes_is_rebuilt_without_verify(spec_of: Make, tmp_path: Path) -> None:
+    spec = spec_of(("wild", "train", 24))
+    build([spec], tmp_path, TOY)
+    whole = digest(tmp_path)
+    path = next(tmp_path.rglob("uv.npy"))
+    path.write_bytes(path.read_bytes()[:-1] + bytes([path.read_bytes()[-1] ^ 1]))
+    assert build([spec], tmp_path, TOY) == 12 and digest(tmp_path) == whole
 
 
 @pytest.mark.usefixtures("small_shards")
