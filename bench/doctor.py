@@ -10,8 +10,8 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from bench.errors import BenchError
-from bench.execute.data_jobs import cores
 from bench.provenance import revision
+from bench.resources import cores
 from bench.store import Store
 
 LOW_DISK_GB = 5.0

@@ -17,13 +17,14 @@ from typing import Any
 
 from bench.errors import BenchError, StepError
 from bench.execute import plans
-from bench.execute.data_jobs import cores, specs_of_step
+from bench.execute.data_jobs import specs_of_step
 from bench.execute.job import ensure, install_signals, quiet_threads
 from bench.execute.progress import Progress
 from bench.execute.site import Site
 from bench.files import canonical
 from bench.plan import Plan, Step
 from bench.request import Request
+from bench.resources import cores
 from bench.store import Store
 
 POLL_S = 1.0  # between looks at work that another process has claimed
