@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from bench.cli.options import store_option
+from bench.files import check_writable
 
 
 @click.group()
@@ -80,6 +81,7 @@ def data_show(out: str, **options: Any) -> None:
     """Write contact sheets: colour, depth, parts, IUV and joints of samples of each split."""
     from bench.execute.data_jobs import show_all
 
+    check_writable(Path(out), "--out", folder=True)
     specs, store = _data_specs(**options)
     click.echo(show_all(specs, store, Path(out)))
 

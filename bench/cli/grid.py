@@ -13,7 +13,9 @@ import click
 from click.core import ParameterSource
 
 from bench.cli.options import grid_options, json_option, store_option
+from bench.console import warn
 from bench.errors import ConfigError
+from bench.files import check_writable
 
 if TYPE_CHECKING:
     from bench.plan import Plan
@@ -165,9 +167,11 @@ def leaderboard(store: str, out: str | None, reference: str | None, as_json: boo
     from bench.report.write import report
 
     root = Path(store)
-    result = report(root, Path(out) if out else root / "leaderboard", reference=reference)
+    folder = Path(out) if out else root / "leaderboard"
+    check_writable(folder, "--out", folder=True)
+    result = report(root, folder, reference=reference)
     for problem in result.problems:
-        click.echo(f"bench: {problem}", err=True)
+        warn(problem)
     if as_json:
         click.echo(json.dumps({"files": [str(p) for p in result.paths], "problems": result.problems}))
         return

@@ -21,7 +21,8 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.claims import Claim
+from bench.claims import STALE_S, Claim, holder
+from bench.console import warn
 from bench.data import points, shards
 from bench.data.renderer import Arrays, Field, Renderer, rows_per_clip, sample_ids
 from bench.data.shards import Span
@@ -134,7 +135,7 @@ def build(
     _give_back_claims(specs, root, renderer)
     total = sum(span.count for part in _merged(specs, renderer) for span in spans(part, renderer))
     report = on_progress or (lambda there, wanted: None)
-    rendered = 0
+    rendered, told = 0, ""
     renderer.warm_up()
     while pieces:
         there = total - sum(piece.span.count for piece in pieces)
@@ -148,6 +149,10 @@ def build(
                     there += piece.span.count
                     report(there, total)
         if outcomes == {"taken"}:
+            path = _claim(root, pieces[0])
+            if (who := holder(path)) and who != told:
+                told = who
+                warn(f"waits for {who} (claim on {path}) until it ends or shows no life for {STALE_S:.0f} s")
             time.sleep(POLL_S)
         jobs = 1  # for what others are at; no pool has to be started to look again
         pieces = missing_pieces(specs, root, renderer, checked=False)
@@ -256,7 +261,7 @@ def build_piece(root: Path, renderer: Renderer, piece: Piece) -> Outcome:
     fields = stored_fields(renderer, place.size)
     if shards.flaw(folder, place, span, fields) is None:
         return "present"
-    with Claim(folder / ".claims" / span.name) as claim:
+    with Claim(_claim(root, piece)) as claim:
         if not claim.held:
             return "taken"
         if (folder / span.name).is_dir():
@@ -267,6 +272,10 @@ def build_piece(root: Path, renderer: Renderer, piece: Piece) -> Outcome:
             shutil.rmtree(stale, ignore_errors=True)
         done = shards.write(folder, place, span, fields, _clips(renderer, place, span))
     return "built" if done else "present"
+
+
+def _claim(root: Path, piece: Piece) -> Path:
+    return piece.place.under(root) / ".claims" / piece.span.name
 
 
 def _clips(renderer: Renderer, place: Place, span: Span) -> Iterator[Arrays]:

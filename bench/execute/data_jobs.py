@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from bench.console import is_terminal, live_line, warn
 from bench.errors import ConfigError, nearest
 from bench.files import canonical
 from bench.plan import Plan, Step
@@ -46,25 +47,22 @@ def prepare(specs: Iterable[DataSpec], root: Path, jobs: int | None = None) -> i
         ConfigError: a spec is wrong.
         DataError: disk full, no permission, or a rendering process died.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from bench.data.build import build
     from bench.data.synthetic import Synthetic
 
-    console = Console(stderr=True)
-    columns = TextColumn("rendering"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    line = live_line() if is_terminal() else None
+    task = line.add_task("rendering", visible=False) if line else None
     told = -1
 
     def tell(there: int, wanted: int) -> None:
         nonlocal told
-        bar.update(task, completed=there, total=wanted, visible=True)
-        if not console.is_terminal and there * 10 // wanted != told:
+        if line and task is not None:
+            line.update(task, completed=there, total=wanted, visible=True)
+        elif there * 10 // wanted != told:
             told = there * 10 // wanted
-            print(f"bench: rendering {there}/{wanted}", file=sys.stderr, flush=True)
+            warn(f"rendering {there}/{wanted}")
 
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", visible=False)
+    with line or nullcontext():
         return build(specs, root, Synthetic(), jobs=jobs or cores(), on_progress=tell)
 
 

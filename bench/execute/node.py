@@ -12,13 +12,14 @@ from typing import Any
 from submitit.helpers import DelayedSubmission
 
 from bench.claims import slurm_job
+from bench.console import warn
 from bench.errors import StepError
 from bench.execute import plans
 from bench.execute.data_jobs import prepare, specs_of_step
-from bench.execute.job import Result, assist, ensure, quiet_threads
+from bench.execute.job import Result, assist, ensure, leaving, quiet_threads
 from bench.execute.site import Site, Team
 from bench.plan import Step
-from bench.store import Store, warn
+from bench.store import Store
 
 POLL_S = 2.0  # between looks at work that another process has claimed
 
@@ -66,8 +67,7 @@ def _work(key: str, root: Path, plan: str, max_attempts: int) -> str:
         raise
     if result == "done":
         return result
-    failed = store.first_failed(step)
-    raise StepError(store.failure(failed)["message"] if failed else result)
+    raise StepError(store.why(step) or result)
 
 
 def _number(name: str, default: int) -> int:
@@ -93,7 +93,11 @@ def _bring(step: Step, store: Store, site: Site) -> Result:
     """Render what is missing, then compute; wait where another process is at work on the same."""
     if store.record(step) is None:
         _render(step, store)
+    told = ""
     while (result := ensure(step, site)) == "busy":
+        if (who := store.holder(step)) and who != told:
+            warn(f"waits for {who}")
+            told = who
         time.sleep(POLL_S)
     return result
 
@@ -112,7 +116,11 @@ def _install_signals(*, last: bool) -> Any:
     SIGUSR2 comes ahead of a time limit or a preemption; on the last attempt the training saves and goes on,
     so that SLURM has the last word on why it ended. SIGTERM may mean anything: it saves and goes on too.
     """
-    leave: Any = signal.getsignal(signal.SIGUSR2)
+    requeue: Any = signal.getsignal(signal.SIGUSR2)
+
+    def leave(number: int, frame: object) -> None:
+        leaving.set()
+        requeue(number, frame)
 
     def stop(number: int, frame: object) -> None:
         loop = sys.modules.get("bench.train.loop")

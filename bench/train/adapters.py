@@ -18,7 +18,7 @@ def load_adapter(address: str, config_dirs: Sequence[str] = ()) -> Any:
     """Import `module:Class`; modules in a `--config-dir` are found too.
 
     Raises:
-        ConfigError: malformed address, no such module or no such class in it.
+        ConfigError: malformed address, no such module, one that ends the program, or no such class in it.
     """
     module_name, _, class_name = address.partition(":")
     if not class_name:
@@ -32,6 +32,11 @@ def load_adapter(address: str, config_dirs: Sequence[str] = ()) -> Any:
         if error.name and (module_name == error.name or module_name.startswith(f"{error.name}.")):
             raise ConfigError(f'adapter "{address}": there is no module {error.name}') from error
         raise
+    except SystemExit as error:
+        raise ConfigError(
+            f'adapter "{address}": {module_name} called sys.exit({error.code!r}) while it was imported; '
+            'read the command line, and end the program, under `if __name__ == "__main__":` alone'
+        ) from error
     if not hasattr(module, class_name):
         public = [n for n, v in vars(module).items() if isinstance(v, type)]
         close = nearest(class_name, public)

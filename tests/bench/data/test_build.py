@@ -182,6 +182,23 @@ def test_two_builders_share_the_work(spec_of: Make, tmp_path: Path) -> None:
     assert not verify(spec, tmp_path / "data", TOY) and not left_over(tmp_path / "data")
 
 
+def test_a_builder_says_for_whom_it_waits(
+    spec_of: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "people-v1-seed0-16px" / "wild" / "train" / ".claims" / "shard-0000000-0020"
+    looks: list[float] = []
+    with Claim(path) as claim:
+
+        def sleep(seconds: float) -> None:
+            looks.append(seconds)
+            if len(looks) == 3:
+                claim.__exit__(None, None, None)
+
+        monkeypatch.setattr(building.time, "sleep", sleep)
+        assert build([spec_of(("wild", "train", 20))], tmp_path, TOY) == 20
+    assert capsys.readouterr().err.count(f"waits for process {os.getpid()}") == 1
+
+
 @pytest.mark.usefixtures("small_shards")
 def test_a_corrupt_shard_is_named_set_aside_and_rebuilt(spec_of: Make, tmp_path: Path) -> None:
     spec = spec_of(("wild", "train", 36))

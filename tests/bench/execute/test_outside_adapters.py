@@ -158,6 +158,31 @@ def test_nan_loss_fails_its_cells_and_no_others(
     assert "StepError" in log
 
 
+def test_a_method_that_ends_the_program_fails_alone(
+    bench: Bench, outside: Path, small: tuple[str, ...], tmp_path: Path
+) -> None:
+    """One reads the command line while it is imported, one ends its process in a training."""
+    reads = f"import argparse\nargparse.ArgumentParser().parse_args()\n{METHOD}"
+    (outside / "reads_words.py").write_text(reads)
+    (outside / "dies.py").write_text(
+        METHOD.replace("loss = loss * float(", "import os; os.kill(os.getpid(), 9) #")
+    )
+    for name in ("reads_words", "dies"):
+        body = METHOD_YAML.replace("mean_colour:", f"{name}:")
+        (outside / "method" / f"{name}.yaml").write_text(body.replace("poison_step: -1", "poison_step: 2"))
+    store = tmp_path / "store"
+    words = ("--methods", "reads_words,dies,scratch", "--tasks", "silhouette", "--config-dir", str(outside))
+    done = bench("run", *words, "--store", str(store), "--jobs", "2", *small)
+    assert done.returncode == 1 and "Traceback" not in done.stdout + done.stderr, done.stderr
+    assert "1 of 3 cells done" in done.stdout
+    assert "reads_words called sys.exit(2) while it was imported" in done.stdout
+    assert "killed (SIGKILL)" in done.stdout
+    for name in ("reads_words", "dies"):
+        assert list(store.glob(f"pretrain/{name}*/failure.json"))
+    checked = bench("test-adapter", "reads_words", "--config-dir", str(outside))
+    assert "called sys.exit(2)" in checked.stdout + checked.stderr and "Traceback" not in checked.stderr
+
+
 def test_unknown_key_in_outside_config(bench: Bench, outside: Path, tmp_path: Path) -> None:
     words = ("--methods", "mean_colour", "--tasks", "silhouette", "--config-dir", str(outside))
     wrong = "method.mean_colour.stages.colour.config.wieght=2"
