@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import sys
 from collections.abc import Callable
@@ -11,8 +10,8 @@ from pathlib import Path
 
 from bench import caches
 from bench.errors import BenchError
-from bench.execute.data_jobs import cores
 from bench.provenance import revision
+from bench.resources import cores
 from bench.store import Store
 
 LOW_DISK_GB = 5.0
@@ -46,12 +45,6 @@ def _packages(store: Path) -> tuple[bool, str]:
     if missing:
         return False, f"missing: {', '.join(missing)}; run pip install -e ."
     return True, ", ".join(f"{n} {version(n)}" for n in ("torch", "timm", "numpy") if n in names)
-
-
-def _renderer(store: Path) -> tuple[bool, str]:
-    if importlib.util.find_spec("numba") is None:
-        return False, "numba is missing: pictures are plainer, slower and not comparable; pip install numba"
-    return True, f"numba {version('numba')}, full shading"
 
 
 def _device(store: Path) -> tuple[bool, str]:
@@ -114,7 +107,6 @@ def _revision(store: Path) -> tuple[bool, str]:
 _CHECKS: dict[str, Callable[[Path], tuple[bool, str]]] = {
     "python": _python,
     "packages": _packages,
-    "renderer": _renderer,
     "device": _device,
     "store": _store,
     "data": _data,

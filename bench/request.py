@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from collections.abc import Mapping
@@ -134,7 +133,7 @@ def resolve(words: Words, cache: Path | None = None) -> Request:
     files = [path for folder in dirs for group in GROUPS for path in yamls(folder / group)]
     files += [Path(__file__).parent / name for name in _CODE]
     stamp = [[str(p), (found := p.stat()).st_mtime_ns, found.st_size] for p in files]
-    text = canonical([asdict(words), stamp, _shading()])
+    text = canonical([asdict(words), stamp])
     path = cache / "resolved" / f"{sha256_text(text)[:16]}.json" if cache and cache.parent.is_dir() else None
     if path:
         with suppress(OSError, ValueError, TypeError, KeyError):  # only a cache: resolved anew below
@@ -224,12 +223,11 @@ def _resolve(words: Words, dirs: list[Path]) -> Request:
     defaults = {m: _defaults(specs[m], preset) for m in methods}
     wanted = dict.fromkeys([*chosen, *(e for names in defaults.values() for e in names)])
     _check_references(preset, wanted, config)
-    dataset = config["dataset"][preset["dataset"]]
     return Request(
         methods=specs,
         tasks=config["task"],
         encoders={e: config["encoder"][e] for e in wanted},
-        dataset={**dataset, "spec": {**dataset["spec"], "shading": _shading()}},
+        dataset=config["dataset"][preset["dataset"]],
         preset=preset,
         budgets=parse_budgets(words.fractions, words.shots),
         seeds=parse_seeds(words.seeds),
@@ -321,7 +319,3 @@ def _defaults(method: Mapping[str, Any], preset: Mapping[str, Any]) -> tuple[str
     """Return the preset's encoder of the first kind that the method lists: that of its paper."""
     kinds = [k for k in method["encoder_kinds"] if k in preset["encoders"]]
     return tuple(str(preset["encoders"][k]) for k in kinds[:1])
-
-
-def _shading() -> str:
-    return "full" if importlib.util.find_spec("numba") else "lite"

@@ -162,7 +162,6 @@ class Source(Struct, kw_only=True, forbid_unknown_fields=True):
     adapter: str
     version: Count
     seed: Whole
-    shading: str = "full"
 
 
 class Dataset(_Described, kw_only=True, forbid_unknown_fields=True):

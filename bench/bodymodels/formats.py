@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -86,13 +85,3 @@ def scatter_weights(ids: NDArray[np.uint8], values: NDArray[np.float16], joints:
     np.add.at(dense, (np.arange(len(ids))[:, None], ids.astype(np.intp)), values.astype(np.float64))
     total: NDArray[np.float64] = dense.sum(1, keepdims=True)
     return dense / total
-
-
-def write_dense(arrays: Arrays, directory: Path, stem: str) -> list[Path]:
-    """Write arrays as `<stem>.npz` and as `<stem>.pkl` with protocol 2, which old readers accept."""
-    directory.mkdir(parents=True, exist_ok=True)
-    archive, pickled = directory / f"{stem}.npz", directory / f"{stem}.pkl"
-    np.savez_compressed(archive, **arrays)
-    with pickled.open("wb") as file:
-        pickle.dump(arrays, file, protocol=2)
-    return [archive, pickled]

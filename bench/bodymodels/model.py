@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from bench.bodymodels.formats import dense_arrays, read_arrays, write_dense
+from bench.bodymodels.formats import dense_arrays, read_arrays
 from bench.bodymodels.rotations import forward_kinematics
 from bench.errors import AssetError, DataError
 
@@ -75,7 +75,7 @@ class BodyModel:
     def pose(
         self, vertices: Single, joints: Floats, rotations: ArrayLike, translation: ArrayLike | None = None
     ) -> tuple[Single, Floats, Floats]:
-        """Pose a rest shape. Numba does the skinning where it is installed, numpy elsewhere.
+        """Pose a rest shape.
 
         Args:
             vertices: rest shape, (V, 3), from `shape`.
@@ -91,17 +91,25 @@ class BodyModel:
         moved = placed[0] - np.einsum("jik,jk->ji", turned[0], joints)
         transforms = np.concatenate([turned[0], moved[..., None]], 2).astype(np.float32)  # (J, 3, 4)
         feature = (local[1:] - np.eye(3)).reshape(-1).astype(np.float32)  # (9 (J - 1),)
-        posed = self._skin(np.ascontiguousarray(vertices, np.float32), transforms, feature)
+        posed = self.skin(np.ascontiguousarray(vertices, np.float32), transforms, feature)
         if translation is None:
             return posed, placed[0], turned[0]
         offset = np.asarray(translation, np.float64)
         return posed + offset.astype(np.float32), placed[0] + offset, turned[0]
 
-    def _skin(self, vertices: Single, transforms: Single, feature: Single) -> Single:
-        try:
-            from bench.bodymodels.skinning_numba import skin
-        except ImportError:
-            return self.skin_numpy(vertices, transforms, feature)
+    def skin(self, vertices: Single, transforms: Single, feature: Single) -> Single:
+        """Move the vertices of a rest shape.
+
+        Args:
+            vertices: metres, (V, 3), contiguous.
+            transforms: of each joint, rest to posed, (J, 3, 4).
+            feature: rotations minus identity of joints 1.., (9 (J - 1),).
+
+        Returns:
+            Posed vertices, (V, 3).
+        """
+        from bench.bodymodels.skinning_numba import skin  # loads numba, which reading labels does not need
+
         out = np.empty_like(vertices)
         bumps = self.posedirs
         skin(
@@ -109,13 +117,6 @@ class BodyModel:
             bumps.indptr, bumps.indices, bumps.data, feature, out,
         )  # fmt: skip
         return out
-
-    def skin_numpy(self, vertices: Single, transforms: Single, feature: Single) -> Single:
-        """Same as the compiled kernel, in numpy: rest vertices (V, 3) to posed vertices (V, 3)."""
-        bent = vertices + (self.posedirs @ feature).reshape(-1, 3)
-        blended = np.einsum("vk,vkij->vij", self.weight_values, transforms[self.weight_ids])  # (V, 3, 4)
-        posed: Single = np.einsum("vij,vj->vi", blended[:, :, :3], bent) + blended[:, :, 3]
-        return posed.astype(np.float32)
 
 
 @cache
@@ -194,22 +195,3 @@ def _landmarks(arrays: dict[str, Any]) -> dict[str, int] | None:
         return None
     vertices = arrays["keypoint_vertices"].tolist()
     return dict(zip(arrays["keypoint_names"].tolist(), vertices, strict=True))
-
-
-def export_smpl(model: BodyModel, directory: str | Path) -> list[Path]:
-    """Write a model in the dense classical layout, for code that expects SMPL files.
-
-    Returns:
-        The files `SMPL_NEUTRAL.npz` and `SMPL_NEUTRAL.pkl` (protocol 2, plain arrays) in `directory`.
-    """
-    table = np.stack([np.where(model.parents < 0, ROOT, model.parents), np.arange(len(model.parents))])
-    arrays = {
-        "v_template": model.v_template,
-        "shapedirs": model.shapedirs,
-        "posedirs": model.posedirs.toarray().reshape(len(model.v_template), 3, -1),
-        "J_regressor": model.joint_regressor.toarray().astype(np.float32),
-        "weights": model.weights,
-        "kintree_table": table.astype(np.uint32),
-        "f": model.faces.astype(np.uint32),
-    }
-    return write_dense(arrays, Path(directory), "SMPL_NEUTRAL")

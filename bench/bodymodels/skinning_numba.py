@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.bodymodels.jit import kernel
+from bench.jit import kernel
 
 Single = NDArray[np.float32]
 Ints = NDArray[np.int32]
 
 
-@kernel
+@kernel()
 def skin(
     vertices: Single,
     ids: Ints,

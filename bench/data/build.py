@@ -12,17 +12,17 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass
-from multiprocessing import connection
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.claims import Claim
+from bench.claims import STALE_S, Claim, holder
+from bench.console import warn
 from bench.data import points, shards
 from bench.data.renderer import Arrays, Field, Renderer, rows_per_clip, sample_ids
 from bench.data.shards import Span
@@ -32,8 +32,7 @@ from bench.errors import ConfigError, DataError, nearest
 Outcome = Literal["built", "present", "taken"]
 Progress = Callable[[int, int], object]  # samples there, samples wanted
 
-BLOCKS = (256, 1024)  # samples per shard: small sets are spread over workers, large ones need fewer files
-LARGE = 8192  # samples from which on the larger shards are used
+SHARD = 256  # samples at most, and whole clips: few enough to spread a small set over workers
 POLL_S = 0.3  # between looks at a shard that another process renders
 
 
@@ -55,7 +54,7 @@ def check(spec: DataSpec, renderer: Renderer) -> None:
 
     Raises:
         ConfigError: unknown domain or split.
-        DataError: the renderer has another version or shading.
+        DataError: the renderer has another version.
     """
     if spec.version != renderer.version:
         raise DataError(
@@ -73,17 +72,12 @@ def check(spec: DataSpec, renderer: Renderer) -> None:
             )
 
 
-def check_shading(places: Iterable[Place], renderer: Renderer) -> None:
-    """Make sure that this machine can draw places as they are meant.
-
-    Raises:
-        DataError: it cannot.
-    """
-    for shading in {place.shading for place in places} - {renderer.shading}:
-        raise DataError(
-            f"the data spec asks for {shading} shading, this machine renders {renderer.shading}: "
-            "install numba for the full renderer, or build the data elsewhere and copy it"
-        )
+def spans(part: Part, renderer: Renderer) -> list[Span]:
+    """Shards that hold a part: all of one length but the last, which ends with the part's last clip."""
+    place, per_clip = part.place, rows_per_clip(renderer, part.place.domain)
+    rows = renderer.clips(place.domain, place.split, part.samples) * per_clip
+    length = max(1, SHARD // per_clip) * per_clip
+    return [Span(first=at, count=min(length, rows - at)) for at in range(0, rows, length)]
 
 
 def missing_pieces(
@@ -100,14 +94,13 @@ def missing_pieces(
     pieces = []
     for part in _merged(specs, renderer):
         folder = part.place.under(root)
-        spans = shards.present(folder)
+        there = shards.present(folder)
         if checked:
             fields = stored_fields(renderer, part.place.size)
-            spans = [s for s in spans if shards.flaw(folder, part.place, s, fields) is None]
-        per_clip = rows_per_clip(renderer, part.place.domain)
-        block = max(1, BLOCKS[part.samples > LARGE] // per_clip) * per_clip
-        for gap in shards.gaps(spans, _wanted(part, renderer)):
-            pieces += [Piece(place=part.place, span=span) for span in shards.split(gap, block)]
+            there = [s for s in there if shards.flaw(folder, part.place, s, fields) is None]
+        for span in spans(part, renderer):
+            if shards.holder(there, span) is None:
+                pieces.append(Piece(place=part.place, span=span))
     return pieces
 
 
@@ -140,26 +133,69 @@ def build(
     if not pieces:
         return 0
     _give_back_claims(specs, root, renderer)
-    check_shading([piece.place for piece in pieces], renderer)
-    total = sum(_wanted(part, renderer) for part in _merged(specs, renderer))
+    total = sum(span.count for part in _merged(specs, renderer) for span in spans(part, renderer))
     report = on_progress or (lambda there, wanted: None)
-    rendered = 0
+    rendered, told = 0, ""
     renderer.warm_up()
-    with _runner(root, renderer, min(jobs, len(pieces))) as run:
-        while pieces:
-            there = total - sum(piece.span.count for piece in pieces)
-            report(there, total)
-            outcomes = set()
-            for piece, outcome in run(pieces):
+    while pieces:
+        there = total - sum(piece.span.count for piece in pieces)
+        report(there, total)
+        outcomes = set()
+        with closing(_run(pieces, root, renderer, min(jobs, len(pieces)))) as done:
+            for piece, outcome in done:
                 outcomes.add(outcome)
                 rendered += piece.span.count if outcome == "built" else 0
                 if outcome != "taken":
                     there += piece.span.count
                     report(there, total)
-            if outcomes == {"taken"}:
-                time.sleep(POLL_S)
-            pieces = missing_pieces(specs, root, renderer, checked=False)
+        if outcomes == {"taken"}:
+            path = _claim(root, pieces[0])
+            if (who := holder(path)) and who != told:
+                told = who
+                warn(f"waits for {who} (claim on {path}) until it ends or shows no life for {STALE_S:.0f} s")
+            time.sleep(POLL_S)
+        jobs = 1  # for what others are at; no pool has to be started to look again
+        pieces = missing_pieces(specs, root, renderer, checked=False)
     return rendered
+
+
+def _run(pieces: list[Piece], root: Path, renderer: Renderer, jobs: int) -> Generator[tuple[Piece, Outcome]]:
+    """Yield pieces as they are done."""
+    if jobs == 1:
+        yield from ((piece, build_piece(root, renderer, piece)) for piece in pieces)
+        return
+    context = multiprocessing.get_context("spawn")
+    stop = context.Event()
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker, initargs=(stop,))
+    try:
+        futures = {pool.submit(build_piece, root, renderer, piece): piece for piece in pieces}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    except BrokenProcessPool as error:
+        raise DataError(
+            "a rendering process died (out of memory?); run again with fewer jobs, finished shards are kept"
+        ) from error
+    finally:
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+
+
+_stop: Event | None = None  # in workers: set when the build is over or given up
+
+
+def _start_worker(stop: Event) -> None:
+    """Leave interrupts to the parent, and end with it however it ends: a pool would wait for ever."""
+    global _stop
+    _stop = stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_follow_parent, daemon=True).start()
+
+
+def _follow_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def verify(spec: Mapping[str, Any], root: Path, renderer: Renderer) -> list[str]:
@@ -219,12 +255,6 @@ def _merged(specs: Iterable[Mapping[str, Any]], renderer: Renderer) -> list[Part
     return [Part(place=place, samples=samples) for place, samples in largest.items()]
 
 
-def _wanted(part: Part, renderer: Renderer) -> int:
-    """Samples of the whole clips that hold a part."""
-    place = part.place
-    return renderer.clips(place.domain, place.split, part.samples) * rows_per_clip(renderer, place.domain)
-
-
 def build_piece(root: Path, renderer: Renderer, piece: Piece) -> Outcome:
     """Render one shard unless it is there or another live process renders it; a flawed one is set aside."""
     place, span = piece.place, piece.span
@@ -232,7 +262,7 @@ def build_piece(root: Path, renderer: Renderer, piece: Piece) -> Outcome:
     fields = stored_fields(renderer, place.size)
     if shards.flaw(folder, place, span, fields) is None:
         return "present"
-    with Claim(folder / ".claims" / span.name) as claim:
+    with Claim(_claim(root, piece)) as claim:
         if not claim.held:
             return "taken"
         if (folder / span.name).is_dir():
@@ -245,6 +275,10 @@ def build_piece(root: Path, renderer: Renderer, piece: Piece) -> Outcome:
     return "built" if done else "present"
 
 
+def _claim(root: Path, piece: Piece) -> Path:
+    return piece.place.under(root) / ".claims" / piece.span.name
+
+
 def _clips(renderer: Renderer, place: Place, span: Span) -> Iterator[Arrays]:
     """Rendered clips of a run with their annotated points."""
     per_clip = rows_per_clip(renderer, place.domain)
@@ -255,55 +289,5 @@ def _clips(renderer: Renderer, place: Place, span: Span) -> Iterator[Arrays]:
         rows = renderer.render(place.domain, place.split, clip, size=place.size, seed=place.seed)
         names = ids[clip * per_clip : (clip + 1) * per_clip]
         if _stop is not None and _stop.is_set():
-            raise _Stopped
+            raise KeyboardInterrupt
         yield {**rows, **points.annotate(chart24(rows["fid"]), rows["uv"], names, place.seed)}
-
-
-@contextmanager
-def _runner(
-    root: Path, renderer: Renderer, jobs: int
-) -> Iterator[Callable[[list[Piece]], Iterator[tuple[Piece, Outcome]]]]:
-    """Yield a function that renders pieces and yields them as they are done."""
-    if jobs <= 1:
-        yield lambda pieces: ((piece, build_piece(root, renderer, piece)) for piece in pieces)
-        return
-    context = multiprocessing.get_context("spawn")
-    stop = context.Event()
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker, initargs=(stop,))
-
-    def run(pieces: list[Piece]) -> Iterator[tuple[Piece, Outcome]]:
-        futures = {pool.submit(build_piece, root, renderer, piece): piece for piece in pieces}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-
-    try:
-        yield run
-    except BrokenProcessPool as error:
-        raise DataError(
-            "a rendering process died (out of memory?); run again with fewer jobs, finished shards are kept"
-        ) from error
-    finally:
-        stop.set()
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-_stop: Event | None = None  # in workers: set when the build is over or given up
-
-
-class _Stopped(Exception):
-    """The build was given up while this worker was in the middle of a shard."""
-
-
-def _start_worker(stop: Event) -> None:
-    """Leave interrupts to the parent, and end with it however it ends."""
-    global _stop
-    _stop = stop
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_follow_parent, daemon=True).start()
-
-
-def _follow_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from bench.api import DataInfo
 from bench.data import manifest, shards
-from bench.data.build import check, stored_fields
-from bench.data.renderer import Arrays, Field, Renderer, identities, rows_per_clip, sample_ids
+from bench.data.build import check, spans, stored_fields
+from bench.data.renderer import Arrays, Renderer, identities, rows_per_clip, sample_ids
 from bench.data.shards import Span
 from bench.data.spec import Part, parse
 from bench.data.synthetic import Synthetic
@@ -81,8 +81,8 @@ class People:
         has = {name: set(source.modalities(name)) for name in {p.place.domain for p in wanted.parts}}
         self.valid = {m: np.array([m in has[name] for name in self.domains]) for m in MODALITIES}
         self._fields = stored_fields(source, wanted.size)
-        self._chunks = [chunk for part in wanted.parts for chunk in _chunks(part, root, self._fields)]
-        self._starts = np.cumsum([0] + [stop - start for _, _, start, stop in self._chunks])
+        self._chunks = [chunk for part in wanted.parts for chunk in _chunks(part, root, source)]
+        self._starts = np.cumsum([0] + [count for _, _, count in self._chunks])
         self._maps: dict[tuple[int, str], NDArray[Any]] = {}
 
     def __len__(self) -> int:
@@ -144,27 +144,27 @@ class People:
         return out
 
     def _open(self, chunk: int, name: str) -> NDArray[Any]:
-        folder, span, start, stop = self._chunks[chunk]
-        array = shards.open_array(folder, span, name, self._fields[name])[start:stop]
-        self._maps[chunk, name] = array
+        folder, span, _ = self._chunks[chunk]
+        array = self._maps[chunk, name] = shards.open_array(folder, span, name, self._fields[name])
         return array
 
 
-def _chunks(part: Part, root: Path, fields: Mapping[str, Field]) -> list[tuple[Path, Span, int, int]]:
-    """Shards that hold a part: folder, shard, and the samples that are read from it."""
-    folder = part.place.under(root)
+def _chunks(part: Part, root: Path, source: Renderer) -> list[tuple[Path, Span, int]]:
+    """Shards that hold a part: folder, shard, and how many of its samples are read."""
+    folder, fields = part.place.under(root), stored_fields(source, part.place.size)
     flaws = {span: shards.flaw(folder, part.place, span, fields) for span in shards.present(folder)}
-    try:
-        chosen = shards.cover([span for span, what in flaws.items() if what is None], part.samples)
-    except DataError as error:
-        found = [f"{folder / span.name}: {what}" for span, what in flaws.items() if what]
-        raise DataError(
-            f"{found[0] if found else f'{folder}: {error}'}; run `bench data build people`"
-        ) from None
-    for span, _, _ in chosen:
+    good = [span for span, what in flaws.items() if what is None]
+    chunks = []
+    for wanted in spans(part, source):
+        span = shards.holder(good, wanted)
+        if span is None:
+            found = [f"{folder / span.name}: {what}" for span, what in flaws.items() if what]
+            missing = f"{folder}: no shard holds the samples {wanted.first} to {wanted.stop - 1}"
+            raise DataError(f"{found[0] if found else missing}; run `bench data build people`")
         if what := shards.damage_since(folder, span):
             raise DataError(
                 f"{folder / span.name}: {what}; `bench data build people`, with the store, preset and "
                 "overrides of the run, renders it anew"
             )
-    return [(folder, span, start, stop) for span, start, stop in chosen]
+        chunks.append((folder, span, min(wanted.count, part.samples - wanted.first)))
+    return chunks

@@ -27,10 +27,6 @@ class Renderer(Protocol):
     def version(self) -> int:
         """Raised whenever a draw changes."""
 
-    @property
-    def shading(self) -> str:
-        """`full`, or `lite` where the compiled renderer is missing."""
-
     def domains(self) -> tuple[str, ...]:
         """Names of the domains."""
 

@@ -3,8 +3,8 @@
     <root>/people-v1-seed0-64px/<domain>/<split>/shard-0000256-0256/{rgb,depth,fid,...}.npy shard.json
 
 The name holds the first sample and the number of samples. A shard holds whole clips. `shard.json` lists size
-and SHA-256 of every array. Shards may overlap (two builders that asked for different totals): equal samples
-are equal bytes, so any cover of the wanted range will do.
+and SHA-256 of every array. Shards begin at multiples of one length. The last one of a data set may be
+shorter; when more samples are asked for, a longer one is put beside it. Equal samples are equal bytes.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -64,42 +63,9 @@ def present(folder: Path) -> list[Span]:
     return sorted(Span(first=int(match[1]), count=int(match[2])) for match in found)
 
 
-def gaps(spans: Iterable[Span], samples: int) -> list[Span]:
-    """Runs of the first `samples` samples that no span covers."""
-    missing, reached = [], 0
-    for span in sorted(spans):
-        if span.first > reached and reached < samples:
-            missing.append(Span(first=reached, count=min(span.first, samples) - reached))
-        reached = max(reached, span.stop)
-    if reached < samples:
-        missing.append(Span(first=reached, count=samples - reached))
-    return missing
-
-
-def split(span: Span, block: int) -> list[Span]:
-    """Cut a run at the multiples of `block`."""
-    edges = [span.first, *range((span.first // block + 1) * block, span.stop, block), span.stop]
-    return [Span(first=a, count=b - a) for a, b in pairwise(edges)]
-
-
-def cover(spans: Sequence[Span], samples: int) -> list[tuple[Span, int, int]]:
-    """Choose spans that cover the first `samples` samples; at every point the one that reaches farthest.
-
-    Returns:
-        (span, start, stop) in order: the samples `start` to `stop - 1` of each span.
-
-    Raises:
-        DataError: there is a gap.
-    """
-    chosen, reached = [], 0
-    while reached < samples:
-        best = max((s for s in spans if s.first <= reached), key=lambda s: s.stop, default=None)
-        if best is None or best.stop <= reached:
-            raise DataError(f"the samples from {reached} on are not rendered")
-        stop = min(best.stop, samples)
-        chosen.append((best, reached - best.first, stop - best.first))
-        reached = stop
-    return chosen
+def holder(there: Iterable[Span], wanted: Span) -> Span | None:
+    """Among the shards that are there, one that begins with a wanted run and holds all of it."""
+    return next((s for s in there if s.first == wanted.first and s.count >= wanted.count), None)
 
 
 def write(
@@ -211,11 +177,12 @@ def flaw(folder: Path, place: Place, span: Span, fields: Mapping[str, Field]) ->
     """Cheap check of a shard: facts, sizes, shapes, types, generator version. Says what is wrong, or None."""
     try:
         facts = json.loads((folder / span.name / FACTS).read_text())
+        facts["place"].pop("shading", None)  # of older shards
         stored = facts["place"], facts["first"], facts["count"], facts["schema"]
         arrays = {name: (a["dtype"], a["shape"], a["bytes"]) for name, a in facts["arrays"].items()}
     except FileNotFoundError:
         return f"{FACTS} is missing"
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return f"{FACTS} is unreadable ({type(error).__name__})"
     if stored != (asdict(place), span.first, span.count, SCHEMA):
         return f"{FACTS} describes other data"

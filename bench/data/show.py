@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.build import check_shading, missing_pieces
+from bench.data.build import missing_pieces
 from bench.data.people import People
 from bench.data.renderer import rows_per_clip
 from bench.data.spec import parse
@@ -66,7 +66,6 @@ def _render(spec: Mapping[str, Any], rows: NDArray[np.int64]) -> list[dict[str, 
     """Draw samples of the only part of a data spec, and nothing else but the rest of their clips."""
     renderer, (part,) = Synthetic(), parse(spec).parts
     place = part.place
-    check_shading([place], renderer)
     per_clip = rows_per_clip(renderer, place.domain)
     drawn = {
         clip: renderer.render(place.domain, place.split, clip, size=place.size, seed=place.seed)

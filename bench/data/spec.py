@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
@@ -17,20 +17,18 @@ SIZES = (16, 1024)  # pixels; the renderer is neither meant for thumbnails nor f
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """One split of one domain as rendered with one seed, size and shading: a folder of shards."""
+    """One split of one domain as rendered with one seed and size: a folder of shards."""
 
     domain: str
     split: str
     seed: int
     size: int  # pixels, height = width
-    shading: str
     version: int  # of the generator
 
     @property
     def folder(self) -> str:
         """Folder below the data root, e.g. `people-v1-seed0-64px/d_dense/train`."""
-        lite = "" if self.shading == "full" else f"-{self.shading}"
-        return f"people-v{self.version}-seed{self.seed}-{self.size}px{lite}/{self.domain}/{self.split}"
+        return f"people-v{self.version}-seed{self.seed}-{self.size}px/{self.domain}/{self.split}"
 
     def under(self, root: Path) -> Path:
         """Absolute or relative path of the folder."""
@@ -52,7 +50,6 @@ class DataSpec:
     parts: tuple[Part, ...]
     size: int
     version: int
-    shading: str
 
     @property
     def samples(self) -> int:
@@ -71,7 +68,6 @@ class _Given(Struct, kw_only=True, forbid_unknown_fields=True):
     version: Annotated[int, Meta(ge=1, le=10**6)]
     seed: Annotated[int, Meta(ge=0, lt=2**31)]
     size: Annotated[int, Meta(ge=SIZES[0], le=SIZES[1])]
-    shading: Literal["full", "lite"]
     parts: list[_GivenPart]
 
 
@@ -79,7 +75,7 @@ def parse(spec: Mapping[str, Any]) -> DataSpec:
     """Check a plain data spec.
 
     Args:
-        spec: `{"adapter", "version", "seed", "size", "shading", "parts": [{"domain", "split", "samples"}]}`.
+        spec: `{"adapter", "version", "seed", "size", "parts": [{"domain", "split", "samples"}]}`.
 
     Raises:
         ConfigError: a key is missing or unknown, a value is out of range, a part is listed twice.
@@ -92,7 +88,6 @@ def parse(spec: Mapping[str, Any]) -> DataSpec:
                 split=part.split,
                 seed=found.seed,
                 size=found.size,
-                shading=found.shading,
                 version=found.version,
             ),
             samples=part.samples,
@@ -107,4 +102,4 @@ def parse(spec: Mapping[str, Any]) -> DataSpec:
         raise ConfigError(
             "data.parts names the same domain and split twice; ask for more samples in one part"
         )
-    return DataSpec(parts=tuple(parts), size=found.size, version=found.version, shading=found.shading)
+    return DataSpec(parts=tuple(parts), size=found.size, version=found.version)

@@ -19,13 +19,6 @@ class Synthetic:
         """Version of the generator."""
         return domains.GENERATOR_VERSION
 
-    @property
-    def shading(self) -> str:
-        """`full`, or `lite` where numba is missing."""
-        from bench.synth.jit import shading
-
-        return shading()
-
     def domains(self) -> tuple[str, ...]:
         """Names of the domains."""
         return tuple(domains.DOMAINS)

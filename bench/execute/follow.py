@@ -38,9 +38,9 @@ def follow(plan: Plan, todo: dict[str, Step], store: Store, queue: Queue) -> Out
             for key, step in list(waiting.items()):
                 if result := _settled(step, live, store, outcome):
                     del waiting[key]
-                    progress.ended(key, step, result)
+                    progress.ended(step, result)
                 elif _runs(live.get(key)) and key not in progress.starts:
-                    progress.started(key, step)
+                    progress.started(step)
             running = [step for key, step in waiting.items() if _runs(live.get(key))]
             progress.tick(running, len(waiting) - len(running))
             time.sleep(LOOK_S if waiting else 0.0)

@@ -15,16 +15,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.claims import STALE_S, died, holder
-from bench.errors import DataError, StepError
+from bench.claims import STALE_S, died
+from bench.errors import BenchError, DataError, StepError
 from bench.execute import plans
-from bench.execute.data_jobs import cores, specs_of_step
+from bench.execute.data_jobs import prepare, specs_of_step
 from bench.execute.job import ensure, install_signals, quiet_threads
 from bench.execute.progress import Progress
 from bench.execute.site import Site
 from bench.files import canonical
 from bench.plan import Plan, Step
 from bench.request import Request
+from bench.resources import cores
 from bench.store import CLAIM, Store
 
 POLL_S = 1.0  # between looks at work that another process has claimed
@@ -32,14 +33,14 @@ POLL_S = 1.0  # between looks at work that another process has claimed
 
 @dataclass(kw_only=True)
 class Job:
-    """Something a worker does: render a shard, or bring a step to `done`."""
+    """What a worker does: bring a step to `done`."""
 
     name: str
     rank: int  # lower first
     run: Callable[..., str]
     arguments: tuple[Any, ...]
+    step: Step
     needs: set[str] = field(default_factory=set)
-    step: Step | None = None
     not_before: float = 0.0
     beside: bool = False  # whether other jobs ran while it did
     suspect: bool = False  # its process died beside others, so it runs alone before it is blamed
@@ -51,7 +52,6 @@ class Outcome:
     """What came of a run."""
 
     computed: int = 0  # steps brought to `done` by this run
-    rendered: int = 0  # samples rendered by this run
     failed: dict[str, str] = field(default_factory=dict)  # key -> reason
     seconds: float = 0.0
 
@@ -78,11 +78,36 @@ def execute(request: Request, plan: Plan, store: Store, jobs: int | None = None)
         from bench.execute.ready import check_adapters
 
         quiet_threads()
-        check_adapters([job.step for job in todo if job.step], request.config_dirs)
+        check_adapters([job.step for job in todo], request.config_dirs)
+        install_signals()
+        todo = _with_data(todo, store, jobs, outcome)
         count = min(jobs or default_jobs(), len(todo))
         _run(todo, store, outcome, count, Progress(plan, store, len(todo)))
     outcome.seconds = time.monotonic() - begun
     return outcome
+
+
+def _with_data(todo: list[Job], store: Store, jobs: int | None, outcome: Outcome) -> list[Job]:
+    """Render what is missing; return the jobs whose data is there. The others have failed."""
+    specs = {canonical(spec): spec for job in todo for spec in specs_of_step(job.step)}
+    try:
+        prepare(list(specs.values()), store.data, jobs)
+        return todo
+    except BenchError:  # one by one, to tell which
+        unready: dict[str, str] = {}
+        for text, spec in specs.items():
+            try:
+                prepare([spec], store.data, jobs)
+            except BenchError as error:
+                unready[text] = str(error)
+    ready = []
+    for job in todo:
+        reasons = [unready[text] for spec in specs_of_step(job.step) if (text := canonical(spec)) in unready]
+        if reasons:
+            outcome.failed[job.name] = reasons[0]
+        else:
+            ready.append(job)
+    return ready
 
 
 def default_jobs() -> int:
@@ -91,55 +116,21 @@ def default_jobs() -> int:
 
 
 def _jobs(plan: Plan, store: Store, request: Request) -> list[Job]:
-    """List what is missing: shards, pretraining stages, cells. Ranked so that stages start first."""
+    """List what is missing: pretraining stages, cells. Ranked so that stages start first."""
     site = Site(store=str(store.root), config_dirs=request.config_dirs)
     stages, missing = plans.left(plan, store)
-    jobs: list[Job] = []
-    shards: dict[str, set[str]] = {}
-    for rank, steps in ((0, stages), (2, missing)):
-        for step in steps.values():
-            for spec in specs_of_step(step):
-                text = canonical(spec)
-                if text not in shards:
-                    shards[text] = {job.name for job in _shard_jobs(jobs, spec, store, rank)}
-    for rank, steps in ((1, stages), (3, missing)):
-        for step in steps.values():
-            needs = {s.key for s in step.ancestors() if s.key in stages and s.key != step.key}
-            for spec in specs_of_step(step):
-                needs |= shards[canonical(spec)]
-            jobs.append(
-                Job(name=step.key, rank=rank, run=ensure, arguments=(step, site), needs=needs, step=step)
-            )
-    return jobs
-
-
-def _shard_jobs(jobs: list[Job], spec: Mapping[str, Any], store: Store, rank: int) -> list[Job]:
-    """Add the shards that a data spec lacks, unless another spec already asked for them."""
-    from bench.data.build import missing_pieces
-    from bench.data.synthetic import Synthetic
-
-    known = {job.name: job for job in jobs}
-    found = []
-    for piece in missing_pieces([spec], store.data, Synthetic()):
-        name = f"{piece.place.folder}/{piece.span.name}"
-        job = known.get(name) or Job(name=name, rank=rank, run=_render, arguments=(str(store.data), piece))
-        if name not in known:
-            jobs.append(job)
-        found.append(job)
-    return found
-
-
-def _renderer(piece: Any, store: Store) -> str:
-    """Say which other process renders a shard; "" where none does."""
-    who = holder(piece.place.under(store.data) / ".claims" / piece.span.name)
-    return f"{who} (claim on {piece.place.folder}/{piece.span.name})" if who else ""
-
-
-def _render(root: str, piece: Any) -> str:
-    from bench.data.build import build_piece
-    from bench.data.synthetic import Synthetic
-
-    return "busy" if build_piece(Path(root), Synthetic(), piece) == "taken" else "done"
+    return [
+        Job(
+            name=step.key,
+            rank=rank,
+            run=ensure,
+            arguments=(step, site),
+            needs={s.key for s in step.ancestors() if s.key in stages and s.key != step.key},
+            step=step,
+        )
+        for rank, steps in enumerate((stages, missing))
+        for step in steps.values()
+    ]
 
 
 _busy = threading.Event()  # in workers: set while a job runs
@@ -205,14 +196,12 @@ def _run(todo: list[Job], store: Store, outcome: Outcome, count: int, progress: 
     running: dict[Future[str], tuple[Job, _Worker]] = {}
     idle: list[_Worker] = []
     install_signals()
-    if count > 1 and any(job.step is None for job in todo):
-        _warm_up()
     try:
         while waiting or running:
             _drop_blocked(waiting, outcome)
             for job in _ready(waiting, [job for job, _ in running.values()], count):
                 del waiting[job.name]
-                progress.started(job.name, job.step)
+                progress.started(job.step)
                 worker = idle.pop() if idle else _Worker()
                 for other, _ in running.values():
                     other.beside = job.beside = True
@@ -221,11 +210,11 @@ def _run(todo: list[Job], store: Store, outcome: Outcome, count: int, progress: 
                 time.sleep(0.2)
                 continue
             done, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
-            progress.tick([job.step for job, _ in running.values() if job.step], len(waiting))
+            progress.tick([job.step for job, _ in running.values()], len(waiting))
             for future in done:
                 job, worker = running.pop(future)
                 try:
-                    _settle(job, _result(future, job), store, outcome, waiting, progress)
+                    _settle(job, _result(future), store, outcome, waiting, progress)
                     idle.append(worker)
                 except BrokenProcessPool:
                     _bury(job, *worker.end(), store, outcome, waiting, progress)
@@ -239,7 +228,7 @@ def _run(todo: list[Job], store: Store, outcome: Outcome, count: int, progress: 
             worker.end()
 
 
-def _result(future: Future[str], job: Job) -> str:
+def _result(future: Future[str]) -> str:
     """Return what came of a job; an unforeseen error counts as the failure of its step.
 
     Raises:
@@ -251,8 +240,6 @@ def _result(future: Future[str], job: Job) -> str:
     except (DataError, BrokenProcessPool):
         raise
     except Exception as error:
-        if job.step is None:
-            raise
         return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
@@ -272,26 +259,12 @@ def _ready(waiting: Mapping[str, Job], running: Sequence[Job], count: int) -> li
 
 
 def _drop_blocked(waiting: dict[str, Job], outcome: Outcome) -> None:
-    """Take out the jobs of which an input failed, and the shards that nobody needs any more."""
+    """Take out the jobs of which an input failed."""
     for job in list(waiting.values()):
         if failed := [need for need in job.needs if need in outcome.failed]:
             del waiting[job.name]
             reason = outcome.failed[failed[0]].removeprefix("blocked: ")
             outcome.failed[job.name] = f"blocked: {reason}"
-    wanted = {need for job in waiting.values() for need in job.needs}
-    for job in [j for j in waiting.values() if j.step is None and j.name not in wanted]:
-        del waiting[job.name]
-
-
-def _result(job: Job, future: Future[str], outcome: Outcome) -> str:
-    """Return what came of a job; a shard that cannot be rendered stops only the steps that read it."""
-    try:
-        return future.result()
-    except BenchError as error:
-        if job.step is not None:
-            raise
-        outcome.failed[job.name] = str(error)
-        return "failed"
 
 
 def _settle(
@@ -300,18 +273,15 @@ def _settle(
     if result == "busy":
         job.not_before = time.monotonic() + POLL_S
         waiting[job.name] = job
-        who = store.holder(job.step) if job.step else _renderer(job.arguments[1], store)
-        if who and who != job.waits_for:
+        if (who := store.holder(job.step)) and who != job.waits_for:
             job.waits_for = who
             progress.say(f"waits for {who}; it is taken over after {STALE_S:.0f} s without a sign of life")
         return
-    if job.step is None and result == "done":
-        outcome.rendered += job.arguments[1].span.count
-    elif result == "done":
+    if result == "done":
         outcome.computed += 1
     else:
         outcome.failed[job.name] = store.why(job.step) or result
-    progress.ended(job.name, job.step, result)
+    progress.ended(job.step, result)
 
 
 def _bury(
@@ -328,18 +298,16 @@ def _bury(
     if job.beside:
         job.beside, job.suspect = False, True
         waiting[job.name] = job
-        progress.say(f"{job.step.slug if job.step else job.name}: {how}; it will be run again, alone")
+        progress.say(f"{job.step.slug}: {how}; it will be run again, alone")
         return
     error = StepError(how)
-    outcome.failed[job.name] = str(error)
-    if job.step is not None:
-        chain = (*job.step.ancestors(), job.step)
-        at_work = (s for s in chain if died(store.folder(s) / CLAIM, number))
-        step = next(at_work, job.step)
-        with store.claim(step):  # of the dead process
-            store.fail(step, error)
-        outcome.failed[job.name] = store.why(job.step)
-    progress.ended(job.name, job.step, "failed")
+    chain = (*job.step.ancestors(), job.step)
+    at_work = (s for s in chain if died(store.folder(s) / CLAIM, number))
+    step = next(at_work, job.step)
+    with store.claim(step):  # of the dead process
+        store.fail(step, error)
+    outcome.failed[job.name] = store.why(job.step)
+    progress.ended(job.step, "failed")
 
 
 def _how(code: int | None) -> str:
@@ -353,10 +321,3 @@ def _how(code: int | None) -> str:
     if name == "SIGKILL":
         return "its process was killed (SIGKILL), most likely for want of memory; try fewer --jobs"
     return f"its process died of {name}"
-
-
-def _warm_up() -> None:
-    """Compile the renderer once, before several workers would do it side by side."""
-    from bench.data.synthetic import Synthetic
-
-    Synthetic().warm_up()

@@ -16,7 +16,7 @@ from bench.claims import slurm_job
 from bench.console import warn
 from bench.errors import StepError
 from bench.execute import plans
-from bench.execute.data_jobs import specs_of_step
+from bench.execute.data_jobs import prepare, specs_of_step
 from bench.execute.job import Result, assist, ensure, leaving, quiet_threads
 from bench.execute.site import Site, Team
 from bench.plan import Step
@@ -106,12 +106,9 @@ def _bring(step: Step, store: Store, site: Site) -> Result:
 
 def _render(step: Step, store: Store) -> None:
     """Render the shards that the step lacks; other jobs do the same, and no shard is drawn twice."""
-    from bench.data.build import build
-    from bench.data.synthetic import Synthetic
-
     own = [s for s in step.ancestors() if s.kind != "pretrain" or store.record(s) is None]
     specs = [spec for s in (*own, step) for spec in specs_of_step(s)]
-    if count := build(specs, store.data, Synthetic(), jobs=_number("SLURM_CPUS_PER_TASK", 1)):
+    if count := prepare(specs, store.data, jobs=_number("SLURM_CPUS_PER_TASK", 1)):
         warn(f"{count} samples rendered")
 
 

@@ -17,7 +17,7 @@ class Progress:
     Args:
         plan: the grid.
         store: where running steps leave their position.
-        total: number of jobs, shards included.
+        total: number of jobs.
     """
 
     def __init__(self, plan: Plan, store: Store, total: int) -> None:
@@ -34,18 +34,15 @@ class Progress:
             self._task = self._line.add_task("", total=total)
             self._line.start()
 
-    def started(self, name: str, step: Step | None) -> None:
+    def started(self, step: Step) -> None:
         """Note that a job begins."""
-        self.starts[name] = time.monotonic()
+        self.starts[step.key] = time.monotonic()
 
-    def ended(self, name: str, step: Step | None, result: str) -> None:
-        """Note that a job is over, with a plain line for steps."""
+    def ended(self, step: Step, result: str) -> None:
+        """Note that a job is over, with a plain line."""
         self.done += 1
-        seconds = time.monotonic() - self.starts.get(name, self.begun)
-        if step is not None:
-            self.say(f"[{self.done}/{self.total}] {result:<7} {seconds:6.1f} s  {step.kind} {step.slug}")
-        elif self.done % 8 == 0 and not self._line:
-            self.say(f"[{self.done}/{self.total}] rendering")
+        seconds = time.monotonic() - self.starts.get(step.key, self.begun)
+        self.say(f"[{self.done}/{self.total}] {result:<7} {seconds:6.1f} s  {step.kind} {step.slug}")
 
     def tick(self, running: Sequence[Step], queued: int) -> None:
         """Renew the live line."""

@@ -17,14 +17,6 @@ def patchify(images: Tensor, patch: int) -> Tensor:
     return cut.permute(0, 2, 4, 3, 5, 1).reshape(n, -1, patch * patch * c)
 
 
-def unpatchify(patches: Tensor, patch: int, height: int, width: int) -> Tensor:
-    """Undo `patchify`: (N, L, patch * patch * C) -> (N, C, height, width)."""
-    n, _, size = patches.shape
-    c = size // patch**2
-    cut = patches.reshape(n, height // patch, width // patch, patch, patch, c)
-    return cut.permute(0, 5, 1, 3, 2, 4).reshape(n, c, height, width)
-
-
 def normalised_patches(patches: Tensor) -> Tensor:
     """Scale each patch (N, L, P) to mean 0 and variance 1, unbiased (arXiv:2111.06377, Sec. 4.1)."""
     mean, variance = patches.mean(2, keepdim=True), patches.var(2, keepdim=True)

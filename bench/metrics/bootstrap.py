@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from bench.api import Score, Stats
 
@@ -68,21 +68,3 @@ def replicates(
 def _weighted(weights: Floats, rows: NDArray[Any]) -> Floats:
     flat: Floats = weights @ rows.reshape(len(rows), -1).astype(np.float64)
     return flat.reshape(len(weights), *rows.shape[1:])
-
-
-def percentile_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
-    """Percentile interval of bootstrap replicates (Efron, Ann. Statist. 7(1), 1979).
-
-    Args:
-        values: metric per replicate, (B,), or differences of two methods with equal weights.
-        level: coverage, in 0..1.
-
-    Returns:
-        Lower and upper end.
-
-    >>> percentile_interval(range(101), level=0.5)
-    (25.0, 75.0)
-    """
-    tail = 50 * (1 - level)
-    low, high = np.percentile(np.asarray(values, np.float64), [tail, 100 - tail])
-    return float(low), float(high)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.synth.jit import kernel
+from bench.jit import kernel
 from bench.synth.scene import BOX, CAPSULE, PLANE
 
 Floats = NDArray[np.float64]
 Single = NDArray[np.float32]
 
-SKY, PERSON = -1, -2
+SKY, PERSON = -1, -2  # values of `who` besides the numbers of primitives
 NEAR = 0.05
 NOTHING = np.inf
 # Columns of the table of primitives, see `cast.packed`.

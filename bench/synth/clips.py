@@ -16,14 +16,11 @@ from bench.synth.angles import JOINTS
 from bench.synth.camera import Camera, place_camera
 from bench.synth.domains import DOMAINS, ClipIds, Domain, clip_ids, domain_named, samples_per_clip
 from bench.synth.identity import Identity, draw_identity
-from bench.synth.jit import shading
 from bench.synth.motion import Motion, draw_motion
 from bench.synth.render import Picture, render_picture
 from bench.synth.rng import Stream, generator
 from bench.synth.scene import Scene, draw_scene
 from bench.synth.surface import light_world, pose_frame
-
-__all__ = ["EXACT_FIELDS", "FIELDS", "IDS", "render_clip", "shading", "warm_up"]
 
 Shape = Callable[[int], tuple[int, ...]]
 LARGEST = 1024  # pixels

@@ -16,15 +16,13 @@ from numpy.typing import NDArray
 
 from bench.bodymodels.model import BodyModel, surrogate_body
 from bench.synth.angles import JOINTS
+from bench.synth.clothes_numba import stand_off as fold
 from bench.synth.cuts import (
-    ACCESSORY,
     BEARD,
-    BOTTOM,
     EYE_X,
     EYE_Y,
     EYE_Z,
     GLOVE_X,
-    HAIR,
     HAIR_SLOPE,
     HAIR_Y,
     HAIRLINE_Y,
@@ -34,7 +32,6 @@ from bench.synth.cuts import (
     HEAD_Y,
     HEM_Y,
     IRIS,
-    JACKET,
     JACKET_GAP,
     LONG_HAIR_Y,
     MOUTH_Y,
@@ -43,18 +40,13 @@ from bench.synth.cuts import (
     NECK_Y,
     NEVER,
     SHOE_Y,
-    SHOES,
-    SKIN,
     SLEEVE_X,
-    SLOTS,
-    TOP,
     TROUSER_Y,
     TRUNK_X,
     TRUNK_Y,
     WIDTH,
 )
-from bench.synth.jit import shading
-from bench.synth.noise import SEEDS, lattice, value_noise
+from bench.synth.noise import lattice
 
 Floats = NDArray[np.float64]
 Slots = NDArray[np.uint8]
@@ -171,35 +163,6 @@ def _draw_hair(rng: Generator, cuts: Floats) -> str:
     return hair
 
 
-def slots_of(cuts: Floats, points: NDArray[np.floating]) -> Slots:
-    """Which garment covers canonical points (N, 3): a slot number each, (N,).
-
-    `clothes_numba.slot_of` is the same rule for one point.
-    """
-    x, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
-    head = (y > cuts[HEAD_Y]) & (x < cuts[HEAD_X])
-    above = y > cuts[HAIR_Y] - cuts[HAIR_SLOPE] * np.maximum(0.0, z)
-    hairy = above & ((z < cuts[HAIRLINE_Z]) | (y > cuts[HAIRLINE_Y]))
-    mane = (y > cuts[LONG_HAIR_Y]) & (z < -0.03) & (x < 0.12)
-    trunk = (x < cuts[TRUNK_X]) | (y < cuts[TRUNK_Y])
-    below = y < cuts[HEM_Y]
-    neck = (y > cuts[NECK_Y] - cuts[NECK_DROP] * np.where(z > 0, 1.0, 0.3)) & (x < cuts[NECK_X])
-    worn = cuts[JACKET_GAP] < NEVER
-    opened = np.where(worn & ((z < 0.02) | (x > cuts[JACKET_GAP])), JACKET, TOP)
-    rules = (
-        (head & hairy, np.full(len(x), ACCESSORY if cuts[HAT] > 0.5 else HAIR)),
-        (head, np.full(len(x), SKIN)),
-        (mane, np.full(len(x), HAIR)),
-        (x > cuts[GLOVE_X], np.full(len(x), ACCESSORY)),
-        (y < cuts[SHOE_Y], np.full(len(x), SHOES)),
-        (trunk & below, np.where(y > cuts[TROUSER_Y], BOTTOM, SKIN)),
-        (trunk & neck, np.full(len(x), SKIN)),
-        (trunk, opened),
-        (x < cuts[SLEEVE_X], np.full(len(x), JACKET if worn else TOP)),
-    )
-    return np.select([mask for mask, _ in rules], [slot for _, slot in rules], SKIN).astype(np.uint8)
-
-
 def stand_off(outfit: Outfit, points: NDArray[np.float32]) -> NDArray[np.float32]:
     """How far cloth and hair lie above the skin: thickness times a noise field of folds.
 
@@ -210,17 +173,6 @@ def stand_off(outfit: Outfit, points: NDArray[np.float32]) -> NDArray[np.float32
     Returns:
         Metres, (N,).
     """
-    if shading() == "full":
-        from bench.synth.clothes_numba import stand_off as compiled
-
-        out = np.empty(len(points), np.float32)
-        compiled(points, outfit.cuts, outfit.thickness, outfit.wrinkle, outfit.seed, lattice(), out)
-        return out
-    slots = slots_of(outfit.cuts, points)
-    scale = outfit.wrinkle[slots]
-    scaled = points.astype(np.float64) * np.stack([scale, scale * 0.7, scale], 1)
-    folds = np.zeros(len(points))
-    for slot in range(SLOTS):
-        rows = np.flatnonzero(slots == slot)
-        folds[rows] = value_noise(scaled[rows], (outfit.seed + 97 * slot) % SEEDS)
-    return (outfit.thickness[slots] * (0.45 + 1.1 * folds)).astype(np.float32)
+    out = np.empty(len(points), np.float32)
+    fold(points, outfit.cuts, outfit.thickness, outfit.wrinkle, outfit.seed, lattice(), out)
+    return out

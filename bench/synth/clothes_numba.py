@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.jit import kernel
 from bench.synth import cuts as c
-from bench.synth.jit import kernel
 from bench.synth.materials import FIRST
 from bench.synth.noise_numba import value
 
@@ -17,7 +17,7 @@ Colour = tuple[float, float, float]
 
 @kernel()
 def slot_of(cuts: Floats, x: float, y: float, z: float) -> int:
-    """Which garment covers a canonical point; `clothes.slots_of` is the same rule on arrays."""
+    """Which garment covers a canonical point."""
     ax = abs(x)
     if y > cuts[c.HEAD_Y] and ax < cuts[c.HEAD_X]:
         if y > cuts[c.HAIR_Y] - cuts[c.HAIR_SLOPE] * max(0.0, z) and (

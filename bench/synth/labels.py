@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from bench.bodymodels.model import surrogate_body
 from bench.bodymodels.rotations import axis_angle_to_matrix
 from bench.bodymodels.surface import surrogate_labels
-from bench.synth.jit import shading
 
 Faces = NDArray[np.integer]
 Bytes = NDArray[np.uint8]
@@ -43,19 +42,11 @@ def mask(fid: Faces) -> NDArray[np.bool_]:
 
 def surface_uv(fid: NDArray[np.int16], bary: NDArray[np.float32]) -> Bytes:
     """Chart coordinates in 1/255, (H, W, 2), of triangle numbers (H, W) and weights (H, W, 2)."""
-    if shading() == "full":
-        from bench.synth.raster_numba import chart_uv
+    from bench.synth.raster_numba import chart_uv  # loads numba, which reading labels does not need
 
-        out = np.zeros((*fid.shape, 2), np.uint8)
-        chart_uv(fid, bary, *_corners(), out)
-        return out
-    flat, weights = fid.reshape(-1), bary.reshape(-1, 2)
-    uv = np.zeros((fid.size, 2), np.uint8)
-    seen = np.flatnonzero(flat >= 0)
-    corner, first, second = _corners()
-    face, w = flat[seen], weights[seen]
-    uv[seen] = corner[face] + w[:, :1] * first[face] + w[:, 1:] * second[face]
-    return uv.reshape(*fid.shape, 2)
+    out = np.zeros((*fid.shape, 2), np.uint8)
+    chart_uv(fid, bary, *_corners(), out)
+    return out
 
 
 @cache

@@ -160,32 +160,3 @@ def _pattern(
     if row[PATTERN] == GRADIENT:  # downwards: across the body it would tell left from right
         row[DIRECTION : DIRECTION + 3] = (0, 1, 0)
     return row
-
-
-def patterned(row: Row, points: NDArray[np.floating]) -> Floats:
-    """Share of the second colour at points of one material, without noise patterns (numpy renderer).
-
-    Args:
-        row: material, (18,).
-        points: positions, (N, 3).
-
-    Returns:
-        Mixing factor in [0, 1], (N,).
-    """
-    kind, frequency = int(row[PATTERN]), float(row[FREQUENCY])
-    along = points @ row[DIRECTION : DIRECTION + 3].astype(np.float64) * frequency + row[PHASE]
-    scaled, shift = points * frequency, np.float64(row[PHASE])
-    share: Floats = np.full(len(points), 0.5 if kind in (NOISE, CAMOUFLAGE) else 0.0)
-    if kind == STRIPES:
-        share[along % 1 < row[DUTY]] = 1.0
-    elif kind == CHECKS:
-        share = np.floor(scaled + shift).sum(1) % 2
-    elif kind == DOTS:
-        share[(((scaled + shift) % 1 - 0.5) ** 2).sum(1) < 0.3 * row[DUTY]] = 1.0
-    elif kind == PLAID:
-        share = ((scaled + shift)[:, :2] % 1 < row[DUTY]).mean(1)
-    elif kind == BRICKS:
-        share = np.where(along % 1 < 0.06, 1.0, 0.15)
-    elif kind == GRADIENT:
-        share = np.clip(0.5 + along, 0, 1)
-    return share

@@ -1,4 +1,4 @@
-"""Patterns for compiled kernels; `materials.patterned` is the plainer rule on arrays."""
+"""Patterns of materials for compiled kernels."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.jit import kernel
 from bench.synth import materials as m
-from bench.synth.jit import kernel
 from bench.synth.noise_numba import value
 
 Single = NDArray[np.float32]

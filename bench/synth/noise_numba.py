@@ -1,4 +1,4 @@
-"""Value noise for compiled kernels; `noise.value_noise` gives the same numbers."""
+"""Value noise for compiled kernels; strict where the shape of clothes follows from it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.synth.jit import kernel
+from bench.jit import kernel
 
 Table = NDArray[np.float32]
 MASK = 31

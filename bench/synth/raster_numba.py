@@ -1,19 +1,19 @@
-"""Compiled z-buffer and vertex normals; strict floating point, same numbers as the numpy versions."""
+"""Compiled z-buffer and vertex normals; strict floating point, because labels follow from them."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.synth.jit import kernel
+from bench.jit import kernel
 
 Floats = NDArray[np.float64]
 Single = NDArray[np.float32]
 Ints = NDArray[np.int32]
 Flags = NDArray[np.bool_]
 
-NEAR = 0.05
-SLACK = -1e-6
+NEAR = 0.05  # metres; faces with a corner closer than that are dropped
+SLACK = -1e-6  # weights down to this count as inside, so that shared edges leave no holes
 
 
 @kernel()
@@ -124,7 +124,7 @@ def normals(vertices: Single, faces: Ints, total: Floats, out: Single) -> None:
 def chart_uv(
     ids: NDArray[np.int16], bary: Single, corner: Single, first: Single, second: Single, uv: NDArray[np.uint8]
 ) -> None:
-    """Chart coordinates at every pixel; the numpy branch of `labels.surface_uv` gives the same numbers.
+    """Chart coordinates at every pixel.
 
     Args:
         ids: face numbers, -1 = none, (H, W).

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from bench.synth import labels, sensors
 from bench.synth.camera import Camera, crop
-from bench.synth.cast import PERSON, packed, resolve
+from bench.synth.cast import packed, resolve
+from bench.synth.cast_numba import PERSON
 from bench.synth.domains import Domain
-from bench.synth.jit import shading
 from bench.synth.keypoints import detect, project_joints
 from bench.synth.materials import surface as surface_material
 from bench.synth.raster import Raster, rasterize
 from bench.synth.scene import PLANE, Scene, Solid, Solids, box, capsule, joined, sphere, stack
+from bench.synth.shade_numba import edges, paint
 from bench.synth.surface import Person, Posed, World
 
 Floats = NDArray[np.float64]
@@ -70,7 +71,7 @@ def render_picture(
         person = who == PERSON
         if np.count_nonzero(person) >= LEAST_VISIBLE * np.count_nonzero(coarse.ids >= 0):
             break
-    light = _shade(coarse, pixels, view, posed.person, kept, table, world, z, who)
+    light = _shade(coarse, pixels, view, posed.person, table, world, z, who)
     rgb = sensors.develop(
         light, person, rng, exposure=domain.exposure, noise=domain.noise, white_balance=domain.white_balance
     )
@@ -97,19 +98,12 @@ def _shade(
     pixels: Floats,
     view: Camera,
     person: Person,
-    solids: Solids,
     table: Floats,
     world: World,
     z: Single,
     who: NDArray[np.int32],
 ) -> Single:
     """Linear colours (S, S, 3)."""
-    if shading() == "lite":
-        from bench.synth.shade_lite import paint as plain
-
-        return plain(coarse, view, person, solids, world, who)
-    from bench.synth.shade_numba import edges, paint
-
     size = len(who)
     fine = np.empty((size, size), np.bool_)
     edges(*coarse[:3], who, z, person.faces, person.canon, person.cuts, np.empty_like(who), fine)

@@ -7,11 +7,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.jit import kernel
 from bench.synth import cuts as c
 from bench.synth import materials as m
 from bench.synth.cast_numba import MATERIAL, PERSON, SKY, locate, nearest
 from bench.synth.clothes_numba import face_paint, slot_of
-from bench.synth.jit import kernel
 from bench.synth.materials_numba import pattern
 from bench.synth.noise_numba import slope
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from bench.bodymodels.model import surrogate_body
 from bench.synth.identity import Identity
-from bench.synth.jit import shading
 from bench.synth.motion import Motion
 from bench.synth.noise import lattice
 from bench.synth.raster import rasterize, vertex_normals
@@ -62,17 +61,7 @@ def pose_frame(identity: Identity, motion: Motion, frame: int) -> Posed:
     moved = joints - np.einsum("jik,jk->ji", turned, identity.joints)
     transforms = np.concatenate([turned, moved[..., None]], 2).astype(np.float32)
     feature = (motion.rotations[frame, 1:] - np.eye(3)).reshape(-1).astype(np.float32)
-    if shading() == "full":
-        from bench.bodymodels.skinning_numba import skin
-
-        vertices = np.empty_like(identity.vertices)
-        bumps = model.posedirs
-        skin(
-            identity.vertices, model.weight_ids, model.weight_values, transforms,
-            bumps.indptr, bumps.indices, bumps.data, feature, vertices,
-        )  # fmt: skip
-    else:
-        vertices = model.skin_numpy(identity.vertices, transforms, feature)
+    vertices = model.skin(identity.vertices, transforms, feature)
     x, z = motion.path[frame]
     lift = motion.hop[frame] - float(vertices[:, 1].min())
     translation = np.array([x, lift, z])

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bench import registry, request
+from bench import registry
 
 RECIPE = {
     "optimizer": "sgd", "lr": 0.03, "base_batch": 8, "momentum": 0.9, "weight_decay": 1e-4,
@@ -72,5 +72,4 @@ def configs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path.write_text(yaml.safe_dump(body, sort_keys=False))
     monkeypatch.setattr(registry, "BUILT_IN", root)
     monkeypatch.setattr(registry, "_installed", list)
-    monkeypatch.setattr(request, "_shading", lambda: "full")
     return root

@@ -79,7 +79,7 @@ def test_a_request_holds_what_was_asked_for_in_that_order(configs: Path) -> None
     ]
     assert stages["first"]["modalities"] == ["rgb", "depth"] and stages["first"]["train"]["lr"] == 0.03
     assert found.default_encoders == {"scratch": ("cnn",), "hcmoco": ("cnn",)}
-    assert found.dataset["spec"]["shading"] == "full" and found.preset["name"] == "tiny"
+    assert found.preset["name"] == "tiny"
     cells = expand(found).cells
     assert {(c.method, c.encoder) for c in cells} == {("scratch", "cnn"), ("hcmoco", "cnn")}
 

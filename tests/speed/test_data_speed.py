@@ -30,7 +30,7 @@ def people(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     root, size = tmp_path_factory.mktemp("speed"), int(request.param)
     spec: dict[str, Any] = {
         "adapter": "bench.data.people:People", "version": Synthetic().version, "seed": 0, "size": size,
-        "shading": "full", "parts": [{"domain": "d_dense", "split": "train", "samples": SAMPLES}],
+        "parts": [{"domain": "d_dense", "split": "train", "samples": SAMPLES}],
     }  # fmt: skip
     place = parse(spec).parts[0].place
     random = np.random.default_rng(0)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bench.bodymodels.model import export_smpl, surrogate_body
+from bench.bodymodels.model import surrogate_body
 from bench.bodymodels.rotations import axis_angle_to_matrix
 
 smplx = pytest.importorskip("smplx")
@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_the_reference_library_poses_the_exported_body_alike(tmp_path, capsys):
+def test_the_reference_library_poses_the_exported_body_alike(tmp_path, capsys, export_smpl):
     body = surrogate_body()
     export_smpl(body, tmp_path / "smpl")
     model = smplx.create(str(tmp_path), model_type="smpl", gender="neutral", batch_size=4)

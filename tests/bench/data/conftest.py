@@ -18,7 +18,6 @@ def spec_of() -> Callable[..., dict[str, Any]]:
             "version": version,
             "seed": seed,
             "size": size,
-            "shading": "full",
             "parts": [{"domain": d, "split": s, "samples": n} for d, s, n in parts],
         }
 

@@ -9,7 +9,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -55,7 +54,7 @@ def left_over(root: Path) -> list[str]:
 
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(building, "BLOCKS", (12, 24))
+    monkeypatch.setattr(building, "SHARD", 12)
 
 
 def start(tmp_path: Path, spec: dict[str, Any], pause_s: float, jobs: int = 1) -> subprocess.Popen[str]:
@@ -96,24 +95,25 @@ def test_a_build_is_complete_and_repeating_it_renders_nothing(spec_of: Make, tmp
 def test_more_samples_later_reuse_what_is_there(spec_of: Make, tmp_path: Path) -> None:
     small, large = spec_of(("wild", "train", 17)), spec_of(("wild", "train", 40))
     build([small], tmp_path / "grown", TOY)
-    assert build([large, small], tmp_path / "grown", TOY) == 23
+    folder = tmp_path / "grown" / "people-v1-seed0-16px" / "wild" / "train"
+    assert shards.present(folder) == [Span(first=0, count=12), Span(first=12, count=5)]
+    assert build([large, small], tmp_path / "grown", TOY) == 28  # all but the shard that was full
     build([large], tmp_path / "fresh", TOY)
-    for root in (tmp_path / "grown", tmp_path / "fresh"):
-        folder = root / "people-v1-seed0-16px" / "wild" / "train"
-        pieces = shards.cover(shards.present(folder), 40)
-        rows = b"".join(
-            shards.open_array(folder, span, "rgb", TOY.fields(16)["rgb"])[a:b].tobytes()
-            for span, a, b in pieces
-        )
-        if root.name == "grown":
-            grown = rows
-    assert grown == rows
+    assert digest(tmp_path / "fresh").items() < digest(tmp_path / "grown").items()
+    assert len(shards.present(folder)) == 5
+    for root in (tmp_path / "fresh", tmp_path / "grown"):
+        assert build([small, large], root, ToyRenderer(die_at=0)) == 0  # a longer shard will do
 
 
-def test_large_sets_use_large_shards(spec_of: Make, tmp_path: Path) -> None:
-    pieces = missing_pieces([spec_of(("lab", "train", 10_000)), spec_of(("lab", "val", 300))], tmp_path, TOY)
-    sizes = Counter((p.place.split, p.span.count) for p in pieces)
-    assert sizes == {("train", 1020): 9, ("train", 822): 1, ("val", 252): 1, ("val", 48): 1}
+def test_shards_are_whole_clips_of_one_length_but_the_last(spec_of: Make, tmp_path: Path) -> None:
+    specs = [spec_of(("lab", "train", 10_000)), spec_of(("lab", "val", 300), ("wild", "val", 256))]
+    pieces = missing_pieces(specs, tmp_path, TOY)
+    sizes = Counter((p.place.domain, p.place.split, p.span.count) for p in pieces)
+    assert sizes == {
+        ("lab", "train", 252): 39, ("lab", "train", 174): 1,
+        ("lab", "val", 252): 1, ("lab", "val", 48): 1, ("wild", "val", 256): 1,
+    }  # fmt: skip
+    assert [p.span.first for p in pieces[:3]] == [0, 252, 504]
 
 
 @pytest.mark.usefixtures("small_shards")
@@ -146,19 +146,20 @@ def test_a_killed_build_is_taken_up_where_it_stopped(spec_of: Make, tmp_path: Pa
     assert not left_over(tmp_path / "data")
 
 
+@pytest.mark.usefixtures("small_shards")
 def test_claims_of_the_dead_are_removed_and_those_of_the_living_kept(spec_of: Make, tmp_path: Path) -> None:
-    build([spec_of(("wild", "train", 40))], tmp_path, TOY)
+    build([spec_of(("wild", "train", 36))], tmp_path, TOY)
     claims = tmp_path / "people-v1-seed0-16px" / "wild" / "train" / ".claims"
-    finished, given_up = claims / "shard-0000000-0040", claims / "shard-0000040-0007"
+    finished, given_up = claims / "shard-0000000-0012", claims / "shard-0000036-0007"
     with Claim(finished):
-        build([spec_of(("wild", "train", 80))], tmp_path, TOY)
+        build([spec_of(("wild", "train", 72))], tmp_path, TOY)
         assert finished.exists()
         facts = json.loads(finished.read_text())
     for path in (finished, given_up):
         path.write_text(json.dumps({**facts, "started": "long ago"}))
-    assert build([spec_of(("wild", "train", 80))], tmp_path, TOY) == 0
+    assert build([spec_of(("wild", "train", 72))], tmp_path, TOY) == 0
     assert finished.exists()  # a build that renders nothing writes nothing
-    assert build([spec_of(("wild", "train", 120))], tmp_path, TOY) == 40
+    assert build([spec_of(("wild", "train", 108))], tmp_path, TOY) == 36
     assert not left_over(tmp_path)
 
 
@@ -179,6 +180,23 @@ def test_two_builders_share_the_work(spec_of: Make, tmp_path: Path) -> None:
     assert sum(rendered) == 1300 and min(rendered) > 0
     assert len((tmp_path / "log").read_text().splitlines()) == 1300  # no clip was drawn twice
     assert not verify(spec, tmp_path / "data", TOY) and not left_over(tmp_path / "data")
+
+
+def test_a_builder_says_for_whom_it_waits(
+    spec_of: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "people-v1-seed0-16px" / "wild" / "train" / ".claims" / "shard-0000000-0020"
+    looks: list[float] = []
+    with Claim(path) as claim:
+
+        def sleep(seconds: float) -> None:
+            looks.append(seconds)
+            if len(looks) == 3:
+                claim.__exit__(None, None, None)
+
+        monkeypatch.setattr(building.time, "sleep", sleep)
+        assert build([spec_of(("wild", "train", 20))], tmp_path, TOY) == 20
+    assert capsys.readouterr().err.count(f"waits for process {os.getpid()}") == 1
 
 
 @pytest.mark.usefixtures("small_shards")
@@ -275,14 +293,9 @@ def test_an_interrupt_stops_the_workers(spec_of: Make, tmp_path: Path) -> None:
 
 
 def test_what_this_renderer_cannot_draw_is_refused(spec_of: Make, tmp_path: Path) -> None:
-    good = spec_of(("wild", "train", 5))
     with pytest.raises(DataError, match="version 2 of the generator, installed is 1"):
         build([spec_of(("wild", "train", 5), version=2)], tmp_path, TOY)
-    with pytest.raises(DataError, match="asks for full shading, this machine renders lite"):
-        build([good], tmp_path, replace(TOY, shading="lite"))
     with pytest.raises(ConfigError, match=r'unknown domain "wildd".*Did you mean "wild"'):
         build([spec_of(("wildd", "train", 5))], tmp_path, TOY)
     with pytest.raises(ConfigError, match=r'no split "tests".*Did you mean "test"'):
         build([spec_of(("wild", "tests", 5))], tmp_path, TOY)
-    build([good], tmp_path, TOY)
-    assert build([good], tmp_path, replace(TOY, shading="lite")) == 0  # data built elsewhere will do

@@ -23,7 +23,7 @@ PARTS = (("lab", "train", 31), ("wild", "train", 20), ("lab", "val", 6))
 
 @pytest.fixture
 def people(spec_of: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> People:
-    monkeypatch.setattr(building, "BLOCKS", (12, 24))
+    monkeypatch.setattr(building, "SHARD", 12)
     build([spec_of(*PARTS)], tmp_path, TOY)
     return People(spec_of(*PARTS), tmp_path, source=TOY)
 
@@ -50,6 +50,15 @@ def test_rows_are_what_was_rendered(people: People) -> None:
     assert got["valid.rgb"].all() and got["valid.kp2d"].all()
     assert len(people.batch([], ["rgb"])["rgb"]) == 0
     np.testing.assert_array_equal(people.batch([3, 3], ["kp"])["kp"], drawn("kp")[[3, 3]])
+
+
+def test_a_folder_that_has_grown_gives_the_same_rows(people: People, spec_of: Make, tmp_path: Path) -> None:
+    larger = tuple((domain, split, samples + 13) for domain, split, samples in PARTS)
+    build([spec_of(*larger)], tmp_path, TOY)
+    again = People(spec_of(*PARTS), tmp_path, source=TOY)
+    assert again.ids == people.ids
+    for name in TOY.fields(16):
+        np.testing.assert_array_equal(again.batch(np.arange(57), [name])[name], drawn(name))
 
 
 def test_derived_fields_are_look_ups(people: People) -> None:
@@ -102,7 +111,7 @@ def test_wrong_requests_are_refused(people: People) -> None:
 def test_missing_and_damaged_shards_are_named_when_opening(
     people: People, spec_of: Make, tmp_path: Path
 ) -> None:
-    with pytest.raises(DataError, match=r"lab/val: the samples from 6 on are not rendered"):
+    with pytest.raises(DataError, match=r"lab/val: no shard holds the samples 0 to 11"):
         People(spec_of(("lab", "val", 7)), tmp_path, source=TOY)
     path = next(p for p in tmp_path.rglob("depth.npy") if "lab/train/shard-0000012" in str(p))
     os.truncate(path, 1000)

@@ -2,12 +2,11 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from bench.data import shards
 from bench.data.renderer import Arrays, Field
@@ -16,8 +15,7 @@ from bench.data.spec import Place
 from bench.errors import DataError
 
 FIELDS = {"rgb": Field(dtype="uint8", shape=(4, 4, 3)), "kp": Field(dtype="float32", shape=(2,))}
-PLACE = Place(domain="lab", split="train", seed=0, size=4, shading="full", version=1)
-spans = st.lists(st.builds(Span, first=st.integers(0, 60), count=st.integers(1, 30)), max_size=8)
+PLACE = Place(domain="lab", split="train", seed=0, size=4, version=1)
 
 
 def rows(first: int, count: int) -> Arrays:
@@ -33,23 +31,11 @@ def clips(span: Span, per_clip: int = 2) -> list[Arrays]:
     return [{name: array.astype(FIELDS[name].dtype) for name, array in clip.items()} for clip in found]
 
 
-@given(spans, st.integers(1, 80))
-def test_gaps_complete_the_range_and_cover_reads_it_in_order(have: list[Span], samples: int) -> None:
-    missing = shards.gaps(have, samples)
-    held = {i for s in have for i in range(s.first, s.stop)}
-    assert sorted(i for s in missing for i in range(s.first, s.stop)) == sorted(set(range(samples)) - held)
-    chosen = shards.cover([*have, *missing], samples)
-    assert [s.first + i for s, start, stop in chosen for i in range(start, stop)] == list(range(samples))
-    if missing:
-        with pytest.raises(DataError, match="not rendered"):
-            shards.cover(have, samples)
-
-
-@given(st.builds(Span, first=st.integers(0, 500), count=st.integers(1, 500)), st.integers(1, 64))
-def test_split_cuts_at_multiples(span: Span, block: int) -> None:
-    parts = shards.split(span, block)
-    assert [i for p in parts for i in range(p.first, p.stop)] == list(range(span.first, span.stop))
-    assert all(p.first % block == 0 for p in parts[1:]) and all(p.count <= block for p in parts)
+def test_a_run_is_held_by_shards_of_its_beginning_that_are_long_enough() -> None:
+    there = [Span(first=f, count=c) for f, c in ((0, 12), (12, 5), (12, 8), (24, 12))]
+    held = {n: shards.holder(there, Span(first=12, count=n)) for n in (5, 6, 8, 9)}
+    assert held == {5: there[1], 6: there[2], 8: there[2], 9: None}
+    assert shards.holder(there, Span(first=6, count=6)) is None
 
 
 def test_round_trip(tmp_path: Path) -> None:
@@ -104,6 +90,13 @@ def test_flaws_are_named(tmp_path: Path, harm: object, message: str) -> None:
     assert callable(harm)
     harm(tmp_path / span.name)
     assert message in str(shards.flaw(tmp_path, PLACE, span, FIELDS))
+
+
+def test_shards_that_name_their_shading_are_still_good(tmp_path: Path) -> None:
+    span = Span(first=0, count=4)
+    shards.write(tmp_path, PLACE, span, FIELDS, clips(span))
+    edit(tmp_path / span.name, "place", {**asdict(PLACE), "shading": "full"})
+    assert shards.flaw(tmp_path, PLACE, span, FIELDS) is None
 
 
 def edit(folder: Path, key: str, value: object) -> None:

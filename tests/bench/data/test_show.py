@@ -12,9 +12,7 @@ from bench.data import show as showing
 from bench.data.build import build
 from bench.data.show import COLUMNS, show
 from bench.data.synthetic import Synthetic
-from bench.errors import DataError
 from bench.synth.domains import GENERATOR_VERSION
-from bench.synth.jit import lite_shading
 
 Make = Callable[..., dict[str, Any]]
 
@@ -39,12 +37,3 @@ def test_a_fresh_machine_draws_what_a_built_set_holds(
     (built,) = show([spec], tmp_path / "data", tmp_path / "b")
     assert not drawn
     assert np.array_equal(*(np.asarray(Image.open(path)) for path in (fresh, built)))
-
-
-def test_what_this_machine_cannot_draw_is_refused(spec_of: Make, tmp_path: Path) -> None:
-    with lite_shading(), pytest.raises(DataError, match="full shading"):
-        show(
-            [spec_of(("d_dense", "val", 4), size=32, version=GENERATOR_VERSION)],
-            tmp_path / "data",
-            tmp_path / "out",
-        )

@@ -17,7 +17,6 @@ def test_folders_tell_what_the_samples_depend_on(spec_of: Make) -> None:
     first, second = parse(spec).parts
     assert first.place.under(Path("d")) == Path("d/people-v1-seed5-64px/lab/train")
     assert second.place.folder == "people-v1-seed5-64px/wild/val"
-    assert parse({**spec, "shading": "lite"}).parts[0].place.folder == "people-v1-seed5-64px-lite/lab/train"
     assert parse(spec).samples == 10
 
 
@@ -29,7 +28,6 @@ def test_folders_tell_what_the_samples_depend_on(spec_of: Make) -> None:
         ({"size": 64.0}, "data.size: 64.0 is not"),
         ({"seed": -1}, "data.seed"),
         ({"seed": True}, "data.seed"),
-        ({"shading": "ful"}, 'Did you mean "full"'),
         ({"parts": []}, "parts is empty"),
         ({"parts": [{"domain": "lab", "split": "train"}]}, '"parts.samples" is missing'),
         ({"parts": [{"domain": "lab", "split": "train", "samples": 0}]}, r"data\.parts\.samples: 0"),

@@ -19,7 +19,6 @@ from bench.data.renderer import identities, rows_per_clip, sample_ids
 from bench.data.show import show
 from bench.data.synthetic import Synthetic
 from bench.synth.domains import GENERATOR_VERSION
-from bench.synth.jit import shading
 
 Make = Callable[..., dict[str, Any]]
 SOURCE = Synthetic()
@@ -47,7 +46,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], 
     ]
     spec = {
         "adapter": "bench.data.people:People", "version": SOURCE.version, "seed": 0, "size": 32,
-        "shading": shading(), "parts": parts,
+        "parts": parts,
     }  # fmt: skip
     root = tmp_path_factory.mktemp("people")
     build([spec], root, SOURCE)

@@ -16,7 +16,6 @@ from bench.data.renderer import Arrays, Field
 @dataclass(frozen=True)
 class ToyRenderer:
     version: int = 1
-    shading: str = "full"
     pause_s: float = 0.0  # per clip
     log: str = ""  # file that gets a line per rendered clip
     die_at: int = -1  # clip at which the process kills itself

@@ -16,9 +16,8 @@ from bench.synth import identity, labels
 from bench.synth.actions import ACTIONS
 from bench.synth.angles import JOINTS
 from bench.synth.camera import Camera
-from bench.synth.clips import EXACT_FIELDS, FIELDS, IDS, render_clip, shading, warm_up
+from bench.synth.clips import EXACT_FIELDS, FIELDS, IDS, render_clip, warm_up
 from bench.synth.domains import DOMAINS, samples_per_clip
-from bench.synth.jit import lite_shading
 from bench.synth.raster import rasterize
 
 SIZE = 96
@@ -239,23 +238,6 @@ def test_people_and_rooms_are_what_ids_say():
         for camera, cam in zip(clip["ids"][:, IDS.index("camera")], clip["cam"], strict=True)
     }
     assert len(eyes) == len({camera for camera, _ in eyes})  # the cameras of the room stay in place
-
-
-@pytest.mark.parametrize("domain", ["lab_rgbd", "wild_rgb"])
-def test_without_compiler_the_labels_are_the_same(domain):
-    full = render_clip(domain, "pretrain", 3, size=40, seed=2, exact=True)
-    identity.draw_identity.cache_clear()
-    with lite_shading():
-        assert shading() == "lite"
-        lite = render_clip(domain, "pretrain", 3, size=40, seed=2, exact=True)
-    identity.draw_identity.cache_clear()
-    assert shading() == "full"
-    for name in ("fid", "uv", "pose", "betas", "transl", "ids"):
-        assert np.array_equal(full[name], lite[name]), name
-    for name in ("kp", "kp_det", "cam", "z"):
-        assert np.allclose(full[name], lite[name], rtol=1e-5, atol=1e-4), name
-    close = np.abs(full["rgb"].astype(int) - lite["rgb"]).mean()
-    assert 0 < close < 40  # the same scene, drawn more plainly
 
 
 def test_kernels_are_compiled_once():

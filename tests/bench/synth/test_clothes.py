@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy_kernels
 import pytest
+from numpy_kernels import slots_of
 
 from bench.bodymodels.model import surrogate_body
 from bench.synth import cuts
-from bench.synth.clothes import draw_outfit, landmarks, slots_of, stand_off
+from bench.synth.clothes import draw_outfit, landmarks, stand_off
 from bench.synth.clothes_numba import slot_of
 from bench.synth.domains import PATTERNS, SEEN_PATTERNS
 from bench.synth.identity import draw_identity
-from bench.synth.jit import lite_shading
 from bench.synth.materials import FIRST, PATTERN
 
 POINTS = surrogate_body().v_template
@@ -32,9 +33,7 @@ def test_compiled_rule_equals_numpy_rule(outfits):
         rows = np.arange(0, len(POINTS), 17)
         compiled = [slot_of(outfit.cuts, *map(float, POINTS[row])) for row in rows]
         assert np.array_equal(compiled, slots[rows])
-        with lite_shading():
-            plain = stand_off(outfit, POINTS)
-        assert np.array_equal(stand_off(outfit, POINTS), plain)
+        assert np.array_equal(stand_off(outfit, POINTS), numpy_kernels.stand_off(outfit, POINTS))
 
 
 def test_trunk_and_hips_are_always_covered(outfits):

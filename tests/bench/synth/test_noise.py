@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy_kernels import value_noise
 
-from bench.synth.noise import CELLS, SEEDS, lattice, value_noise
+from bench.synth.noise import CELLS, SEEDS, lattice
 from bench.synth.noise_numba import slope, value
 
 POINTS = np.random.default_rng(0).uniform(-40, 40, (200, 3))

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy_kernels as plain
 import pytest
 
 from bench.bodymodels.model import surrogate_body
 from bench.synth.camera import Camera, look_at
-from bench.synth.jit import lite_shading, shading
 from bench.synth.raster import rasterize, vertex_normals
 
 MODEL = surrogate_body()
@@ -44,12 +44,10 @@ def test_near_faces_hide_far_ones_in_any_order():
 def test_numpy_and_compiled_agree_bit_for_bit(size, eye):
     pixels = view(eye, 0.9 * size).pixels(view(eye, 0.9 * size).seen(MODEL.v_template))
     compiled = rasterize(pixels, MODEL.faces, size)
-    with lite_shading():
-        assert shading() == "lite"
-        plain = rasterize(pixels, MODEL.faces, size)
+    expected = plain.rasterize(pixels, MODEL.faces, size)
     assert (compiled.ids >= 0).mean() > 0.03
     for name in ("ids", "depth", "bary"):
-        assert np.array_equal(getattr(compiled, name), getattr(plain, name)), name
+        assert np.array_equal(getattr(compiled, name), getattr(expected, name)), name
 
 
 def test_double_size_refines_the_same_picture():
@@ -62,9 +60,7 @@ def test_double_size_refines_the_same_picture():
 
 def test_normals_of_the_body_point_out_and_agree():
     compiled = vertex_normals(MODEL.v_template, MODEL.faces)
-    with lite_shading():
-        plain = vertex_normals(MODEL.v_template, MODEL.faces)
-    assert np.allclose(compiled, plain, atol=1e-6)
+    assert np.allclose(compiled, plain.vertex_normals(MODEL.v_template, MODEL.faces), atol=1e-6)
     assert np.allclose(np.linalg.norm(compiled, axis=1), 1, atol=1e-5)
     # divergence theorem: the flux of x through a closed surface is three times its volume
     a, b, c = (MODEL.v_template[MODEL.faces[:, k]].astype(np.float64) for k in range(3))

@@ -7,6 +7,8 @@ from bench.bodymodels.build.mesh import mirror_faces
 from bench.bodymodels.model import surrogate_body
 from bench.bodymodels.surface import surrogate_labels
 
+pytestmark = pytest.mark.slow  # of a tool that is run by hand
+
 CORNERS = np.array([[-1.0, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]])
 
 
@@ -125,7 +127,6 @@ def test_the_upper_side_of_the_hand_looks_up():
     assert (normal[~upper, 1] < 0).mean() > 0.9
 
 
-@pytest.mark.slow
 def test_shipped_charts_come_from_the_shipped_mesh():
     body, labels = surrogate_body(), surrogate_labels()
     vertices, faces = body.v_template.astype(np.float64), body.faces.astype(np.int64)

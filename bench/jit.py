@@ -1,4 +1,4 @@
-"""Compiled kernels, and the switch to the numpy renderer.
+"""One way to compile kernels with numba.
 
 Compiled code is cached (`bench.caches`) under a digest of all kernel sources: a kernel calls
 functions of other modules, and numba alone would not notice when those change.
@@ -7,45 +7,21 @@ functions of other modules, and numba alone would not notice when those change.
 from __future__ import annotations
 
 import hashlib
-import importlib
-import importlib.util
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
+
+import numba
 
 from bench import caches
 from bench.files import writing
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_forced_lite = False
-
-
-def shading() -> Literal["full", "lite"]:
-    """Which renderer is in use: compiled, or the plainer numpy one where numba is missing.
-
-    Labels are the same; pictures are not, so results must not be mixed.
-    """
-    if _forced_lite or importlib.util.find_spec("numba") is None:
-        return "lite"
-    return "full"
-
-
-@contextmanager
-def lite_shading() -> Iterator[None]:
-    """Use the numpy renderer inside the block, as if numba were missing."""
-    global _forced_lite
-    before, _forced_lite = _forced_lite, True
-    try:
-        yield
-    finally:
-        _forced_lite = before
-
 
 def kernel(*, fast: bool = False) -> Callable[[F], F]:
-    """Decorate a function to be compiled with numba.
+    """Decorate a function to be compiled with numba; without a writable cache it is compiled in memory.
 
     Args:
         fast: allow the compiler to reorder floating-point sums. For colours alone: labels and depth must
@@ -53,7 +29,6 @@ def kernel(*, fast: bool = False) -> Callable[[F], F]:
     """
 
     def compile_(function: F) -> F:
-        numba: Any = importlib.import_module("numba")
         options: dict[str, Any] = {"nogil": True, "fastmath": fast, "error_model": "numpy", "_nrt": False}
         with caches.numba_cache(numba, _cache_folder()):
             return cast(F, numba.njit(cache=True, **options)(function))
@@ -64,7 +39,7 @@ def kernel(*, fast: bool = False) -> Callable[[F], F]:
 def _cache_folder() -> Path:
     """Folder of these kernels in `NUMBA_CACHE_DIR`, or where caches are."""
     digest = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.glob("*_numba.py")):
+    for source in sorted(Path(__file__).parent.rglob("*_numba.py")):
         digest.update(source.read_bytes())
     root = os.environ.get("NUMBA_CACHE_DIR") or caches.folder()
     folder = Path(root) / f"kernels-{digest.hexdigest()[:12]}"

@@ -7,6 +7,8 @@ from bench.bodymodels.build.export_body import build, write_npz
 from bench.bodymodels.model import load_body_model, surrogate_body
 from bench.bodymodels.surface import load_labels, surrogate_labels
 
+pytestmark = pytest.mark.slow  # of a tool that is run by hand
+
 
 def test_archives_depend_on_their_arrays_alone(tmp_path):
     arrays = {"a": np.arange(1000), "name": np.array("text"), "half": np.ones((3, 2), np.float16)}
@@ -18,7 +20,6 @@ def test_archives_depend_on_their_arrays_alone(tmp_path):
         assert all(np.array_equal(archive[key], value) for key, value in arrays.items())
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_rebuild_gives_the_shipped_body(tmp_path):
     build(tmp_path, 1500)

@@ -12,6 +12,8 @@ from bench.bodymodels.build.mesh import (
     neighbour_pairs,
 )
 
+pytestmark = pytest.mark.slow  # of a tool that is run by hand
+
 SQUARE = np.array([[0, 1, 2], [0, 2, 3]])
 TETRAHEDRON = np.array([[0, 2, 1], [0, 1, 3], [1, 2, 3], [2, 0, 3]])
 

@@ -2,12 +2,12 @@ import os
 import subprocess
 import sys
 
-from bench.bodymodels import jit
+from bench import jit
 
 SOURCE = '''
-from bench.bodymodels.jit import kernel
+from bench.jit import kernel
 
-@kernel
+@kernel()
 def total(values):
     """Sum."""
     result = 0.0
@@ -19,7 +19,7 @@ USE = "import numpy, {module}; print({module}.total(numpy.array([0.1, 0.2, 0.3])
 
 
 def test_kernels_are_strict_about_floating_point_and_release_the_lock():
-    @jit.kernel
+    @jit.kernel()
     def same(value: float) -> bool:
         return value == value  # fast-math would fold this to true
 
@@ -41,3 +41,15 @@ def test_cached_code_goes_where_the_user_says(tmp_path):
     )
     assert float(done.stdout) == 0.1 + 0.2 + 0.3
     assert list(cache.rglob("*.nbc"))
+
+
+def test_kernels_are_cached_where_one_may_write(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "first"))
+    folder = jit._cache_folder()
+    assert folder is not None and folder.is_dir() and (tmp_path / "first") in folder.parents
+    (tmp_path / "file").write_text("no folder can be made below a file")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "second"))
+    other = jit._cache_folder()
+    assert other is not None and (tmp_path / "second") in other.parents
+    assert other.name == folder.name  # a digest of the kernels

@@ -4,6 +4,8 @@ import pytest
 from bench.bodymodels.build.decimation import Decimator
 from bench.bodymodels.build.mesh import boundary_edges, euler_number, face_normals
 
+pytestmark = pytest.mark.slow  # of a tool that is run by hand
+
 
 def grid(size):
     """Square of size x size cells in the plane, seen from +z."""

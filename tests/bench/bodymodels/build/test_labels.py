@@ -5,6 +5,8 @@ from bench.bodymodels.build.labels import chart_parts, number_both_sides, parsin
 from bench.bodymodels.model import surrogate_body
 from bench.bodymodels.surface import DP24_NAMES, P25_NAMES, surrogate_labels
 
+pytestmark = pytest.mark.slow  # of a tool that is run by hand
+
 STRIP = np.array([[max(i - 1, 0), min(i + 1, 9), i] for i in range(10)])  # faces in a row
 
 

@@ -1,9 +1,12 @@
 import numpy as np
+import pytest
 from scipy.spatial.transform import Rotation
 
 from bench.bodymodels.build.shapes import sample_adults, skin, symmetric_weights
 from bench.bodymodels.build.skeleton import about, align, head_matrix, merge_matrix
 from bench.bodymodels.joints import JOINT_SETS
+
+pytestmark = pytest.mark.slow  # of a tool that is run by hand
 
 BONES = (
     "root", "pelvis.L", "pelvis.R", "spine05", "spine04", "spine03", "spine02", "spine01", "neck01", "head",

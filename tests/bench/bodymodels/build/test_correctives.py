@@ -5,6 +5,8 @@ from bench.bodymodels.build.correctives import dual_quaternion_skin, fit_correct
 from bench.bodymodels.model import surrogate_body
 from bench.bodymodels.rotations import axis_angle_to_matrix
 
+pytestmark = pytest.mark.slow  # of a tool that is run by hand
+
 
 def test_one_joint_moves_rigidly():
     rng = np.random.default_rng(0)
@@ -33,7 +35,6 @@ def test_sign_of_a_quaternion_does_not_matter():
     )
 
 
-@pytest.mark.slow
 def test_shipped_correctives_come_from_the_shipped_body():
     body = surrogate_body()
     vertices = body.v_template.astype(np.float64)
