@@ -50,7 +50,6 @@ def _checked(options: dict[str, Any]) -> tuple[Request, Plan, Store]:
     """Return the grid that was typed after all checks that need no torch; say what is stale in its store."""
     from bench.checks import check_applies, check_plan
     from bench.execute.stale import stale
-    from bench.store import warn
 
     request, plan, store = planned(options)
     check_plan(request, plan)
@@ -147,7 +146,6 @@ def status(watch: bool, as_json: bool, **options: Any) -> None:
     from bench.execute.queue import Queue
     from bench.execute.stale import stale
     from bench.execute.status import show_status
-    from bench.store import warn
 
     plan, store = _typed_or_stored(options)
     for line in stale(plan, store):
