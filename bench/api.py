@@ -331,9 +331,10 @@ class Task:
 
         Returns:
             Any of `weight_decay` (0.0 = none), `lr_scale` (a factor on the rate), `schedule` ("constant").
-            The default leaves biases and normalisation out of weight decay, as is usual for AdamW.
+            The default leaves biases and normalisation out of weight decay, as is usual for AdamW, and tables
+            of positions, as in MAE's official code.
         """
-        return {"weight_decay": 0.0} if parameter.ndim <= 1 else {}
+        return {"weight_decay": 0.0} if parameter.ndim <= 1 or name.endswith("pos_embed") else {}
 
     @abstractmethod
     def predict(self, out: Outputs, batch: Batch) -> Stats:

@@ -1,6 +1,7 @@
 """Claims: a small file says which live process works on something, so that others leave it alone.
 
-A claim whose process is gone, or that shows no sign of life for a minute, is taken over.
+The owner touches its claim every few seconds. A claim is taken over where its process is known to be gone, or
+where whoever wants it has seen it unchanged for a minute: clocks may be wrong or set back and decide nothing.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ import json
 import os
 import socket
 import threading
+import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -45,7 +48,7 @@ class Claim:
         with writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(_lock(self.path)):  # for microseconds; freed at death
-                if not is_live(self.path):
+                if not _holds(self.path):
                     for rest in self.path.parent.glob(f".{self.path.name}-*"):  # of a killed process
                         rest.unlink(missing_ok=True)
                     write_atomic(self.path, json.dumps(self._mine))
@@ -81,13 +84,65 @@ class Claim:
 
 
 def is_live(path: Path) -> bool:
-    """Say whether a claim exists and its owner is at work."""
+    """Say whether a claim exists and its owner seems to be at work; for display, where nobody waits to see.
+
+    At the first look all that tells is the time stamp: far from now, in the past or in the future, it counts
+    as old.
+    """
+    if not _holds(path):
+        return False
+    if _seen[path].changed:
+        return True
     try:
-        fresh = age_s(path, STALE_S) < STALE_S
+        return abs(age_s(path, STALE_S)) < STALE_S
     except OSError:
         return False
+
+
+def holder(path: Path) -> str:
+    """Return in words who holds a claim: host, process, SLURM job; "" where nobody does."""
     owner = _owner(path)
-    return bool(owner) and fresh and not _gone(owner)
+    if not owner:
+        return ""
+    names = {"process": "pid", "SLURM job": "job"}
+    words = [f"{name} {owner[key]}" for name, key in names.items() if owner.get(key)]
+    return ", ".join([*words, f"on {owner.get('host', 'an unknown host')}"])
+
+
+def died(path: Path, pid: int) -> bool:
+    """Say whether a claim is that of a process of this machine that is gone."""
+    owner = _owner(path)
+    return owner.get("pid") == pid and _gone(owner)
+
+
+@dataclass(slots=True)
+class _Sight:
+    """What this process has seen of a claim."""
+
+    stamp: tuple[int, bytes]
+    since: float  # monotonic: when the stamp was first seen
+    changed: bool = False  # whether it was another one before
+
+
+_seen: dict[Path, _Sight] = {}
+
+
+def _holds(path: Path) -> bool:
+    """Say whether a claim has to be respected: its owner is not known to be gone, nor silent for too long."""
+    try:
+        with path.open("rb") as file:  # opened, so that a network file system asks its server for the stamp
+            content, written = file.read(), os.fstat(file.fileno()).st_mtime_ns
+    except OSError:
+        _seen.pop(path, None)
+        return False
+    owner = _parsed(content)
+    if not owner or _gone(owner):
+        return False
+    stamp, now = (written, content), time.monotonic()
+    sight = _seen.setdefault(path, _Sight(stamp, now))
+    if sight.stamp != stamp:
+        sight.stamp, sight.since, sight.changed = stamp, now, True
+    return now - sight.since < STALE_S
 
 
 def _lock(path: Path) -> Path:
@@ -97,10 +152,18 @@ def _lock(path: Path) -> Path:
 def _owner(path: Path) -> dict[str, Any]:
     """Return who holds a claim; {} where there is none or it is damaged."""
     try:
-        owner = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        return _parsed(path.read_bytes())
+    except OSError:
         return {}
-    return owner if isinstance(owner, dict) and isinstance(owner.get("pid"), int) else {}
+
+
+def _parsed(content: bytes) -> dict[str, Any]:
+    """Return the entries of a claim, also of another version's; {} where it is damaged."""
+    try:
+        owner = json.loads(content)
+    except ValueError:
+        return {}
+    return owner if isinstance(owner, dict) else {}
 
 
 def slurm_job() -> str:
@@ -157,6 +220,8 @@ def _gone(owner: dict[str, Any]) -> bool:
     if job and owner.get("job") == job and owner.get("restarts") != _restarts():
         return True
     if owner.get("host") != socket.gethostname() or owner.get("boot") != _boot():
+        return False
+    if not isinstance(owner.get("pid"), int) or "started" not in owner:  # of another version
         return False
     return _started(owner["pid"]) != owner.get("started")
 

@@ -15,6 +15,7 @@ from typing import Any
 from bench.errors import ConfigError, nearest
 from bench.sources import ROOT, Place, parse, split
 
+LIGHT = ("bench.errors", "bench.settings", "msgspec")
 _Definition = ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign | ast.Import | ast.ImportFrom
 
 
@@ -76,7 +77,7 @@ class _File:
         if node.level:
             raise Unreadable(name)
         for place in (self.place, Place(ROOT)):
-            if module not in sys.modules and place.file(module):
+            if not _is_light(module) and place.file(module):
                 return _File(place, module).value(alias.name)
         _light(module)
         return getattr(importlib.import_module(module), alias.name)
@@ -116,8 +117,12 @@ class _File:
 
 def _light(module: str) -> None:
     """Make sure that importing a module costs nothing."""
-    if module.partition(".")[0] not in sys.stdlib_module_names and module not in sys.modules:
+    if not _is_light(module):
         raise Unreadable(module)
+
+
+def _is_light(module: str) -> bool:
+    return module in LIGHT or module in sys.modules or module.partition(".")[0] in sys.stdlib_module_names
 
 
 def config_class(address: str, place: Place) -> type | None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
+from bench import caches
 from bench.errors import BenchError
-from bench.execute.data_jobs import cores
 from bench.provenance import revision
+from bench.resources import cores
 from bench.store import Store
 
 LOW_DISK_GB = 5.0
@@ -62,14 +62,36 @@ def _store(store: Path) -> tuple[bool, str]:
         Store(store).prepare()
     except BenchError as error:
         return False, str(error)
-    free = shutil.disk_usage(store).free / 1e9
+    return _room(store)
+
+
+def _data(store: Path) -> tuple[bool, str]:
+    place = Store(store).data
+    if caches.is_writable(place):
+        return _room(place)
+    if place.is_dir():
+        return True, f"{place}: read-only, what it lacks cannot be rendered (BENCH_DATA=DIR)"
+    return False, f"{place} cannot be made or written; choose another folder (BENCH_DATA=DIR)"
+
+
+def _cache(store: Path) -> tuple[bool, str]:
+    try:
+        return _room(caches.folder())
+    except BenchError as error:
+        return False, str(error)
+
+
+def _room(place: Path) -> tuple[bool, str]:
+    free = shutil.disk_usage(place).free / 1e9
     if free < LOW_DISK_GB:
-        return False, f"{store}: writable, but only {free:.1f} GB free"
-    return True, f"{store}: writable, {free:.0f} GB free"
+        return False, f"{place}: writable, but only {free:.1f} GB free"
+    return True, f"{place}: writable, {free:.0f} GB free"
 
 
 def _weights(store: Path) -> tuple[bool, str]:
-    hub = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface")) / "hub"
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    hub = Path(HF_HUB_CACHE)
     found = sorted(hub.glob("models--timm--*")) if hub.is_dir() else []
     if found:
         return True, f"{len(found)} timm checkpoints in {hub}"
@@ -87,6 +109,8 @@ _CHECKS: dict[str, Callable[[Path], tuple[bool, str]]] = {
     "packages": _packages,
     "device": _device,
     "store": _store,
+    "data": _data,
+    "cache": _cache,
     "weights": _weights,
     "revision": _revision,
 }

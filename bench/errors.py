@@ -3,6 +3,7 @@
 BenchError
 ├── ConfigError   wrong name, key, value or combination; nothing was computed
 ├── DataError     a data set, shard, record or checkpoint is missing, corrupt or inconsistent
+│   └── VersionError  a file that another version of the project wrote; never damage, left as it is
 ├── AssetError    a file that the user must supply (weights, licensed models) is missing or unusable
 └── StepError     a step of the grid failed while computing (NaN loss, unreadable input)
 """
@@ -25,6 +26,10 @@ class ConfigError(BenchError):
 
 class DataError(BenchError):
     """Data that is missing, corrupt or inconsistent."""
+
+
+class VersionError(DataError):
+    """A file of another version of the project: not damaged, so it is left as it is."""
 
 
 class AssetError(BenchError):

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.errors import DataError
+from bench.console import warn
+from bench.errors import DataError, VersionError
 from bench.files import write_atomic
 from bench.keys import step_slug
 from bench.plan import Plan
@@ -18,6 +19,12 @@ from bench.record import IMPORTED, read_record
 from bench.record_set import Record, RecordSet, check_record, read_json, read_set, unique
 from bench.request import Words
 from bench.store import Store
+
+NEEDED = "name a store, a file of `bench export`, or a record.json"
+
+
+class _NoRecord(DataError):
+    """A file of something else."""
 
 
 @dataclass(kw_only=True)
@@ -47,9 +54,13 @@ def export(store: Store, plan: Plan | None, grid: Mapping[str, Any]) -> RecordSe
     """
     wanted = None if plan is None else {cell.step.key for cell in plan.cells if cell.step}
     paths = [p for p in sorted((store.root / "score").glob("*/record.json")) if ".corrupt-" not in str(p)]
-    records = [
-        read_record(path) for path in paths if wanted is None or path.parent.name.rpartition("-")[2] in wanted
-    ]
+    records = []
+    for path in paths:
+        if wanted is None or path.parent.name.rpartition("-")[2] in wanted:
+            try:
+                records.append(read_record(path))
+            except VersionError as error:
+                warn(f"{error}; skipped")
     if not records:
         raise DataError(f"store {store.root} holds no score record of those asked for; nothing was exported")
     return RecordSet(records=unique(records), grid=grid)
@@ -90,22 +101,29 @@ def import_records(sources: Sequence[Path], store: Store) -> Imported:
 def _records(source: Path, outcome: Imported) -> Iterator[tuple[Any, Path]]:
     if not source.is_dir():
         body = read_json(source)
-        is_set = isinstance(body, dict) and "records" in body
-        for record in read_set(source).records if is_set else (body,):
+        if not isinstance(body, dict) or not body.keys() & {"records", "schema"}:
+            raise _NoRecord(f"{source}: holds no records; {NEEDED}")
+        for record in read_set(source).records if "records" in body else (body,):
             yield record, source
         return
-    sets = {path for path in source.glob("*.json") if not path.name.startswith(".")}
-    paths = sorted({*source.rglob("record.json"), *sets})
-    if not paths:
-        raise DataError(f"{source}: holds neither record sets (*.json) nor record.json files")
-    others = ("pretrain", "finetune", "predict")
-    for path in paths:
-        if path.parent.parent.name in others:  # of a store; only scores are imported
-            continue
+    others = ("pretrain", "finetune", "predict")  # of a store; only scores are imported
+    paths = {*source.rglob("record.json"), *source.glob("*.json")}
+    without: list[str] = []
+    kept = sorted(
+        path for path in paths if path.parent.parent.name not in others and not path.name.startswith(".")
+    )
+    for path in kept:
         try:
             yield from _records(path, outcome)
+        except _NoRecord as error:
+            without.append(path.name)
+            outcome.problems.append(f"{error}; not imported")
         except DataError as error:
             outcome.problems.append(f"{error}; not imported")
+    if len(without) == len(kept):
+        there = without or sorted(path.name for path in source.iterdir())
+        held = ", ".join(there[:3]) + (", ..." if len(there) > 3 else "")
+        raise DataError(f"{source}: holds no records ({held or 'it is empty'}); {NEEDED}")
 
 
 def _key(record: Any) -> str:

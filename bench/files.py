@@ -20,12 +20,14 @@ CLOCK_S = 60.0  # how long the measured lead of a file system's clock is believe
 _ADVICE = {
     errno.ENOSPC: "the disk is full; free some space and run again, finished work is kept",
     errno.EDQUOT: "the disk quota is used up; free some space and run again, finished work is kept",
-    errno.EACCES: "no permission to write there; choose another folder (--store DIR)",
-    errno.EPERM: "no permission to write there; choose another folder (--store DIR)",
-    errno.EROFS: "the file system is read-only; choose another folder (--store DIR)",
+    errno.EACCES: "no permission to write there; choose another place ({option})",
+    errno.EPERM: "no permission to write there; choose another place ({option})",
+    errno.EROFS: "the file system is read-only; choose another place ({option})",
     errno.EFBIG: "the file size limit is reached; raise it and run again, finished work is kept",
-    errno.ENOTDIR: "a file is in the way; choose another folder (--store DIR)",
-    errno.EEXIST: "a file is in the way; choose another folder (--store DIR)",
+    errno.ENOTDIR: "a file is in the way; choose another place ({option})",
+    errno.EEXIST: "a file is in the way; choose another place ({option})",
+    errno.EISDIR: "a folder is in the way; choose another place ({option})",
+    errno.ENAMETOOLONG: "the name is too long; choose another place ({option})",
 }
 
 
@@ -36,7 +38,16 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         advice = _ADVICE.get(error.errno or 0, error.strerror or str(error))
-        raise DataError(f"cannot write {path}: {advice}") from error
+        raise DataError(f"cannot write {path}: {advice.replace('{option}', _option(path))}") from error
+
+
+def _option(path: Path) -> str:
+    """Return what says where a file is written."""
+    for variable in ("BENCH_DATA", "BENCH_CACHE"):
+        root = os.environ.get(variable)
+        if root and path.absolute().is_relative_to(Path(root).absolute()):
+            return f"{variable}=DIR"
+    return "--store DIR"
 
 
 def write_atomic(
@@ -68,6 +79,36 @@ def write_atomic(
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: Path, option: str, *, folder: bool = False) -> None:
+    """Make sure that an output can be written, before any work is done for it; leaves nothing behind.
+
+    Args:
+        path: the file, or the folder, that will be written.
+        option: how the user named it, e.g. `--out`; stands in the message.
+        folder: whether it is a folder.
+
+    Raises:
+        DataError: no permission, read-only, disk full, or something else is in the way.
+    """
+    try:
+        if not folder and path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        place = path if folder else path.parent
+        while not place.exists() and place != place.parent:
+            place = place.parent
+        probe = place / f".writable-{os.getpid()}-{os.urandom(4).hex()}"
+        try:
+            with probe.open("xb") as file:
+                file.write(b" ")
+                file.flush()
+                os.fsync(file.fileno())
+        finally:
+            probe.unlink(missing_ok=True)
+    except OSError as error:
+        advice = _ADVICE.get(error.errno or 0, error.strerror or str(error))
+        raise DataError(f"{option}: cannot write {path}: {advice.replace(' ({option})', '')}") from error
 
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
@@ -128,15 +169,15 @@ def _server_time(folder: Path) -> float:
     return time.time() + lead
 
 
-def quarantine(path: Path) -> Path:
-    """Move an unusable file or folder aside as `<name>.corrupt-<n>` and return its new place.
+def quarantine(path: Path, mark: str = "corrupt") -> Path:
+    """Move an unusable file or folder aside as `<name>.<mark>-<n>` and return its new place.
 
     Raises:
         OSError: it is gone (another process was faster), or the folder cannot be written.
     """
     n = 0
     while True:
-        aside = path.with_name(f"{path.name}.corrupt-{n}")
+        aside = path.with_name(f"{path.name}.{mark}-{n}")
         if not aside.exists():
             path.rename(aside)
             return aside

@@ -34,7 +34,7 @@ from typing import Any
 
 import orjson
 
-from bench.errors import DataError
+from bench.errors import DataError, VersionError
 from bench.files import canonical, sha256_text, write_atomic
 
 SCHEMA = 1
@@ -104,6 +104,7 @@ def validate(record: Any, where: str) -> None:
 
     Raises:
         DataError: says which entry is wrong.
+        VersionError: of another schema.
         ValueError: it holds NaN or infinity.
     """
     _check_entries(record, where)
@@ -115,8 +116,10 @@ def validate(record: Any, where: str) -> None:
 def _check_entries(record: Any, where: str) -> None:
     if not isinstance(record, dict):
         raise DataError(f"{where}: is not a JSON object")
-    if record.get("schema") != SCHEMA:
-        raise DataError(f"{where}: schema {record.get('schema')!r}, this version reads {SCHEMA}")
+    if "schema" not in record:
+        raise DataError(f"{where}: is not a record")
+    if record["schema"] != SCHEMA:
+        raise VersionError(f"{where}: is of schema {record['schema']!r}, this version reads {SCHEMA}")
     _check(record, _COMMON, where)
     if record["kind"] not in KINDS:
         raise DataError(f'{where}: unknown kind "{record["kind"]}"')
@@ -133,7 +136,8 @@ def read_record(path: Path) -> dict[str, Any]:
     """Read and validate one record.
 
     Raises:
-        DataError: unreadable, truncated, edited, or of another schema.
+        DataError: unreadable, truncated, or edited.
+        VersionError: of another schema.
     """
     try:
         raw = path.read_bytes()
@@ -150,7 +154,8 @@ def parse_record(raw: bytes, where: str) -> dict[str, Any]:
         where: what to call it in messages.
 
     Raises:
-        DataError: truncated, edited, or of another schema.
+        DataError: truncated or edited.
+        VersionError: of another schema.
     """
     record = _sealed(raw)
     if record is not None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.errors import DataError
+from bench.errors import DataError, VersionError
 from bench.files import canonical, sha256_text, write_atomic
 from bench.keys import step_key
 from bench.record import validate
@@ -58,7 +58,7 @@ def read_set(path: Path) -> RecordSet:
     if not isinstance(body, dict) or "records" not in body:
         raise DataError(f"{path}: is not a record set; `bench export` writes one")
     if body.get("format") != FORMAT:
-        raise DataError(f"{path}: is of format {body.get('format')!r}, this version reads {FORMAT}")
+        raise VersionError(f"{path}: is of format {body.get('format')!r}, this version reads {FORMAT}")
     records, grid = body["records"], body.get("grid")
     if not isinstance(records, list) or not isinstance(grid, dict):
         raise DataError(f"{path}: its records or its grid have the wrong type")

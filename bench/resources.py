@@ -6,6 +6,7 @@ stages of pretraining are spread over several GPUs or nodes; a cell takes one de
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,3 +50,8 @@ def is_resource(key: str) -> bool:
     group, *words = key.split(".")
     place = 0 if group == "preset" else 1
     return group in ("preset", "method", "task") and words[place : place + 1] == ["resources"]
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from bench.api import Batch, Context, DataInfo, Encoder, Features, Method, StepOutput
 from bench.encoders.partial import encode_present
-from bench.encoders.pretrained import load_image_encoders
+from bench.encoders.pretrained import Source, load_image_encoders
 from bench.errors import ConfigError
 from bench.losses.memory import MemoryBank, Negatives, memory_contrast
 from bench.losses.numerics import nrm, safe_mean
@@ -63,7 +63,8 @@ class CMC(Method):
     def initialise(self) -> Mapping[str, str]:
         if self.cfg.init == "random":
             return {}
-        return {"init": "imagenet", **load_image_encoders(self.encoders.values(), file=self.cfg.file)}
+        facts = load_image_encoders(self.encoders.values(), Source(file=self.cfg.file))
+        return {"init": "imagenet", **facts}
 
     def training_step(self, batch: Batch, ctx: Context) -> StepOutput:
         features, valid = self.encode(batch, ctx)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated
 
 from bench.api import Batch, Context, DataInfo, Encoder, Method, StepOutput
-from bench.encoders.pretrained import load_image_encoders
+from bench.encoders.pretrained import Source, load_image_encoders
 from bench.errors import StepError
 from bench.settings import GIVEN, OffWhen
 
@@ -16,6 +16,9 @@ from bench.settings import GIVEN, OffWhen
 class ImageNetConfig:
     file: str = ""  # local weights; empty takes those of the tag from the Hugging Face cache
     tag: Annotated[str, OffWhen(file=GIVEN)] = ""  # of timm; empty takes `pretrained` of the encoder
+    mean: tuple[float, ...] = ()  # that the weights expect; empty takes the tag's, for a file the encoder's
+    std: tuple[float, ...] = ()
+    grid: tuple[int, ...] = ()  # height and width of a position table in patches; empty takes a square
 
 
 class ImageNet(Method):
@@ -31,7 +34,5 @@ class ImageNet(Method):
         raise StepError("imagenet does not train; its stage must have share 0")
 
     def initialise(self) -> Mapping[str, str]:
-        return {
-            "init": "imagenet",
-            **load_image_encoders(self.encoders.values(), self.cfg.tag, self.cfg.file),
-        }
+        facts = load_image_encoders(self.encoders.values(), Source(**asdict(self.cfg)))
+        return {"init": "imagenet", **facts}

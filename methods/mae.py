@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from bench.api import Batch, Context, DataInfo, Draws, Encoder, Method, StepOutput
 from bench.encoders.positions import sincos_positions
-from bench.encoders.pretrained import load_image_encoders
+from bench.encoders.pretrained import Source, load_image_encoders
 from bench.encoders.vit import ViT, initialise_like_mae
 from bench.errors import ConfigError, StepError
 from bench.losses.reconstruction import normalised_patches, patch_loss, patchify
@@ -78,10 +78,12 @@ class MAE(Method):
     def initialise(self) -> Mapping[str, str]:
         if self.cfg.init == "random":
             return {}
-        return {
-            "init": "published",
-            **load_image_encoders(self.encoders.values(), self.cfg.tag, self.cfg.file),
-        }
+        source = Source(tag=self.cfg.tag, file=self.cfg.file)
+        facts = load_image_encoders(self.encoders.values(), source)
+        encoder = self.encoders["rgb"]
+        assert isinstance(encoder, ViT)
+        encoder.table.requires_grad_(False)  # trained in fine-tuning alone (official code)
+        return {"init": "published", **facts}
 
     def group(self, name: str, parameter: nn.Parameter) -> Mapping[str, Any]:
         return {"weight_decay": 0.0} if parameter.ndim <= 1 else {}

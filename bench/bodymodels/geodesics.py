@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import dijkstra
 
 from bench.bodymodels.model import BodyModel, surrogate_body
+from bench.files import sha256_file, write_atomic
 
 STEP_M = 0.004  # one unit of the table
 FARTHER = 255  # beyond the reach of the table
@@ -151,23 +150,12 @@ def _shortest_of_duplicates(low: Ints, high: Ints, length: Floats, count: int) -
     return sparse.csr_array((length[fresh], (low[fresh], high[fresh])), shape=(count, count))
 
 
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _is_intact(path: Path) -> bool:
     seal = path.with_suffix(".sha256")
-    return path.is_file() and seal.is_file() and seal.read_text().strip() == _checksum(path)
+    return path.is_file() and seal.is_file() and seal.read_bytes().strip() == sha256_file(path).encode()
 
 
 def _write(path: Path, table: NDArray[np.uint8]) -> None:
-    """Write the table and its checksum, each under a temporary name first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
-    with os.fdopen(handle, "wb") as file:
-        np.save(file, table)
-    seal = Path(name).with_suffix(".seal")
-    seal.write_text(_checksum(Path(name)))
-    Path(name).replace(path)
-    seal.replace(path.with_suffix(".sha256"))
+    """Write the table, then its checksum."""
+    write_atomic(path, lambda file: np.save(file, table))
+    write_atomic(path.with_suffix(".sha256"), sha256_file(path))

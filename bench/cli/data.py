@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from bench.cli.options import UserPath, store_option
+from bench.files import check_writable
 
 
 @click.group()
@@ -45,11 +46,13 @@ def _data_specs(name: str, preset: str, tasks: str, overrides: tuple[str, ...], 
 @click.option("--jobs", type=click.IntRange(min=1), default=None, help="Processes (default: one per core).")
 def data_build(jobs: int | None, **options: Any) -> None:
     """Render and cache a data set; finished shards are kept, damaged ones rebuilt."""
-    from bench.execute.data_jobs import build_all
+    from bench.execute.data_jobs import prepare
 
     specs, store = _data_specs(**options)
     store.prepare()
-    click.echo(build_all(specs, store, jobs))
+    done = prepare(specs, store.data, jobs)
+    what = f"{done} samples rendered into" if done else "nothing to do; all samples are in"
+    click.echo(f"{what} {store.data}")
 
 
 @data.command("verify")
@@ -79,6 +82,7 @@ def data_show(out: str, **options: Any) -> None:
     """Write contact sheets: colour, depth, parts, IUV and joints of samples of each split."""
     from bench.execute.data_jobs import show_all
 
+    check_writable(Path(out), "--out", folder=True)
     specs, store = _data_specs(**options)
     click.echo(show_all(specs, store, Path(out)))
 

@@ -13,7 +13,9 @@ import click
 from click.core import ParameterSource
 
 from bench.cli.options import UserPath, grid_options, json_option, store_option
+from bench.console import warn
 from bench.errors import ConfigError
+from bench.files import check_writable
 
 if TYPE_CHECKING:
     from bench.plan import Plan
@@ -48,7 +50,6 @@ def _checked(options: dict[str, Any]) -> tuple[Request, Plan, Store]:
     """Return the grid that was typed after all checks that need no torch; say what is stale in its store."""
     from bench.checks import check_applies, check_plan
     from bench.execute.stale import stale
-    from bench.store import warn
 
     request, plan, store = planned(options)
     check_plan(request, plan)
@@ -145,7 +146,6 @@ def status(watch: bool, as_json: bool, **options: Any) -> None:
     from bench.execute.queue import Queue
     from bench.execute.stale import stale
     from bench.execute.status import show_status
-    from bench.store import warn
 
     plan, store = _typed_or_stored(options)
     for line in stale(plan, store):
@@ -184,12 +184,16 @@ def cancel(**options: Any) -> None:
 @json_option
 def leaderboard(store: str, out: str | None, reference: str | None, as_json: bool) -> None:
     """Rebuild tables and plots from the records of a store alone."""
+    from bench import caches
     from bench.report.write import report
 
     root = Path(store)
-    result = report(root, Path(out) if out else root / "leaderboard", reference=reference)
+    folder = Path(out) if out else root / "leaderboard"
+    check_writable(folder, "--out", folder=True)
+    caches.settle(root)
+    result = report(root, folder, reference=reference)
     for problem in result.problems:
-        click.echo(f"bench: {problem}", err=True)
+        warn(problem)
     if as_json:
         click.echo(json.dumps({"files": [str(p) for p in result.paths], "problems": result.problems}))
         return

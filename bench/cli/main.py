@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import errno
+import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,13 +15,15 @@ from bench.cli.data import data
 from bench.cli.grid import cancel, leaderboard, plan, run, status
 from bench.cli.inspect import doctor, explain, list_command, logs, show
 from bench.cli.records import check, export_command, import_command
-from bench.errors import BenchError
+from bench.console import open_streams, to_nowhere, warn
+from bench.errors import BenchError, ConfigError, DataError
 
 
 class _Group(click.Group):
     """Prints errors meant for the user as one line and leaves with their exit code."""
 
     def main(self, *args: Any, **extra: Any) -> Any:
+        open_streams()
         try:
             code = super().main(*args, **{**extra, "standalone_mode": False})
         except click.ClickException as error:
@@ -27,22 +31,47 @@ class _Group(click.Group):
             if "\n" in text:  # the help of a command that was called without its arguments
                 error.show()
             else:
-                click.echo(f"bench: {text}", err=True)
+                warn(text)
             code = error.exit_code
+        except BrokenPipeError:  # e.g. of the help
+            code = _unread()
+        try:
+            sys.stdout.flush()
+        except OSError:
+            code = _unread()
         sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
+            _check_folder()
             return super().invoke(ctx)
         except BenchError as error:
-            click.echo(f"bench: {' '.join(str(error).split())}", err=True)
+            warn(" ".join(str(error).split()))
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
-            click.echo("bench: interrupted; run the same command again to go on where it stopped", err=True)
+            warn("interrupted; run the same command again to go on where it stopped")
             ctx.exit(130)
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            ctx.exit(141)
+            ctx.exit(_unread())
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO) or error.filename is not None:
+                raise
+            warn(f"the output cannot be written ({error.strerror}); what was computed is kept")
+            to_nowhere(sys.stdout)
+            ctx.exit(DataError.exit_code)
+
+
+def _unread() -> int:
+    """Return the exit code of a program whose output nobody reads any more, as `head` does."""
+    to_nowhere(sys.stdout)
+    return 128 + signal.SIGPIPE
+
+
+def _check_folder() -> None:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise ConfigError("the folder you are in does not exist any more; change to another one") from None
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -11,6 +11,8 @@ import click
 
 from bench.cli.grid import grid_words, planned, was_typed
 from bench.cli.options import UserPath, grid_options, json_option, store_option
+from bench.console import warn
+from bench.files import check_writable
 
 
 @click.command()
@@ -57,6 +59,7 @@ def export_command(file: Path, **options: Any) -> None:
     from bench.record_set import write_set
     from bench.store import Store
 
+    check_writable(file, "FILE")
     store, plan, grid = Store(Path(options["store"])), None, {}
     if was_typed(options, but=("store",)):
         _, plan, store = planned(options)
@@ -79,9 +82,10 @@ def import_command(sources: tuple[Path, ...], store: str) -> None:
     from bench.store import Store
 
     place = Store(Path(store))
+    check_writable(place.root, "--store", folder=True)
     outcome = import_records(sources, place)
     for problem in outcome.problems:
-        click.echo(f"bench: {problem}", err=True)
+        warn(problem)
     there = f", {outcome.known} were there already" if outcome.known else ""
     click.echo(f"{len(outcome.records)} records imported into {place.root}{there}")
     for line in origins(outcome.records):

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bench.data.build import build
-from bench.data.synthetic import Synthetic
 from bench.errors import ConfigError
-from bench.execute.data_jobs import specs_of_step
+from bench.execute.data_jobs import prepare, specs_of_step
 from bench.plan import Step, expand
 from bench.request import Words, resolve
 from bench.store import Store
@@ -59,5 +57,5 @@ def task_cells(name: str, config_dirs: Sequence[str]) -> list[Step]:
 def render(steps: Sequence[Step], root: Path) -> Store:
     """Render what steps read; return their store."""
     store = Store(root)
-    build([spec for step in steps for spec in specs_of_step(step)], store.data, Synthetic(), jobs=1)
+    prepare([spec for step in steps for spec in specs_of_step(step)], store.data, jobs=1)
     return store

@@ -41,7 +41,7 @@ def augment(
     """Move, turn, zoom, mirror and tint the samples of a batch.
 
     Colour is resampled bilinearly; depth and label maps take the nearest pixel; what comes from outside is 0.
-    Annotated pixels that leave the picture become absent, joints invisible; `kp2d` is computed anew. Mirroring
+    Annotated pixels that leave the picture become absent, joints invisible; `kp2d` is made anew. Mirroring
     swaps left and right joints, classes, charts and vertices. Geometry in the frame of the camera is mirrored
     and turned with the picture, and the intrinsics take up the rest, so that it still projects to its place.
     Samples without a field (`valid.<name>`) keep what stands for it.

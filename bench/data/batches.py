@@ -1,9 +1,9 @@
 """From raw rows to a batch of tensors, field by field as its kind says, and the normalisation of 2D joints.
 
-Joints (kind `joints2d`, and `kp_pix`) are positions (row, col) in the plane of the picture: pixel (r, c) covers
-[r, r + 1) x [c, c + 1), so the pixel under a joint is its floor, as for `grid_sample` with
-`align_corners=False`. Annotated pixels (kind `pixels`) name pixels instead: whole numbers are pixel centres, and
-augmentation makes them fractional. Absent ones are -1.
+Joints (kind `joints2d`, and `kp_pix`) are positions (row, col) in the plane of the picture: pixel (r, c)
+covers [r, r + 1) x [c, c + 1), so the pixel under a joint is its floor, as for `grid_sample` with
+`align_corners=False`. Annotated pixels (kind `pixels`) name pixels instead: whole numbers are pixel centres,
+and augmentation makes them fractional. Absent ones are -1.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def to_batch(
             `kp_vis` and `kp_known` (N, J) bool, found, maybe outside the crop.
         names: further fields. By kind: `image` float32 (N, 3, H, W) in [0, 1]; `depth` float32 (N, 1, H, W)
             metres; `classes` int64 (N, H, W); `mask` bool (N, H, W); `uv` float32 (N, 2, H, W) in [0, 1];
-            `pixels` float32 (N, P, 2); `point_classes` int64 (N, P), 0 = none; `point_uv` float32 (N, P, 2) in
-            [0, 1]; `joints2d` (N, J, ...) row, col, and what else is stored; `plain` integers int64, floats
+            `pixels` float32 (N, P, 2); `point_classes` int64 (N, P), 0 = none; `point_uv` float32 (N, P, 2)
+            in [0, 1]; `joints2d` (N, J, ...) row, col, and what else is stored; `plain` integers int64, floats
             float32, bool; all others float32 as stored.
         fields: what the data set says of its fields.
         device: where the batch goes.

@@ -12,7 +12,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
-from bench.claims import Claim
+from bench.claims import STALE_S, Claim, holder
+from bench.console import warn
 from bench.data import shards
 from bench.data.dataset import Arrays, DataSpec, Field, Outcome, Part, Progress
 from bench.data.producer import Place, Producer, rows_per_clip
@@ -118,7 +119,7 @@ def build(
     jobs: int = 1,
     on_progress: Progress | None = None,
 ) -> int:
-    """Make what is missing for some data specs; shards that fail the cheap check are set aside first.
+    """Make what is missing for some data specs; damaged shards are set aside first.
 
     Args:
         specs: what is wanted; checked.
@@ -134,7 +135,7 @@ def build(
         DataError: disk full, no permission, or a worker died.
     """
     specs = list(specs)
-    _set_aside_flawed(specs, root, producer)
+    _set_aside_damaged(specs, root, producer)
     pieces = missing_pieces(specs, root, producer)
     if not pieces:
         return 0
@@ -142,7 +143,7 @@ def build(
     wanted = _merged(specs, producer).items()
     total = sum(span.count for place, samples in wanted for span in spans(place, samples, producer))
     report = on_progress or (lambda there, of: None)
-    made = 0
+    made, told = 0, ""
     producer.warm_up()
     while pieces:
         there = total - sum(piece.span.count for piece in pieces)
@@ -156,6 +157,10 @@ def build(
                     there += piece.span.count
                     report(there, total)
         if outcomes == {"taken"}:
+            path = _claim(root, pieces[0])
+            if (who := holder(path)) and who != told:
+                told = who
+                warn(f"waits for {who} (claim on {path}) until it ends or shows no life for {STALE_S:.0f} s")
             time.sleep(POLL_S)
         jobs = 1  # for what others are at; no pool has to be started to look again
         pieces = missing_pieces(specs, root, producer, checked=False)
@@ -207,24 +212,24 @@ def verify(spec: DataSpec, root: Path, producer: Producer) -> list[str]:
     Returns:
         One line per problem: corrupt shards and where they are now, runs of samples that are not there.
     """
-    problems = _set_aside_flawed([spec], root, producer)
-    for place in _merged([spec], producer):
-        folder = place.under(root)
-        for span in shards.present(folder):
-            if what := shards.damage(folder, span):
-                problems += _moved(folder, span, what)
+    problems = _set_aside_damaged([spec], root, producer, shards.damage)
     for piece in missing_pieces([spec], root, producer):
         place, span = piece.place, piece.span
         problems.append(f"{place.folder}: samples {span.first} to {span.stop - 1} are not there; build them")
     return problems
 
 
-def _set_aside_flawed(specs: Iterable[DataSpec], root: Path, producer: Producer) -> list[str]:
+def _set_aside_damaged(
+    specs: Iterable[DataSpec],
+    root: Path,
+    producer: Producer,
+    compare: Callable[[Path, Span], str | None] = shards.damage_since,
+) -> list[str]:
     problems = []
     for place in _merged(specs, producer):
         folder, fields = place.under(root), stored_fields(producer, place)
         for span in shards.present(folder):
-            if what := shards.flaw(folder, place, span, fields):
+            if what := shards.flaw(folder, place, span, fields) or compare(folder, span):
                 problems += _moved(folder, span, what)
     return problems
 
@@ -254,6 +259,10 @@ def _merged(specs: Iterable[DataSpec], producer: Producer) -> dict[Place, int]:
             place = place_of(spec, part, producer)
             largest[place] = max(part.samples, largest.get(place, 0))
     return largest
+
+
+def _claim(root: Path, piece: Piece) -> Path:
+    return piece.place.under(root) / ".claims" / piece.span.name
 
 
 def _clips(producer: Producer, place: Place, span: Span) -> Iterator[Arrays]:

@@ -140,8 +140,8 @@ class Dataset:
         groups: what budgets keep together, (n,) int64, e.g. the views of one moment.
         strata: what budgets thin alike, e.g. the subject, (n,); None = nothing.
         classes: of the whole sample, (n,) int64, for budgets in shots; None = none.
-        valid: which samples have a field or modality, name -> (n,) bool; all of `MODALITIES` are named, of the
-            fields those that some samples lack.
+        valid: which samples have a field or modality, name -> (n,) bool; all of `MODALITIES` are named, of
+            the fields those that some samples lack.
         sources: collections that the samples come from, e.g. "coco2017"; a row is exposed where the
             pretraining saw the same.
         manifest_sha256: names the selection in records.
@@ -186,7 +186,7 @@ class Dataset:
 
     @classmethod
     def missing(cls, specs: Sequence[DataSpec], root: Path) -> Sequence[Piece]:
-        """Return what `prepare` would make, in pieces that workers can share; () = nothing, or not in pieces."""
+        """Return what `prepare` would make, in pieces that workers share; () = nothing, or not in pieces."""
         return ()
 
     @classmethod

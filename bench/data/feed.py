@@ -50,8 +50,8 @@ def feed(
         modalities: inputs of the network.
         labels: fields of the data wanted besides.
         views: 2: each batch holds a second augmentation of its samples under `<name>2`.
-        pairs: kinds of pairs; each batch holds `train.batch` pairs, the partners' entries under `<name>2`, and
-            `pair_kind`.
+        pairs: kinds of pairs; each batch holds `train.batch` pairs, the partners' entries under `<name>2`,
+            and `pair_kind`.
         rows: samples that take part; None = all. Of pairs, those with both.
         evaluate_at: after how many steps the curve gets a point.
         evaluate: validation metrics of a point.
@@ -97,10 +97,7 @@ def feed(
         out = augmented(batch, recipes[0], draws)
         return _joined(out, augmented(batch, recipes[1], draws)) if views == 2 else out
 
-    if found:
-        count = len(found.rows)
-    else:
-        count = len(data) if rows is None else len(rows)
+    count = len(found.rows) if found else len(data) if rows is None else len(rows)
     return Run(
         train=train,
         seed=seed,

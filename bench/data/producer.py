@@ -15,7 +15,7 @@ Size = tuple[int, int]  # (H, W), pixels
 
 
 class Producer(Protocol):
-    """Makes whole clips; a clip is a pure function of (producer, source, split, clip, size). Picklable, hashable.
+    """Makes whole clips, each a pure function of (producer, source, split, clip, size). Picklable, hashable.
 
     A clip is a run of samples that belong together: a moment or a motion, from one or several views.
     """

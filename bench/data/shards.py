@@ -18,7 +18,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,11 @@ from numpy.typing import NDArray
 from bench.data.dataset import Arrays, Field
 from bench.data.producer import Place
 from bench.errors import DataError
-from bench.files import quarantine, sha256_file, writing
+from bench.files import quarantine, sha256_file, write_atomic, writing
 
 SCHEMA = 1
 FACTS = "shard.json"
+COMPARED = ".compared"  # folder beside the shards: sizes and times of those whose checksums were right
 _NAME = re.compile(r"shard-(\d{7,})-(\d{4,})")
 
 
@@ -205,9 +206,37 @@ def damage(folder: Path, span: Span) -> str | None:
     """Compare every checksum of a shard that passed `flaw`; says which file differs, or None."""
     facts = json.loads((folder / span.name / FACTS).read_text())
     for name, array in facts["arrays"].items():
-        if sha256_file(folder / span.name / f"{name}.npy") != array["sha256"]:
+        try:
+            same = sha256_file(folder / span.name / f"{name}.npy") == array["sha256"]
+        except OSError as error:
+            return f"{name}.npy cannot be read ({error.strerror})"
+        if not same:
             return f"{name}.npy has changed (checksum)"
     return None
+
+
+def damage_since(folder: Path, span: Span) -> str | None:
+    """As `damage`, but compares a shard once, and again only when size or time of one of its files change.
+
+    What was compared is kept in the folder of the place; where that is read-only, for this process.
+    """
+    place = folder / span.name
+    stamps = {p.name: [p.stat().st_size, p.stat().st_mtime_ns] for p in sorted(place.iterdir())}
+    mark, text = folder / COMPARED / f"{span.name}.json", json.dumps(stamps)
+    if _compared.get(mark) == text:
+        return None
+    with suppress(OSError):
+        if mark.read_text() == text:
+            return None
+    if what := damage(folder, span):
+        return what
+    _compared[mark] = text
+    with suppress(DataError):
+        write_atomic(mark, text, durable=False)
+    return None
+
+
+_compared: dict[Path, str] = {}
 
 
 def set_aside(folder: Path, span: Span) -> Path | None:

@@ -19,7 +19,7 @@ def show(specs: Iterable[Spec], root: Path, out: Path, config_dirs: Sequence[str
     """Write a PNG per data set, source and split with samples spread evenly over it.
 
     Args:
-        specs: what they name must have been prepared.
+        specs: what they name; what is missing is made for the sheets alone.
         root: data folder.
         out: folder of the sheets; made if absent.
         config_dirs: where adapters are found besides.

@@ -71,10 +71,25 @@ class ImageEncoder(Encoder):
         if modality not in ("rgb", "depth"):
             raise ConfigError(f'{name} reads images (rgb or depth), not "{modality}"')
         self.modality = modality
-        self.timm_recipe = {"name": name, "options": dict(options)}
+        self.timm_recipe: dict[str, Any] = {"name": name, "options": dict(options)}
         self.model = create_timm_model(name, options)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+
+    @property
+    def normalisation(self) -> tuple[list[float], list[float]]:
+        """Mean and standard deviation of colour in 0..1, per channel."""
+        return self.get_buffer("mean").flatten().tolist(), self.get_buffer("std").flatten().tolist()
+
+    def normalise_by(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Take another mean and standard deviation, also for encoders that are built from the spec."""
+        for name, values in (("mean", mean), ("std", std)):
+            self.get_buffer(name).copy_(torch.tensor(values).view(1, 3, 1, 1))
+        self.respell({"mean": [float(v) for v in mean], "std": [float(v) for v in std]})
+
+    def respell(self, config: Mapping[str, Any]) -> None:
+        """Change entries of the config in the spec."""
+        self.spec = {**self.spec, "config": {**self.spec["config"], **config}}
 
     def preprocess(self, x: Tensor) -> Tensor:
         """Normalise (N, 3, H, W) colour in [0, 1], or (N, 1, H, W) depth in metres, to (N, 3, H, W)."""
@@ -86,5 +101,5 @@ class ImageEncoder(Encoder):
         """Return what a consumer without this package must do to the input, as plain data."""
         if self.modality == "depth":
             return {"unit": "metres, 0 = no measurement", "centre": "mean over measured pixels", "repeat": 3}
-        mean, std = self.get_buffer("mean").flatten().tolist(), self.get_buffer("std").flatten().tolist()
+        mean, std = self.normalisation
         return {"unit": "colour in [0, 1]", "mean": mean, "std": std}

@@ -29,6 +29,7 @@ class ViTConfig:
     mlp_ratio: Positive = 4.0
     hooks: tuple[int, ...] = (2, 5, 8, 11)  # blocks whose output becomes a map, shallow to deep, 0-based
     pool: Literal["mean", "cls"] = "mean"  # what `pooled` is
+    positions: Literal["fixed", "learned"] = "fixed"  # sine-cosine; loaded weights bring a table that trains
     options: Mapping[str, Any] = field(default_factory=dict)  # further ones of timm.create_model
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
@@ -62,7 +63,7 @@ class ViTConfig:
 
 
 class ViT(ImageEncoder):
-    """A timm VisionTransformer with a class token and fixed sine-cosine positions.
+    """A timm VisionTransformer with a class token and a table of positions.
 
     Weights start as in MAE (xavier-uniform, official code), also where another method trains the network. The
     final LayerNorm is applied to every hooked block (design choice: all maps have one scale).
@@ -101,13 +102,28 @@ class ViT(ImageEncoder):
             pooled=cfg.width,
         )
         side = cfg.image_size // cfg.patch
+        table = sincos_positions(side, side, cfg.width)
+        if not _is_plain(self.vit, table.shape):
+            raise ConfigError(
+                f"ViT: timm model {cfg.model} with {dict(cfg.options)} is no plain ViT with one class token"
+            )
         initialise_like_mae(self.model)
-        self.vit.pos_embed = nn.Parameter(sincos_positions(side, side, cfg.width), requires_grad=False)
+        self.vit.pos_embed = nn.Parameter(table, requires_grad=cfg.positions == "learned")
 
     @property
     def vit(self) -> VisionTransformer:
         """The timm model."""
         return cast(VisionTransformer, self.model)
+
+    @property
+    def table(self) -> nn.Parameter:
+        """Positions of the class token and the patches, (1, 1 + L, D)."""
+        return cast(nn.Parameter, self.vit.pos_embed)
+
+    def learn_positions(self) -> None:
+        """Let training change the table of positions, here and in encoders that are built from the spec."""
+        self.table.requires_grad_(True)
+        self.respell({"positions": "learned"})
 
     def forward(self, x: Tensor) -> Features:
         """Encode (N, 3, H, W) colour in [0, 1] or (N, 1, H, W) depth in metres; the patch divides H and W."""
@@ -154,6 +170,18 @@ class ViT(ImageEncoder):
 
     def _blocks(self) -> Iterable[nn.Module]:
         return cast(Iterable[nn.Module], self.vit.blocks)
+
+
+def _is_plain(model: nn.Module, table: torch.Size) -> bool:
+    """Say whether `ViT.forward` does what the timm model would."""
+    return (
+        isinstance(model, VisionTransformer)
+        and model.cls_token is not None
+        and model.reg_token is None
+        and isinstance(model.norm_pre, nn.Identity)
+        and isinstance(model.pos_embed, Tensor)
+        and model.pos_embed.shape == table
+    )
 
 
 def initialise_like_mae(module: nn.Module) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from bench import caches
 from bench.errors import ConfigError
 from bench.settings import Count, convert
 
@@ -41,14 +42,16 @@ def load_cluster(file: str) -> Cluster:
     from bench.registry import load
 
     path = Path(file).expanduser() if file else own_file()
-    if not file and not path.exists():
+    if path is None or (not file and not path.exists()):
         return Cluster()
     if not path.is_file():
         raise ConfigError(f"--site {file}: no such file; {EXAMPLE} shows what it may hold")
     return convert(load(path, "site"), Cluster, str(path), ": ")
 
 
-def own_file() -> Path:
-    """Return where a user's site values lie when no file is named."""
-    home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    return Path(home) / "bodybench" / "site.yaml"
+def own_file() -> Path | None:
+    """Return where a user's site values lie when no file is named; None for a user without a home."""
+    if named := os.environ.get("XDG_CONFIG_HOME"):
+        return Path(named) / "bodybench" / "site.yaml"
+    home = caches.home()
+    return home / ".config" / "bodybench" / "site.yaml" if home else None

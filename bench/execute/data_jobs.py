@@ -1,16 +1,17 @@
-"""Data sets of a plan: which are needed, and building, checking and showing them."""
+"""Data sets of a plan: which are needed, and rendering, checking and showing them."""
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from bench.console import is_terminal, live_line, warn
 from bench.errors import ConfigError, nearest
 from bench.files import canonical
 from bench.plan import Plan, Step
+from bench.resources import cores
 from bench.store import Store
 
 DataSpec = Mapping[str, Any]
@@ -31,24 +32,38 @@ def specs_of(plan: Plan) -> list[DataSpec]:
     return list(found.values())
 
 
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def prepare(specs: Iterable[DataSpec], root: Path, jobs: int | None = None) -> int:
+    """Render what data specs lack, and show how far that is; several processes may do so at the same time.
 
+    Args:
+        specs: plain data specs.
+        root: data folder.
+        jobs: processes; None = one per core.
 
-def build_all(specs: Iterable[DataSpec], store: Store, jobs: int | None) -> str:
-    """Render what is missing and report how much that was."""
+    Returns:
+        Samples that this call rendered.
+
+    Raises:
+        ConfigError: a spec is wrong.
+        DataError: disk full, no permission, or a rendering process died.
+    """
     from bench.data.build import build
     from bench.data.synthetic import Synthetic
 
-    tell = _Teller()
-    done = build(list(specs), store.data, Synthetic(), jobs=jobs or cores(), on_progress=tell)
-    tell.end()
-    return (
-        f"{done} samples rendered into {store.data}"
-        if done
-        else f"nothing to do; all samples are in {store.data}"
-    )
+    line = live_line() if is_terminal() else None
+    task = line.add_task("rendering", visible=False) if line else None
+    told = -1
+
+    def tell(there: int, wanted: int) -> None:
+        nonlocal told
+        if line and task is not None:
+            line.update(task, completed=there, total=wanted, visible=True)
+        elif there * 10 // wanted != told:
+            told = there * 10 // wanted
+            warn(f"rendering {there}/{wanted}")
+
+    with line or nullcontext():
+        return build(specs, root, Synthetic(), jobs=jobs or cores(), on_progress=tell)
 
 
 def verify_all(specs: Iterable[DataSpec], store: Store) -> list[str]:
@@ -62,8 +77,10 @@ def verify_all(specs: Iterable[DataSpec], store: Store) -> list[str]:
 
 def show_all(specs: Sequence[DataSpec], store: Store, out: Path) -> str:
     """Write a contact sheet of the first samples of each data set."""
+    from bench import caches
     from bench.data.show import show
 
+    caches.settle(store.root)
     return "\n".join(str(p) for p in show(specs, store.data, out))
 
 
@@ -88,24 +105,3 @@ def manifest_all(specs: Iterable[DataSpec], store: Store, split: str) -> str:
     return "\n".join(
         f"{name:<24} {len(ids):>7} samples  {manifest.sha256(ids)}" for name, ids in found.items()
     )
-
-
-class _Teller:
-    """A progress bar on a terminal, a line every ten percent elsewhere."""
-
-    def __init__(self) -> None:
-        self.shown = -1
-        self.live = sys.stderr.isatty()
-
-    def __call__(self, done: int, total: int) -> None:
-        share = done * 100 // max(1, total)
-        if self.live:
-            bar = "█" * (share // 4) + "·" * (25 - share // 4)
-            print(f"\rrendering {bar} {done}/{total}", end="", file=sys.stderr, flush=True)
-        elif share // 10 != self.shown:
-            self.shown = share // 10
-            print(f"bench: rendering {done}/{total}", file=sys.stderr, flush=True)
-
-    def end(self) -> None:
-        if self.live:
-            print(file=sys.stderr)

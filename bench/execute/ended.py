@@ -52,7 +52,7 @@ def live_jobs(store: Store, queue: Queue) -> dict[str, Live]:
     over: list[Job] = []
     for job in jobs:
         state = states[job.number]
-        if state.live or (state == UNKNOWN and job.age_s < SETTLE_S):
+        if state.live or (state == UNKNOWN and abs(job.age_s) < SETTLE_S):
             live[job.key] = Live(job=job, state=state)
         else:
             over.append(job)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import nn
 
 from bench.api import Batch, Context, Dataset, Encoder, Pretrained, Stats, StepOutput, Task
@@ -22,6 +22,7 @@ from bench.data.batches import SOURCES, to_batch
 from bench.data.feed import feed
 from bench.data.opening import open_dataset
 from bench.encoders import build_encoder, load_encoder
+from bench.encoders.files import load_whole
 from bench.encoders.image import ImageEncoder
 from bench.encoders.modules import build_module, load_module, module_spec
 from bench.errors import ConfigError, DataError
@@ -131,7 +132,7 @@ def predict(step: Step, store: Store, site: Site) -> dict[str, Any]:
     task = build_task(spec, test, site.config_dirs)
     built = json.loads(check_input(store, cell, NETWORK).read_text())
     trainee = build_trainee(spec, task, rebuilt(built, site.config_dirs))
-    trainee.load_state_dict(load_file(check_input(store, cell, WEIGHTS)))
+    load_whole(trainee, check_input(store, cell, WEIGHTS))
     trainee.to(fabric.device)
     folder = store.folder(step)
     rows = np.arange(len(test))

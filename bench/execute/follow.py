@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
+from bench.execute import plans
 from bench.execute.ended import Live, live_jobs
 from bench.execute.local import Outcome
 from bench.execute.progress import Progress
@@ -13,13 +13,6 @@ from bench.plan import Plan, Step
 from bench.store import Store
 
 LOOK_S = 1.0  # between looks into the store; SLURM is asked more rarely
-
-
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """A running job, as `Progress` wants it."""
-
-    step: Step
 
 
 def follow(plan: Plan, todo: dict[str, Step], store: Store, queue: Queue) -> Outcome:
@@ -36,7 +29,7 @@ def follow(plan: Plan, todo: dict[str, Step], store: Store, queue: Queue) -> Out
         KeyboardInterrupt: interrupted; the jobs go on.
     """
     begun = time.monotonic()
-    outcome = Outcome()
+    outcome = Outcome(failed=plans.barred(plan, store))
     progress = Progress(plan, store, len(todo))
     waiting = dict(todo)
     try:
@@ -45,10 +38,10 @@ def follow(plan: Plan, todo: dict[str, Step], store: Store, queue: Queue) -> Out
             for key, step in list(waiting.items()):
                 if result := _settled(step, live, store, outcome):
                     del waiting[key]
-                    progress.ended(key, step, result)
+                    progress.ended(step, result)
                 elif _runs(live.get(key)) and key not in progress.starts:
-                    progress.started(key, step)
-            running = [_Shown(step) for key, step in waiting.items() if _runs(live.get(key))]
+                    progress.started(step)
+            running = [step for key, step in waiting.items() if _runs(live.get(key))]
             progress.tick(running, len(waiting) - len(running))
             time.sleep(LOOK_S if waiting else 0.0)
     finally:
@@ -70,6 +63,6 @@ def _settled(step: Step, live: dict[str, Live], store: Store, outcome: Outcome) 
         return ""
     failed = store.first_failed(step)
     blocked = failed is not None and failed.kind == "pretrain" and failed.key != step.key
-    reason = f"{failed.slug}: {store.failure(failed)['message']}" if failed else "cancelled or never started"
+    reason = store.why(step) or "cancelled or never started"
     outcome.failed[step.key] = f"blocked: {reason}" if blocked else reason
     return "blocked" if blocked else "failed"

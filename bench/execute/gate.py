@@ -13,6 +13,7 @@ from bench.checks import check_applies, check_plan
 from bench.errors import ConfigError
 from bench.exchange import grid_of, origins
 from bench.execute.local import execute
+from bench.files import check_writable
 from bench.plan import Plan, expand
 from bench.record_set import Record, RecordSet, read_set, write_set
 from bench.report.regressions import Change, changes, markdown
@@ -58,6 +59,8 @@ def check(
         ConfigError: the grid is wrong, or not that of the baseline.
         DataError: the baseline is missing, damaged, or holds no grid; the store cannot be written.
     """
+    if update:
+        check_writable(file, "--baseline")
     old = read_set(file) if file.exists() or not update else None
     words = replace(_words(file, old, typed, update), config_dirs=config_dirs)
     with ExitStack() as stack:
@@ -146,7 +149,8 @@ def _records(plan: Plan, store: Store) -> list[Record]:
 
 
 def _failed(plan: Plan, store: Store, reasons: dict[str, str]) -> list[str]:
-    cells = [cell.step for cell in plan.cells if cell.step and not store.done(cell.step)]
+    cells = [cell.step for cell in plan.cells if cell.step]
+    cells = [step for step in cells if step.key in reasons or not store.done(step)]
     return [f"{step.slug}: {reasons.get(step.key, 'not finished')}" for step in cells]
 
 

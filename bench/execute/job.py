@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,11 +14,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.claims import ours
+from bench.console import warn
 from bench.errors import StepError
 from bench.execute.site import Site
 from bench.files import quarantine, sha256_file, write_atomic
 from bench.plan import Step
-from bench.store import CLAIM, Store, warn
+from bench.store import CLAIM, Store
+
+leaving = threading.Event()  # set while a handler of signals ends this process by SystemExit
 
 Result = Literal["done", "failed", "busy", "blocked"]
 
@@ -39,6 +43,8 @@ def ensure(step: Step, site: Site) -> Result:
     store = Store(Path(site.store))
     if store.record(step) is not None:
         return "done"
+    if store.foreign(step):
+        return "failed"
     for needed in step.inputs:
         result = ensure(needed, site)
         if result == "done" and not _intact(store, needed):
@@ -63,18 +69,28 @@ def _attempt(step: Step, store: Store, site: Site) -> Result:
         body["inputs"] = [i.key for i in step.inputs]
         body["spec"] = dict(step.spec)
         store.finish(step, body)
-    except Exception as error:
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) or leaving.is_set():
+            raise
         if site.team.size > 1 and _lost_peer(error):
             time.sleep(LINGER_S)
             raise StepError("another process of this training has died") from error
-        store.fail(step, error)
+        store.fail(step, _told(error))
         return "failed"
     for name in ("progress.json", *(p.name for p in folder.glob("checkpoint-*.pt"))):
         (folder / name).unlink(missing_ok=True)
     return "done"
 
 
-def _lost_peer(error: Exception) -> bool:
+def _told(error: BaseException) -> BaseException:
+    """Return an error with a message: that of `sys.exit` in the code of an adapter is only a number."""
+    if not isinstance(error, SystemExit):
+        return error
+    told = StepError(f"the code called sys.exit({error.code!r}), which ends no program here")
+    return told.with_traceback(error.__traceback__)
+
+
+def _lost_peer(error: BaseException) -> bool:
     """Say whether an error only tells that another process is gone."""
     return any(sign in str(error).lower() for sign in LOST_PEER)
 
@@ -104,11 +120,13 @@ def _trains(step: Step) -> bool:
 def _join(stage: Step, store: Store, site: Site) -> None:
     try:
         _work(stage.kind)(stage, store, site)
-    except Exception as error:
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) or leaving.is_set():
+            raise
         if _lost_peer(error):
             time.sleep(LINGER_S)
         else:
-            store.fail(stage, error)
+            store.fail(stage, _told(error))
         raise
 
 
@@ -159,6 +177,7 @@ def install_signals(idle: Callable[[], bool] = lambda: False) -> None:
 
     def handle(number: int, frame: object) -> None:
         if idle():
+            leaving.set()
             raise SystemExit(1)
         loop = sys.modules.get("bench.train.loop")
         if loop is None or loop.stop.is_set() or not loop.active.is_set():

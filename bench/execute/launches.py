@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.console import warn
 from bench.files import age_s, writing
 from bench.store import Store
 
@@ -79,10 +80,15 @@ def pending(store: Store) -> list[Job]:
         with suppress(OSError):
             ended = set((path.parent / ENDED).read_text().split())
         for line in path.read_text().splitlines():
-            with suppress(ValueError):  # a line of a process that was killed while it wrote
+            try:
                 array = json.loads(line)
-                pairs = zip(array["jobs"], array["keys"], strict=True)
-                found += [Job(number=n, key=k, folder=path.parent) for n, k in pairs if n not in ended]
+                pairs = list(zip(array["jobs"], array["keys"], strict=True))
+            except ValueError:  # a line of a process that was killed while it wrote
+                continue
+            except (TypeError, KeyError):
+                warn(f"{path}: a line is of another version of bodybench; skipped and left as it is")
+                continue
+            found += [Job(number=n, key=k, folder=path.parent) for n, k in pairs if n not in ended]
     return found
 
 

@@ -1,4 +1,4 @@
-"""The local executor: this process, or a pool of processes, works through a plan."""
+"""The local executor: one or more processes work through a plan; the death of one takes no other along."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -15,33 +15,36 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.errors import BenchError, StepError
+from bench.claims import STALE_S, died
+from bench.errors import BenchError, DataError, StepError
 from bench.execute import plans
-from bench.execute.data_jobs import cores, specs_of_step
+from bench.execute.data_jobs import prepare, specs_of_step
 from bench.execute.job import ensure, install_signals, quiet_threads
 from bench.execute.progress import Progress
 from bench.execute.site import Site
 from bench.files import canonical
 from bench.plan import Plan, Step
 from bench.request import Request
-from bench.store import Store
+from bench.resources import cores
+from bench.store import CLAIM, Store
 
 POLL_S = 1.0  # between looks at work that another process has claimed
-ATTEMPTS = 2  # of a job whose process dies
 
 
 @dataclass(kw_only=True)
 class Job:
-    """Something a worker does: render a shard, or bring a step to `done`."""
+    """What a worker does: bring a step to `done`."""
 
     name: str
     rank: int  # lower first
     run: Callable[..., str]
     arguments: tuple[Any, ...]
+    step: Step
     needs: set[str] = field(default_factory=set)
-    step: Step | None = None
-    attempts: int = 0
     not_before: float = 0.0
+    beside: bool = False  # whether other jobs ran while it did
+    suspect: bool = False  # its process died beside others, so it runs alone before it is blamed
+    waits_for: str = ""  # who has claimed its work, as was told last
 
 
 @dataclass(kw_only=True)
@@ -49,7 +52,6 @@ class Outcome:
     """What came of a run."""
 
     computed: int = 0  # steps brought to `done` by this run
-    rendered: int = 0  # samples rendered by this run
     failed: dict[str, str] = field(default_factory=dict)  # key -> reason
     seconds: float = 0.0
 
@@ -70,17 +72,42 @@ def execute(request: Request, plan: Plan, store: Store, jobs: int | None = None)
     """
     begun = time.monotonic()
     plans.keep(request, store)
-    outcome = Outcome()
+    outcome = Outcome(failed=plans.barred(plan, store))
     todo = _jobs(plan, store, request)
     if todo:
         from bench.execute.ready import check_adapters
 
         quiet_threads()
-        check_adapters([job.step for job in todo if job.step], request.config_dirs)
+        check_adapters([job.step for job in todo], request.config_dirs)
+        install_signals()
+        todo = _with_data(todo, store, jobs, outcome)
         count = min(jobs or default_jobs(), len(todo))
         _run(todo, store, outcome, count, Progress(plan, store, len(todo)))
     outcome.seconds = time.monotonic() - begun
     return outcome
+
+
+def _with_data(todo: list[Job], store: Store, jobs: int | None, outcome: Outcome) -> list[Job]:
+    """Render what is missing; return the jobs whose data is there. The others have failed."""
+    specs = {canonical(spec): spec for job in todo for spec in specs_of_step(job.step)}
+    try:
+        prepare(list(specs.values()), store.data, jobs)
+        return todo
+    except BenchError:  # one by one, to tell which
+        unready: dict[str, str] = {}
+        for text, spec in specs.items():
+            try:
+                prepare([spec], store.data, jobs)
+            except BenchError as error:
+                unready[text] = str(error)
+    ready = []
+    for job in todo:
+        reasons = [unready[text] for spec in specs_of_step(job.step) if (text := canonical(spec)) in unready]
+        if reasons:
+            outcome.failed[job.name] = reasons[0]
+        else:
+            ready.append(job)
+    return ready
 
 
 def default_jobs() -> int:
@@ -89,64 +116,21 @@ def default_jobs() -> int:
 
 
 def _jobs(plan: Plan, store: Store, request: Request) -> list[Job]:
-    """List what is missing: shards, pretraining stages, cells. Ranked so that stages start first."""
+    """List what is missing: pretraining stages, cells. Ranked so that stages start first."""
     site = Site(store=str(store.root), config_dirs=request.config_dirs)
     stages, missing = plans.left(plan, store)
-    jobs: list[Job] = []
-    shards: dict[str, set[str]] = {}
-    for rank, steps in ((0, stages), (2, missing)):
-        for step in steps.values():
-            for spec in specs_of_step(step):
-                text = canonical(spec)
-                if text not in shards:
-                    shards[text] = {job.name for job in _shard_jobs(jobs, spec, store, rank)}
-    for rank, steps in ((1, stages), (3, missing)):
-        for step in steps.values():
-            needs = {s.key for s in step.ancestors() if s.key in stages and s.key != step.key}
-            for spec in specs_of_step(step):
-                needs |= shards[canonical(spec)]
-            jobs.append(
-                Job(name=step.key, rank=rank, run=ensure, arguments=(step, site), needs=needs, step=step)
-            )
-    return jobs
-
-
-def _shard_jobs(jobs: list[Job], spec: Mapping[str, Any], store: Store, rank: int) -> list[Job]:
-    """Add the shards that a data spec lacks, unless another spec already asked for them."""
-    from bench.data.build import missing_pieces
-    from bench.data.synthetic import Synthetic
-
-    known = {job.name: job for job in jobs}
-    found = []
-    for piece in missing_pieces([spec], store.data, Synthetic()):
-        name = f"{piece.place.folder}/{piece.span.name}"
-        job = known.get(name) or Job(name=name, rank=rank, run=_render, arguments=(str(store.data), piece))
-        if name not in known:
-            jobs.append(job)
-        found.append(job)
-    return found
-
-
-def _render(root: str, piece: Any) -> str:
-    from bench.data.build import build_piece
-    from bench.data.synthetic import Synthetic
-
-    return "busy" if build_piece(Path(root), Synthetic(), piece) == "taken" else "done"
-
-
-class _Inline:
-    """Runs a job at once, in this process."""
-
-    def submit(self, run: Callable[..., str], *arguments: Any) -> Future[str]:
-        future: Future[str] = Future()
-        try:
-            future.set_result(run(*arguments))
-        except BenchError as error:
-            future.set_exception(error)
-        return future
-
-    def shutdown(self, **_: Any) -> None:
-        """Nothing to end."""
+    return [
+        Job(
+            name=step.key,
+            rank=rank,
+            run=ensure,
+            arguments=(step, site),
+            needs={s.key for s in step.ancestors() if s.key in stages and s.key != step.key},
+            step=step,
+        )
+        for rank, steps in enumerate((stages, missing))
+        for step in steps.values()
+    ]
 
 
 _busy = threading.Event()  # in workers: set while a job runs
@@ -157,16 +141,40 @@ def _work(run: Callable[..., str], *arguments: Any) -> str:
     _busy.set()
     try:
         return run(*arguments)
+    except SystemExit as error:
+        raise StepError(f"the code called sys.exit({error.code!r})") from error
     finally:
         _busy.clear()
 
 
-def _pool(count: int) -> ProcessPoolExecutor | _Inline:
-    install_signals()
-    if count == 1:
-        return _Inline()
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(count, mp_context=context, initializer=_start_worker, initargs=(os.getpid(),))
+class _Worker:
+    """A process that runs one job at a time.
+
+    It is a pool of its own: a pool of several ends all of them when one dies, and does not tell which did.
+    """
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        words = (os.getpid(),)
+        self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_start_worker, initargs=words)
+        self._process: Any = None
+
+    def submit(self, job: Job) -> Future[str]:
+        """Start a job."""
+        future = self._pool.submit(_work, job.run, *job.arguments)
+        (self._process,) = (self._pool._processes or {}).values()
+        return future
+
+    def ask_to_leave(self) -> None:
+        """Let the process save a checkpoint and leave."""
+        if self._process is not None:
+            with suppress(OSError, ValueError):
+                self._process.terminate()
+
+    def end(self) -> tuple[int, int | None]:
+        """Wait for the end of the process; return its number and its exit code."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        return (self._process.pid, self._process.exitcode) if self._process is not None else (0, None)
 
 
 def _start_worker(parent: int) -> None:
@@ -185,57 +193,78 @@ def _start_worker(parent: int) -> None:
 def _run(todo: list[Job], store: Store, outcome: Outcome, count: int, progress: Progress) -> None:
     """Keep `count` workers busy until nothing can run any more."""
     waiting = {job.name: job for job in sorted(todo, key=lambda j: j.rank)}
-    running: dict[Future[str], Job] = {}
-    if any(job.step is None for job in todo):
-        _warm_up()
-    pool = _pool(count)
+    running: dict[Future[str], tuple[Job, _Worker]] = {}
+    idle: list[_Worker] = []
+    install_signals()
     try:
         while waiting or running:
             _drop_blocked(waiting, outcome)
-            for job in _ready(waiting, running, 1 if isinstance(pool, _Inline) else count):
+            for job in _ready(waiting, [job for job, _ in running.values()], count):
                 del waiting[job.name]
-                progress.started(job.name, job.step)
-                running[pool.submit(_work, job.run, *job.arguments)] = job
+                progress.started(job.step)
+                worker = idle.pop() if idle else _Worker()
+                for other, _ in running.values():
+                    other.beside = job.beside = True
+                running[worker.submit(job)] = job, worker
             if not running:
                 time.sleep(0.2)
                 continue
             done, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
-            progress.tick([j for j in running.values() if j.step], len(waiting))
+            progress.tick([job.step for job, _ in running.values()], len(waiting))
             for future in done:
-                job = running.pop(future)
+                job, worker = running.pop(future)
                 try:
-                    _settle(job, future.result(), store, outcome, waiting, progress)
+                    _settle(job, _result(future), store, outcome, waiting, progress)
+                    idle.append(worker)
                 except BrokenProcessPool:
-                    _retry([job, *running.values()], store, outcome, waiting)
-                    running.clear()
-                    pool = _pool(count)
-                    break
+                    _bury(job, *worker.end(), store, outcome, waiting, progress)
     except BaseException:
-        _stop(pool)
+        for worker in (*idle, *(worker for _, worker in running.values())):
+            worker.ask_to_leave()
         raise
     finally:
         progress.close()
-        pool.shutdown(wait=True, cancel_futures=True)
+        for worker in (*idle, *(worker for _, worker in running.values())):
+            worker.end()
 
 
-def _ready(waiting: Mapping[str, Job], running: Mapping[Future[str], Job], count: int) -> list[Job]:
-    """Return the jobs that may start now: needs fulfilled, a worker free, lower ranks first."""
-    unfinished = waiting.keys() | {job.name for job in running.values()}
+def _result(future: Future[str]) -> str:
+    """Return what came of a job; an unforeseen error counts as the failure of its step.
+
+    Raises:
+        BrokenProcessPool: the process died.
+        DataError: the store cannot be written.
+    """
+    try:
+        return future.result()
+    except (DataError, BrokenProcessPool):
+        raise
+    except Exception as error:
+        return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _ready(waiting: Mapping[str, Job], running: Sequence[Job], count: int) -> list[Job]:
+    """Return the jobs that may start now: needs fulfilled, a worker free, lower ranks first.
+
+    A suspect runs alone, and when nothing else can.
+    """
+    unfinished = waiting.keys() | {job.name for job in running}
     now = time.monotonic()
     ready = [job for job in waiting.values() if job.not_before <= now and not job.needs & unfinished]
-    return ready[: max(0, count - len(running))]
+    if any(job.suspect for job in running):
+        return []
+    if others := [job for job in ready if not job.suspect]:
+        return others[: max(0, count - len(running))]
+    return [] if running else ready[:1]
 
 
 def _drop_blocked(waiting: dict[str, Job], outcome: Outcome) -> None:
-    """Take out the jobs of which an input failed, and the shards that nobody needs any more."""
+    """Take out the jobs of which an input failed."""
     for job in list(waiting.values()):
         if failed := [need for need in job.needs if need in outcome.failed]:
             del waiting[job.name]
             reason = outcome.failed[failed[0]].removeprefix("blocked: ")
             outcome.failed[job.name] = f"blocked: {reason}"
-    wanted = {need for job in waiting.values() for need in job.needs}
-    for job in [j for j in waiting.values() if j.step is None and j.name not in wanted]:
-        del waiting[job.name]
 
 
 def _settle(
@@ -244,40 +273,51 @@ def _settle(
     if result == "busy":
         job.not_before = time.monotonic() + POLL_S
         waiting[job.name] = job
+        if (who := store.holder(job.step)) and who != job.waits_for:
+            job.waits_for = who
+            progress.say(f"waits for {who}; it is taken over after {STALE_S:.0f} s without a sign of life")
         return
-    if job.step is None:
-        outcome.rendered += job.arguments[1].span.count
-    elif result == "done":
+    if result == "done":
         outcome.computed += 1
     else:
-        failed = store.first_failed(job.step)
-        outcome.failed[job.name] = f"{failed.slug}: {store.failure(failed)['message']}" if failed else result
-    progress.ended(job.name, job.step, result)
+        outcome.failed[job.name] = store.why(job.step) or result
+    progress.ended(job.step, result)
 
 
-def _retry(lost: list[Job], store: Store, outcome: Outcome, waiting: dict[str, Job]) -> None:
-    """Queue the jobs of a broken pool again; one that keeps killing its process fails."""
-    for job in lost:
-        job.attempts += 1
-        if job.attempts < ATTEMPTS:
-            waiting[job.name] = job
-            continue
-        error = StepError("its process was killed twice, most likely for want of memory; try --jobs 1")
-        outcome.failed[job.name] = str(error)
-        if job.step is not None:
-            store.fail(job.step, error)
+def _bury(
+    job: Job,
+    number: int,
+    code: int | None,
+    store: Store,
+    outcome: Outcome,
+    waiting: dict[str, Job],
+    progress: Progress,
+) -> None:
+    """Decide about a job whose process died: again and alone if others ran beside it, else it has failed."""
+    how = _how(code)
+    if job.beside:
+        job.beside, job.suspect = False, True
+        waiting[job.name] = job
+        progress.say(f"{job.step.slug}: {how}; it will be run again, alone")
+        return
+    error = StepError(how)
+    chain = (*job.step.ancestors(), job.step)
+    at_work = (s for s in chain if died(store.folder(s) / CLAIM, number))
+    step = next(at_work, job.step)
+    with store.claim(step):  # of the dead process
+        store.fail(step, error)
+    outcome.failed[job.name] = store.why(job.step)
+    progress.ended(job.step, "failed")
 
 
-def _stop(pool: ProcessPoolExecutor | _Inline) -> None:
-    """Ask the workers to save a checkpoint and leave."""
-    if isinstance(pool, ProcessPoolExecutor):
-        for process in list((pool._processes or {}).values()):
-            with suppress(OSError):
-                process.terminate()
-
-
-def _warm_up() -> None:
-    """Compile the renderer once, before several workers would do it side by side."""
-    from bench.data.synthetic import Synthetic
-
-    Synthetic().warm_up()
+def _how(code: int | None) -> str:
+    """Say how a process ended, from its exit code."""
+    if code is None or code >= 0:
+        return f"its process left in the middle of the work, with exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    if name == "SIGKILL":
+        return "its process was killed (SIGKILL), most likely for want of memory; try fewer --jobs"
+    return f"its process died of {name}"

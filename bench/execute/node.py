@@ -11,14 +11,16 @@ from typing import Any
 
 from submitit.helpers import DelayedSubmission
 
+from bench import caches
 from bench.claims import slurm_job
+from bench.console import warn
 from bench.errors import StepError
 from bench.execute import plans
-from bench.execute.data_jobs import specs_of_step
-from bench.execute.job import Result, assist, ensure, quiet_threads
+from bench.execute.data_jobs import prepare, specs_of_step
+from bench.execute.job import Result, assist, ensure, leaving, quiet_threads
 from bench.execute.site import Site, Team
 from bench.plan import Step
-from bench.store import Store, warn
+from bench.store import Store
 
 POLL_S = 2.0  # between looks at work that another process has claimed
 
@@ -48,6 +50,7 @@ class Work:
 def _work(key: str, root: Path, plan: str, max_attempts: int) -> str:
     quiet_threads()
     store = Store(root)
+    caches.settle(root)
     request, expanded = plans.read(root / "plans" / plan)
     step = next((s for s in expanded.steps if s.key == key), None)
     if step is None:
@@ -66,8 +69,7 @@ def _work(key: str, root: Path, plan: str, max_attempts: int) -> str:
         raise
     if result == "done":
         return result
-    failed = store.first_failed(step)
-    raise StepError(store.failure(failed)["message"] if failed else result)
+    raise StepError(store.why(step) or result)
 
 
 def _number(name: str, default: int) -> int:
@@ -93,19 +95,20 @@ def _bring(step: Step, store: Store, site: Site) -> Result:
     """Render what is missing, then compute; wait where another process is at work on the same."""
     if store.record(step) is None:
         _render(step, store)
+    told = ""
     while (result := ensure(step, site)) == "busy":
+        if (who := store.holder(step)) and who != told:
+            warn(f"waits for {who}")
+            told = who
         time.sleep(POLL_S)
     return result
 
 
 def _render(step: Step, store: Store) -> None:
     """Render the shards that the step lacks; other jobs do the same, and no shard is drawn twice."""
-    from bench.data.build import build
-    from bench.data.synthetic import Synthetic
-
     own = [s for s in step.ancestors() if s.kind != "pretrain" or store.record(s) is None]
     specs = [spec for s in (*own, step) for spec in specs_of_step(s)]
-    if count := build(specs, store.data, Synthetic(), jobs=_number("SLURM_CPUS_PER_TASK", 1)):
+    if count := prepare(specs, store.data, jobs=_number("SLURM_CPUS_PER_TASK", 1)):
         warn(f"{count} samples rendered")
 
 
@@ -115,7 +118,11 @@ def _install_signals(*, last: bool) -> Any:
     SIGUSR2 comes ahead of a time limit or a preemption; on the last attempt the training saves and goes on,
     so that SLURM has the last word on why it ended. SIGTERM may mean anything: it saves and goes on too.
     """
-    leave: Any = signal.getsignal(signal.SIGUSR2)
+    requeue: Any = signal.getsignal(signal.SIGUSR2)
+
+    def leave(number: int, frame: object) -> None:
+        leaving.set()
+        requeue(number, frame)
 
     def stop(number: int, frame: object) -> None:
         loop = sys.modules.get("bench.train.loop")

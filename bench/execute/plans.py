@@ -6,16 +6,19 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench.errors import ConfigError, DataError
+from bench.console import warn
+from bench.errors import BenchError, ConfigError, DataError, VersionError
 from bench.files import sha256_text, write_atomic
 from bench.plan import Cell, Plan, Step, expand
 from bench.request import Request, from_json, to_json
 from bench.store import Store
 
+FORMAT = 1  # of a kept plan; raise when older versions of the project could not read it
+
 
 def keep(request: Request, store: Store) -> Path:
     """Write a request into the store, so that others find out what was asked for; return its file."""
-    body = to_json(request)
+    body = json.dumps({"format": FORMAT, **json.loads(to_json(request))})
     path = store.root / "plans" / f"{sha256_text(body)[:16]}.json"
     write_atomic(path, body)
     return path
@@ -26,22 +29,37 @@ def read(path: Path) -> tuple[Request, Plan]:
 
     Raises:
         DataError: the file is missing or damaged.
+        VersionError: it is of another version.
     """
     try:
-        request = from_json(json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        body = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
         raise DataError(
             f"{path} cannot be read as a plan ({type(error).__name__}); run the grid again"
         ) from error
-    return request, expand(request)
+    found = body.pop("format", FORMAT) if isinstance(body, dict) else None
+    if found != FORMAT:
+        raise VersionError(f"plan {path} is of format {found!r}, this version reads {FORMAT}")
+    try:
+        request = from_json(body)
+        return request, expand(request)
+    except (BenchError, TypeError, KeyError, ValueError, AttributeError, LookupError) as error:
+        raise VersionError(f"plan {path} is of another version of bodybench ({error!r})") from error
 
 
 def kept(store: Store) -> Plan:
-    """Return the plan of all grids that were run on a store, empty where there was none."""
+    """Return the plan of all grids that were run on a store, empty where there was none.
+
+    What cannot be read is skipped with a line: plans of other versions stay for those.
+    """
     cells: dict[Any, Cell] = {}
     steps: dict[str, Step] = {}
     for path in sorted((store.root / "plans").glob("*.json")):
-        plan = read(path)[1]
+        try:
+            plan = read(path)[1]
+        except DataError as error:
+            warn(f"{error}; skipped and left as it is")
+            continue
         steps |= {step.key: step for step in plan.steps}
         for cell in plan.cells:
             cells[cell.step.key if cell.step else (cell.method, cell.encoder, cell.task, cell.budget)] = cell
@@ -61,11 +79,17 @@ def stored_plan(store: Store) -> Plan:
 
 
 def left(plan: Plan, store: Store) -> tuple[dict[str, Step], dict[str, Step]]:
-    """Return by key the stages and the cells (their score steps) that have no valid record."""
+    """Return by key the stages and the cells (their score steps) without a valid record, but for `barred`."""
     cells = {c.step.key: c.step for c in plan.cells if c.step}
-    missing = {k: s for k, s in cells.items() if store.record(s) is None}
+    missing = {k: s for k, s in cells.items() if store.record(s) is None and not store.foreign(s)}
     wanted = {s.key: s for cell in missing.values() for s in cell.ancestors() if s.kind == "pretrain"}
     return {k: s for k, s in wanted.items() if store.record(s) is None}, missing
+
+
+def barred(plan: Plan, store: Store) -> dict[str, str]:
+    """Return by key, with reasons, the cells that another version of the project has computed or begun."""
+    steps = [c.step for c in plan.cells if c.step and store.record(c.step) is None]
+    return {step.key: reason for step in steps if (reason := store.foreign(step))}
 
 
 def only_failed(plan: Plan, store: Store) -> Plan:

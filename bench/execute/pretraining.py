@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from lightning_fabric import Fabric
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import nn
 
 from bench.api import Batch, Context, DataInfo, Dataset, Encoder, Method, StepOutput
 from bench.data.feed import feed
 from bench.data.opening import open_dataset
 from bench.encoders import build_encoder, save_encoder
+from bench.encoders.files import check_state, pack, packed_specs
 from bench.encoders.modules import save_module
 from bench.errors import DataError
 from bench.execute.device import device_name, make_fabric
@@ -61,9 +63,11 @@ def pretrain(step: Step, store: Store, site: Site) -> dict[str, Any]:
     data = open_dataset(spec["data"], store.data, site.config_dirs) if spec["data"] else None
     info = data.info if data else untrained_info(spec)
     config = located(spec["config"], step.resources)
-    method = build_method({**spec, "config": config}, info, site.config_dirs)
-    if step.inputs:
-        load_previous(method, check_input(store, step.inputs[0], STATE), str(spec["name"]))
+    previous = check_input(store, step.inputs[0], STATE) if step.inputs else None
+    encoders = packed_specs(previous) if previous else {}
+    method = build_method({**spec, "config": config}, info, site.config_dirs, encoders)
+    if previous:
+        load_previous(method, previous, str(spec["name"]))
     facts = {} if step.inputs else dict(method.initialise())
     if data:
         facts["sources"] = "+".join(sorted(data.sources))
@@ -99,16 +103,24 @@ def untrained_info(spec: Mapping[str, Any]) -> DataInfo:
     return DataInfo(n_samples=0, size=(int(height), int(width)), joint_set=str(spec["joint_set"]))
 
 
-def build_method(spec: Mapping[str, Any], info: DataInfo, config_dirs: tuple[str, ...]) -> Method:
+def build_method(
+    spec: Mapping[str, Any],
+    info: DataInfo,
+    config_dirs: tuple[str, ...],
+    previous: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+) -> Method:
     """Build a stage's module with freshly initialised encoders.
 
     Encoders draw from a stream of their own, so that with equal seeds all methods start from equal weights.
+    Those that a previous stage had are built by their spec there, which published weights may have changed.
     """
     adapter, config = load_configured(spec, Method, str(spec["name"]), config_dirs)
     encoders: dict[str, Encoder] = {}
     for modality, chosen in spec["encoders"].items():
         with seeded_initialisation(spec["seed"], "encoder", spec["encoder"]["name"], modality):
-            encoders[modality] = build_encoder(chosen, modality, info.joint_set, config_dirs)
+            encoders[modality] = build_encoder(
+                previous.get(modality, chosen), modality, info.joint_set, config_dirs
+            )
     with seeded_initialisation(spec["seed"], "method", str(spec["name"])):
         method: Method = adapter(config, encoders, info)
     return method
@@ -122,6 +134,7 @@ def load_previous(method: Method, path: Path, name: str) -> None:
     """
     found = load_file(path)
     own = method.state_dict()
+    check_state({k: v for k, v in found.items() if k.startswith("encoders.")}, own, path)
     fresh = tuple(method.fresh_parameters())
     fits = {k for k, v in found.items() if k in own and v.shape == own[k].shape}
     missing = [k for k in own if k not in fits and not k.startswith(fresh)]
@@ -152,8 +165,8 @@ def make_run(step: Step, data: Dataset, folder: Path, fabric: Fabric) -> Run:
 
 def save_method(method: Method, folder: Path) -> list[str]:
     """Write the full state and each exported encoder; return the names of the files."""
-    state = {k: v.detach().cpu().contiguous() for k, v in method.state_dict().items()}
-    write_atomic(folder / STATE, save(state))
+    encoders = {m: e for m, e in method.encoders.items() if isinstance(e, Encoder)}
+    write_atomic(folder / STATE, pack(method, encoders))
     names = [STATE]
     exported = method.export()
     for modality, encoder in exported.encoders.items():

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Sequence
-from typing import Any
 
+from bench.console import is_terminal, live_line, warn
 from bench.plan import Plan, Step
 from bench.store import Store
 
@@ -18,60 +17,57 @@ class Progress:
     Args:
         plan: the grid.
         store: where running steps leave their position.
-        total: number of jobs, shards included.
+        total: number of jobs.
     """
 
     def __init__(self, plan: Plan, store: Store, total: int) -> None:
         self.store = store
-        self.total = total
         self.done = 0
+        self.total = total
         self.begun = time.monotonic()
         self.starts: dict[str, float] = {}
-        self.live = sys.stderr.isatty()
         cells = [c for c in plan.cells if c.step]
         known = sum(1 for c in cells if c.step and store.done(c.step))
-        self._say(f"{len(cells)} cells, {known} done; {total} jobs to run")
+        warn(f"{len(cells)} cells, {known} done; {total} jobs to run")
+        self._line = live_line() if is_terminal() else None
+        if self._line:
+            self._task = self._line.add_task("", total=total)
+            self._line.start()
 
-    def started(self, name: str, step: Step | None) -> None:
+    def started(self, step: Step) -> None:
         """Note that a job begins."""
-        self.starts[name] = time.monotonic()
+        self.starts[step.key] = time.monotonic()
 
-    def ended(self, name: str, step: Step | None, result: str) -> None:
-        """Note that a job is over, with a plain line for steps."""
+    def ended(self, step: Step, result: str) -> None:
+        """Note that a job is over, with a plain line."""
         self.done += 1
-        seconds = time.monotonic() - self.starts.get(name, self.begun)
-        if step is not None:
-            self._say(f"[{self.done}/{self.total}] {result:<7} {seconds:6.1f} s  {step.kind} {step.slug}")
-        elif self.done % 8 == 0 and not self.live:
-            self._say(f"[{self.done}/{self.total}] rendering")
+        seconds = time.monotonic() - self.starts.get(step.key, self.begun)
+        self.say(f"[{self.done}/{self.total}] {result:<7} {seconds:6.1f} s  {step.kind} {step.slug}")
 
-    def tick(self, running: Sequence[Any], queued: int) -> None:
+    def tick(self, running: Sequence[Step], queued: int) -> None:
         """Renew the live line."""
-        if not self.live:
-            return
-        parts = [text for job in running if (text := self._position(job.step))]
-        spent = time.monotonic() - self.begun
-        left = f", about {spent / self.done * (self.total - self.done):.0f} s left" if self.done else ""
-        line = f"{self.done}/{self.total} jobs{left}, {queued} queued | {' | '.join(parts)}"
-        sys.stderr.write(f"\r\033[K{line[:140]}")
-        sys.stderr.flush()
+        if self._line:
+            words = " | ".join([f"{queued} queued", *map(self._position, running)])
+            self._line.update(self._task, completed=self.done, description=words)
+
+    def say(self, text: str) -> None:
+        """Print a line of its own."""
+        if self._line:
+            self._line.print(f"bench: {text}", markup=False, highlight=False, soft_wrap=True)
+        else:
+            warn(text)
 
     def close(self) -> None:
-        """Leave the cursor on a fresh line."""
-        if self.live:
-            sys.stderr.write("\r\033[K")
-            sys.stderr.flush()
+        """Remove the live line."""
+        if self._line:
+            self._line.stop()
 
     def _position(self, step: Step) -> str:
         """Return where a running step, or the fine-tuning behind a cell, stands."""
         for candidate in (step, *step.ancestors()):
             try:
-                at = json.loads((self.store.folder(candidate) / "progress.json").read_text())
+                at = json.loads((self.store.folder(candidate) / "progress.json").read_bytes())
             except (OSError, ValueError):
                 continue
             return f"{candidate.slug} {at['step']}/{at['steps']} loss {at['loss']:.3g}"
         return step.slug
-
-    def _say(self, text: str) -> None:
-        self.close()
-        print(f"bench: {text}", file=sys.stderr, flush=True)

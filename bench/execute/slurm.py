@@ -9,7 +9,7 @@ from contextlib import redirect_stderr
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -19,12 +19,10 @@ from bench.execute.arrays import Array, arrays
 from bench.execute.cluster import Cluster, load_cluster
 from bench.execute.ended import Live, live_jobs
 from bench.execute.queue import Queue, cancel, installed
+from bench.files import writing
 from bench.plan import Plan, Step
 from bench.request import Request
 from bench.store import Store
-
-if TYPE_CHECKING:
-    import submitit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +64,13 @@ def run_on_cluster(
         raise ConfigError(
             "--executor slurm: this machine has no squeue; log in to the cluster, or run locally"
         )
+    from bench.execute.sbatch import unusable
+
+    if signs := unusable(store.root.resolve()):
+        raise ConfigError(
+            f"--store {store.root}: SLURM cannot use the characters {signs!r} in the path of a job's files; "
+            "choose another folder"
+        )
     cluster, queue = load_cluster(site), Queue()
     file = plans.keep(request, store)
     with launches.alone(store):
@@ -76,7 +81,7 @@ def run_on_cluster(
         todo = {step.key: step for step in plan.steps if step.key in live.keys() | launch.keys}
         return finish(plan, store, follow(plan, todo, store, queue), as_json=as_json)
     if not launch.keys and not launch.busy:
-        return finish(plan, store, Outcome(), as_json=as_json)
+        return finish(plan, store, Outcome(failed=plans.barred(plan, store)), as_json=as_json)
     click.echo(json.dumps(launch.counts) if as_json else launch.text(store))
     return 0
 
@@ -117,7 +122,6 @@ def submit(
         after = numbers[array.after] if array.after else ""
         keys = [step.key for step in array.steps]
         jobs = _submit(array, keys, after, folder, file, store, cluster)
-        launches.note(folder, jobs, keys)
         numbers |= dict(zip(keys, jobs, strict=True))
     busy = sum(1 for key in (*stages, *cells) if key in live)
     return Launch(keys=frozenset(numbers.keys() - live.keys()), arrays=len(wanted), busy=busy)
@@ -141,16 +145,25 @@ def _check_share(stage: Step) -> None:
 def _submit(
     array: Array, keys: list[str], after: str, folder: Path, file: Path, store: Store, cluster: Cluster
 ) -> list[str]:
-    """Call sbatch once; return the number of each task's job."""
+    """Call sbatch once, and note what it accepts; return the number of each task's job."""
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
     from bench.execute.node import Work
+    from bench.execute.sbatch import Sbatch
 
-    executor = _executor(array, after, folder, cluster)
+    def accepted(numbers: list[str]) -> None:
+        try:
+            launches.note(folder, numbers, keys)
+        except BaseException:  # e.g. a full disk: what is not noted would be submitted again
+            cancel([numbers[0].partition("_")[0]])
+            raise
+
+    executor = Sbatch(folder, cluster.max_attempts, accepted)
+    executor.update_parameters(**_parameters(array, after, cluster))
     same = [str(store.root.resolve()), file.name, str(cluster.max_attempts)]
     columns = [keys, *([word] * len(keys) for word in same)]
     try:
-        with redirect_stderr(StringIO()):  # the error repeats what sbatch says
+        with writing(folder), redirect_stderr(StringIO()):  # the error repeats what sbatch says
             return [str(job.job_id) for job in executor.map_array(Work(), *columns)]
     except (FailedJobError, FailedSubmissionError) as error:
         lines = [line for line in str(error).splitlines() if "sbatch: error" in line] or [str(error)]
@@ -158,10 +171,8 @@ def _submit(
         raise ConfigError(f"sbatch refuses {array.steps[0].slug}: {said} (site YAML or resources)") from error
 
 
-def _executor(array: Array, after: str, folder: Path, cluster: Cluster) -> submitit.SlurmExecutor:
-    """Return an executor whose parameters are those of the array and of the site."""
-    import submitit
-
+def _parameters(array: Array, after: str, cluster: Cluster) -> dict[str, Any]:
+    """Return what submitit is told: parameters of the array and of the site."""
     need = array.resources
     names = ("partition", "account", "qos", "constraint")
     more: dict[str, Any] = {name: value for name in names if (value := getattr(cluster, name))}
@@ -171,8 +182,7 @@ def _executor(array: Array, after: str, folder: Path, cluster: Cluster) -> submi
     if after:
         more["dependency"] = f"afterok:{after}"
     requeue = "requeue" if cluster.max_attempts > 1 else "no-requeue"
-    executor = submitit.SlurmExecutor(folder=folder, max_num_timeout=cluster.max_attempts)
-    executor.update_parameters(
+    return dict(
         job_name=f"bench-{array.steps[0].kind}-{array.steps[0].slug}"[:64],
         time=math.ceil(need["hours"] * 60),
         mem=f"{math.ceil(need['mem'] * 1024)}M",
@@ -186,7 +196,6 @@ def _executor(array: Array, after: str, folder: Path, cluster: Cluster) -> submi
         additional_parameters={"kill-on-invalid-dep": "yes", requeue: True, **cluster.sbatch},
         **more,
     )
-    return executor
 
 
 def cancel_plan(plan: Plan, store: Store, queue: Queue) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from bench.console import table_lines
 from bench.errors import StepError
 from bench.execute.ended import Live, live_jobs
 from bench.execute.queue import Queue
@@ -77,9 +78,7 @@ def _rows(plan: Plan, store: Store, live: Mapping[str, Live]) -> list[dict[str, 
 def _table(rows: list[dict[str, Any]]) -> list[str]:
     names = ("method", "encoder", "task", "budget", "seed", "state", "key", "reason")
     shown = rows if len(rows) <= LINES else [r for r in rows if r["state"] not in ("done", "missing")][:LINES]
-    width = {n: max(len(n), *(len(str(r[n])) for r in shown)) if shown else len(n) for n in names}
-    lines = ["  ".join(f"{n:<{width[n]}}" for n in names).rstrip()]
-    lines += ["  ".join(f"{r[n]!s:<{width[n]}}" for n in names).rstrip() for r in shown]
+    lines = table_lines(names, [[row[name] for name in names] for row in shown])
     if len(shown) < len(rows):
         lines.append(f"({len(rows) - len(shown)} more cells; --json lists all)")
     return lines

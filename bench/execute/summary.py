@@ -6,6 +6,7 @@ import json
 
 import click
 
+from bench.console import warn
 from bench.execute.local import Outcome
 from bench.plan import Plan
 from bench.store import Store
@@ -13,7 +14,8 @@ from bench.store import Store
 
 def finish(plan: Plan, store: Store, outcome: Outcome, *, as_json: bool) -> int:
     """Write and print the leaderboard of the plan's cells; return the exit code (1 = some cells failed)."""
-    keys = frozenset(c.step.key for c in plan.cells if c.step and store.done(c.step))
+    done = (c.step.key for c in plan.cells if c.step and store.done(c.step))
+    keys = frozenset(key for key in done if key not in outcome.failed)
     out = store.root / "leaderboard"
     files: list[str] = []
     if keys:
@@ -22,7 +24,7 @@ def finish(plan: Plan, store: Store, outcome: Outcome, *, as_json: bool) -> int:
         result = report(store.root, out, select=keys)
         files = [str(p) for p in result.paths]
         for problem in result.problems:
-            click.echo(f"bench: {problem}", err=True)
+            warn(problem)
         if not as_json:
             click.echo(result.terminal)
     failures = _failures(plan, store, outcome)
@@ -39,9 +41,10 @@ def finish(plan: Plan, store: Store, outcome: Outcome, *, as_json: bool) -> int:
         click.echo("\nfailed cells (the others ran; run the same command again to retry):")
         for name, reason in failures.items():
             click.echo(f"  {name}: {reason}")
+    where = f"files in {out}" if files else "no leaderboard was written"
     click.echo(
         f"\n{len(keys)} of {len(plan.cells)} cells done, {outcome.computed} jobs computed "
-        f"in {outcome.seconds:.0f} s; files in {out}"
+        f"in {outcome.seconds:.0f} s; {where}"
     )
     return 1 if failures else 0
 
@@ -49,7 +52,7 @@ def finish(plan: Plan, store: Store, outcome: Outcome, *, as_json: bool) -> int:
 def _failures(plan: Plan, store: Store, outcome: Outcome) -> dict[str, str]:
     found = {}
     for cell in plan.cells:
-        if cell.step and not store.done(cell.step):
+        if cell.step and (cell.step.key in outcome.failed or not store.done(cell.step)):
             reason = outcome.failed.get(cell.step.key, "not finished")
             found[f"{cell.step.slug} {cell.step.key}"] = reason
     return found

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import cache, partial
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import distance_transform_edt
 
+from bench import caches
 from bench.bodymodels.geodesics import STEP_M, distance_m, geodesic_matrix
 from bench.bodymodels.model import surrogate_body
 from bench.bodymodels.surface import CHARTS, closest_in_triangle, surrogate_labels
@@ -21,7 +20,6 @@ VertexDistance = Callable[[Ints, Ints], Floats]
 
 TEXELS = 256  # values of an 8-bit coordinate; u = texel / 255
 SLACK = 1e-6  # so that points on shared edges and borders are covered
-CACHE_VARIABLE = "BENCH_CACHE"
 
 
 def face_atlas(dp24: ArrayLike, uv: ArrayLike) -> NDArray[np.int32]:
@@ -157,9 +155,8 @@ class SurfaceDistance:
 def surrogate_surface() -> SurfaceDistance:
     """Distances on the body that ships with the package, made once.
 
-    The table of vertex distances is kept in `$BENCH_CACHE`, by default ~/.cache/bodybench.
+    The table of vertex distances is kept in the folder of `bench.caches`.
     """
-    folder = Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "bodybench")
     body, labels = surrogate_body(), surrogate_labels()
-    table = geodesic_matrix(folder, body)
+    table = geodesic_matrix(caches.folder(), body)
     return SurfaceDistance(body.v_template, body.faces, labels.dp24, labels.uv, partial(distance_m, table))

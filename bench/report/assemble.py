@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.console import output_width
 from bench.errors import DataError
 from bench.files import write_atomic
 from bench.report import text
@@ -33,7 +34,7 @@ class Report:
 
     paths: tuple[Path, ...]
     markdown: str
-    terminal: str  # the main tables in 100 columns
+    terminal: str  # the main tables, as wide as standard output is
     problems: tuple[str, ...]  # records that were left out, each with its reason
 
 
@@ -75,7 +76,7 @@ def assemble(
     return Report(
         paths=(*(out_dir / name for name in texts), *plots),
         markdown=texts["leaderboard.md"],
-        terminal=terminal(found.tables),
+        terminal=terminal(found.tables, output_width()),
         problems=found.problems,
     )
 

@@ -23,11 +23,17 @@ def load_adapter(address: str, config_dirs: Sequence[str] = (), source: str = ""
         source: digest of the code that is meant, for adapters outside the project; "" = any.
 
     Raises:
-        ConfigError: malformed address, no such module or no such class in it.
+        ConfigError: malformed address, no such module, one that ends the program, or no such class in it.
         AssetError: the code has changed since `source` was computed.
     """
     module_name, class_name = sources.split(address)
-    module = _module(address, module_name, config_dirs, source)
+    try:
+        module = _module(address, module_name, config_dirs, source)
+    except SystemExit as error:
+        raise ConfigError(
+            f'adapter "{address}": {module_name} called sys.exit({error.code!r}) while it was imported; '
+            'read the command line, and end the program, under `if __name__ == "__main__":` alone'
+        ) from error
     if not hasattr(module, class_name):
         public = [n for n, v in vars(module).items() if isinstance(v, type)]
         close = nearest(class_name, public)

@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
+from bench.console import warn
 from bench.files import quarantine, sha256_file, write_atomic
-from bench.store import warn
 
 _NAME = re.compile(r"checkpoint-(\d{9})-([0-9a-f]{16})\.pt")
 

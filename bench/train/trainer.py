@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from bench.api import ALONE, Batch, Context, Draws, seeded
-from bench.store import warn
+from bench.console import warn
 from bench.train.batch_norm import Apart, join_batch_norm
 from bench.train.checkpoint import load_checkpoint, reject_checkpoints, save_checkpoint
 from bench.train.meter import Meter

@@ -3,10 +3,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +68,8 @@ def test_a_killed_process_loses_its_claim_at_once(tmp_path: Path) -> None:
         ({"pid": 2**22 + 1, "started": "1"}, False),
         ({"host": "another", "pid": 2**22 + 1}, True),  # cannot be looked into from here
         ({"boot": "before", "pid": 2**22 + 1}, True),
-        ({"pid": "many"}, False),
+        ({"pid": "many"}, True),  # of another version of the project
+        ({"pid": 2**22 + 1, "started": None}, False),
     ],
 )
 def test_liveness_follows_the_owner(change: dict[str, Any], live: bool, tmp_path: Path) -> None:
@@ -74,8 +77,10 @@ def test_liveness_follows_the_owner(change: dict[str, Any], live: bool, tmp_path
     with Claim(path):
         path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
         assert is_live(path) is live
-        os.utime(path, (0, time.time() - claims.STALE_S - 1))
-        assert not is_live(path)
+        for wrong in (-claims.STALE_S - 1, claims.STALE_S + 1):
+            os.utime(path, (0, time.time() + wrong))
+            claims._seen.clear()  # as by another process, which has not seen it before
+            assert not is_live(path)
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"host"', "3", "{}"])
@@ -97,10 +102,56 @@ def test_the_heartbeat_keeps_a_claim_alive(tmp_path: Path, monkeypatch: pytest.M
         assert is_live(path)
 
 
-def test_a_sleeper_does_not_give_back_the_claim_of_its_successor(tmp_path: Path) -> None:
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Let time pass, in which no claim is touched."""
+    true_time, passed = time.monotonic, [0.0]
+    monkeypatch.setattr(claims, "HEARTBEAT_S", 1e6)
+    monkeypatch.setattr("time.monotonic", lambda: true_time() + sum(passed))
+    return passed.append
+
+
+@pytest.mark.parametrize(
+    "content", [{"host": "another", "pid": 1}, {"format": 2, "owner": "of another version"}]
+)
+@pytest.mark.parametrize("ahead_s", [-1e6, 0.0, 1e6])
+def test_a_claim_is_respected_as_long_as_it_changes_whatever_its_time_stamp(
+    content: dict[str, Any], ahead_s: float, tmp_path: Path, later: Callable[[float], None]
+) -> None:
+    path = tmp_path / "claim.json"
+    path.write_text(json.dumps(content))
+    for beat in range(4):
+        stamp = time.time() + ahead_s - beat  # may even run backwards
+        os.utime(path, (stamp, stamp))
+        with Claim(path) as claim:
+            assert not claim.held
+        later(claims.STALE_S - 1)
+    assert is_live(path) and json.loads(path.read_text()) == content
+    later(2.0)
+    assert not is_live(path)
+    with Claim(path) as claim:
+        assert claim.held
+
+
+def test_the_holder_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "claim.json"
+    assert claims.holder(path) == ""
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    with Claim(path):
+        assert claims.holder(path) == f"process {os.getpid()}, SLURM job 12, on {socket.gethostname()}"
+        assert not claims.died(path, os.getpid())
+    path.write_text('{"format": 2}')
+    assert claims.holder(path) == "on an unknown host"
+
+
+def test_a_sleeper_does_not_give_back_the_claim_of_its_successor(
+    tmp_path: Path, later: Callable[[float], None]
+) -> None:
     path = tmp_path / "c"
     with Claim(path):
-        os.utime(path, (0, 0))  # e.g. a laptop that was closed for an hour
+        with Claim(path) as refused:  # sees the claim for the first time
+            assert not refused.held
+        later(claims.STALE_S + 1)  # e.g. a laptop that was closed for an hour
         successor = Claim(path)
         assert successor.__enter__().held
     assert is_live(path)

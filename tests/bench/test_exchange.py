@@ -112,7 +112,7 @@ def test_sources_that_are_unusable_as_a_whole_import_nothing(others: Path, tmp_p
     (tmp_path / "empty").mkdir()
     for source, said in (
         (damaged, "truncated"),
-        (tmp_path / "empty", "holds neither"),
+        (tmp_path / "empty", "holds no records"),
         (tmp_path / "no", "read"),
     ):
         with pytest.raises(DataError, match=said):
@@ -120,6 +120,38 @@ def test_sources_that_are_unusable_as_a_whole_import_nothing(others: Path, tmp_p
         assert not root.exists()
     with pytest.raises(DataError, match="holds no score record"):
         export(Store(root), None, {})
+
+
+def test_a_folder_without_records_is_named_with_what_is_needed(others: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "leaderboard"
+    folder.mkdir()
+    with pytest.raises(DataError, match=r"holds no records \(it is empty\); name a store"):
+        bring(tmp_path / "store", folder)
+    (folder / "leaderboard.json").write_text('{"tables": []}')
+    (folder / "x.csv").touch()
+    with pytest.raises(
+        DataError, match=r"holds no records \(leaderboard\.json\); name a store, a file of `bench"
+    ):
+        bring(tmp_path / "store", folder)
+    with pytest.raises(DataError, match=r"leaderboard\.json: holds no records; name a store"):
+        bring(tmp_path / "store", folder / "leaderboard.json")
+    others.rename(folder / "others.json")
+    found = bring(tmp_path / "store", folder)
+    assert len(found.added) == 3 and "leaderboard.json: holds no records" in found.problems[0]
+
+
+def test_records_of_another_version_are_neither_exported_nor_replaced(
+    others: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "store"
+    bring(root, others)
+    path = next((root / "score").glob("*-s1-*/record.json"))
+    path.write_text(path.read_text().replace('"schema": 1', '"schema": 2'))
+    assert len(export(Store(root), None, {}).records) == 2
+    assert "is of schema 2, this version reads 1; skipped" in capsys.readouterr().err
+    found = bring(root, others)
+    assert len(found.problems) == 1 and "schema 2" in found.problems[0] and found.known == 2
+    assert '"schema": 2' in path.read_text()
 
 
 def test_origins_count_records_by_commit_and_device() -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import DataError
-from bench.files import canonical, quarantine, sha256_file, sha256_text, write_atomic, writing
+from bench.files import canonical, check_writable, quarantine, sha256_file, sha256_text, write_atomic, writing
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -51,7 +51,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     [
         (errno.ENOSPC, "the disk is full"),
         (errno.EDQUOT, "quota"),
-        (errno.EROFS, "read-only; choose another folder"),
+        (errno.EROFS, "read-only; choose another place"),
         (errno.EIO, "Input/output error"),
     ],
 )
@@ -79,6 +79,29 @@ def test_a_file_in_the_way_and_a_folder_without_permission(tmp_path: Path) -> No
         (tmp_path / "closed").mkdir(mode=0o500)
         with pytest.raises(DataError, match="no permission"):
             write_atomic(tmp_path / "closed" / "x", "")
+
+
+def test_outputs_are_tested_without_a_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    for fine in ("file", "new", "deep/er/new"):
+        check_writable(tmp_path / fine, "FILE")
+    check_writable(tmp_path / "folder", "--out", folder=True)
+    check_writable(tmp_path / "deep" / "new", "--out", folder=True)
+    for place, folder, why in (
+        ("folder", False, "a folder is in the way"), ("file/x", False, "a file is in the way"),
+        ("file", True, "a file is in the way"), ("x" * 300 + "/y", False, "too long"),
+    ):  # fmt: skip
+        with pytest.raises(DataError, match=f"--here: cannot write .*{why}"):
+            check_writable(tmp_path / place, "--here", folder=folder)
+
+    def refuse(handle: int) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("os.fsync", refuse)
+    with pytest.raises(DataError, match=r"^--out: cannot write .*read-only; choose another place$"):
+        check_writable(tmp_path / "deep", "--out", folder=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
 @given(PLAIN)

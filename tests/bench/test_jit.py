@@ -28,16 +28,6 @@ def test_kernels_are_strict_about_floating_point_and_release_the_lock():
     assert same.targetoptions["nogil"]
 
 
-def test_falls_back_to_memory_where_no_cache_can_be_written(monkeypatch):
-    monkeypatch.setattr(jit, "_cache_folder", lambda: None)
-
-    @jit.kernel()
-    def double(value: float) -> float:
-        return 2 * value
-
-    assert double(1.5) == 3 and not double.stats.cache_path
-
-
 def test_cached_code_goes_where_the_user_says(tmp_path):
     (tmp_path / "sums.py").write_text(SOURCE)
     cache = tmp_path / "cache"

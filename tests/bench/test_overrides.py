@@ -54,6 +54,17 @@ def test_values_take_the_type_of_what_they_replace(word: str, key: str, value: A
     assert all(v is None for v in changes.values())  # e.g. the empty section that is gone
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "epoch=9-step=10.ckpt", "a (1).ckpt", "a#b@c~d.ckpt", "~/x y.pt", "a\"b'c.pt", "back\\slash=.pt",
+        "x=\\", "[x", "{a=b", "http://x/y?z=1", "ä=ö.pt", " a=b ", "a, b=c",
+    ],
+)  # fmt: skip
+def test_a_key_that_holds_text_takes_any_path(text: str) -> None:
+    assert applied(f"preset.name={text}")[0]["preset"]["name"] == text
+
+
 def test_removal_and_no_change() -> None:
     config, changes = applied("~preset.parts.a")
     assert config["preset"]["parts"] == {"b": 2} and changes == {"preset.parts.a": None}
@@ -86,7 +97,7 @@ def test_removal_and_no_change() -> None:
         ("preset.size=1,2", r"one value per key; for a list write preset\.size=\[\.\.\.\]"),
         ("preset.size", r'"preset\.size" is not an override; write key=value'),
         ("=3", r"is not an override"),
-        ("preset.size=[1", r"is not an override"),
+        ("preset.size=[1", r"is not an override.*goes into quotes"),
         ("preset@here.size=3", r"override"),
         ("preset.size=${preset.none}", r"configuration: .*preset\.none"),
     ],

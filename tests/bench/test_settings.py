@@ -40,9 +40,9 @@ class Outer(Struct, forbid_unknown_fields=True):
 @pytest.mark.parametrize(
     ("values", "changed", "said"),
     [
-        ({"file": "x"}, "file", r"a\.b\.file: is not read while init=random; set a\.b\.init=imagenet, or leave"),
+        ({"file": "x"}, "file", r"a\.b\.file: is not read while init=random; set a\.b\.init=imagenet"),
         ({"file": "x", "init": "imagenet"}, "file", ""),
-        ({"file": "x", "init": "imagenet", "tag": "y"}, "tag", r"tag: is not read while file=x; set a\.b\.file=''"),
+        ({"file": "x", "init": "imagenet", "tag": "y"}, "tag", r"not read while file=x; set a\.b\.file=''"),
         ({"tag": "y", "init": "imagenet"}, "tag", ""),
         ({"joint": False, "mapper": 2}, "mapper", ""),
         ({"joint": False, "structure": False}, "mapper",
@@ -53,7 +53,9 @@ class Outer(Struct, forbid_unknown_fields=True):
         ({}, "init", ""),
     ],
 )  # fmt: skip
-def test_what_is_switched_off_is_refused_with_the_switch(values: dict[str, Any], changed: str, said: str) -> None:
+def test_what_is_switched_off_is_refused_with_the_switch(
+    values: dict[str, Any], changed: str, said: str
+) -> None:
     settings = convert(values, Config, "a.b")
     if not said:
         check_read(changed, settings, "a.b")
@@ -87,5 +89,5 @@ def test_mistakes_are_named_at_any_depth(values: Any, said: str) -> None:
 def test_numbers_keep_their_declared_type() -> None:
     found = convert({"rates": {"a": 1}}, Inner, "here")
     assert isinstance(found.rates["a"], float)
-    with pytest.raises(ConfigError, match="1.0 is not a whole number"):
+    with pytest.raises(ConfigError, match=r"1\.0 is not a whole number"):
         convert(1.0, Count, "here")  # type: ignore[arg-type]

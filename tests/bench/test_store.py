@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bench import claims
 from bench.errors import DataError, StepError
 from bench.plan import Step
 from bench.store import Store
@@ -40,7 +41,6 @@ def test_round_trip_and_place(tmp_path: Path) -> None:
     [
         (lambda text: text[: len(text) // 2], "is not JSON"),
         (lambda text: text.replace('"seed"', '"dees"').replace("[]", "[1]", 1), "digest does not match"),
-        (lambda text: text.replace('"schema": 1', '"schema": 0'), "schema 0"),
         (lambda text: text.replace('"cost": {}', '"cost": {"a": NaN}'), "NaN"),
     ],
 )
@@ -57,6 +57,37 @@ def test_damaged_records_are_named_set_aside_and_missing(
     assert (store.folder(step) / "record.json.corrupt-0").is_file()
     store.finish(step, BODY)
     assert store.record(step) is not None and not capsys.readouterr().err
+
+
+@pytest.mark.parametrize("schema", ["0", "2", '"3.1"'])
+def test_a_record_of_another_version_is_skipped_with_a_line_and_stays(
+    schema: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, step = Store(tmp_path), pretrain()
+    store.finish(step, BODY)
+    path = store.folder(step) / "record.json"
+    text = path.read_text().replace('"schema": 1', f'"schema": {schema}').replace('"cost"', '"costs"')
+    path.write_text(text)
+    assert store.record(step) is None and store.record(step) is None
+    said = capsys.readouterr().err
+    assert "this version reads 1; skipped" in said and said.count("\n") == 1
+    assert "use that version" in store.foreign(finetune(step)) and not store.foreign(pretrain(1))
+    assert path.read_text() == text and [p.name for p in path.parent.iterdir()] == ["record.json"]
+
+
+@pytest.mark.parametrize("ending", ["success", "failure"])
+def test_a_failure_of_another_version_is_kept_beside(ending: str, tmp_path: Path) -> None:
+    store, step = Store(tmp_path), pretrain()
+    store.folder(step).mkdir(parents=True)
+    path = store.folder(step) / "failure.json"
+    path.write_text('{"format": 2, "why": "?"}')
+    assert "another version" in store.failure(step)["message"] and store.state(step) == "failed"
+    if ending == "success":
+        store.finish(step, BODY)
+    else:
+        store.fail(step, StepError("again"))
+        assert (store.failure(step)["attempt"], store.failure(step)["message"]) == (1, "again")
+    assert path.with_name("failure.json.other-version-0").read_text() == '{"format": 2, "why": "?"}'
 
 
 def test_a_record_of_another_step_is_not_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,6 +125,7 @@ def test_states_follow_from_files(tmp_path: Path) -> None:
     with store.claim(first) as claim:
         assert claim.held and states() == ("running", "missing", "missing")
         os.utime(claim.path, (0, 0))
+        claims._seen.clear()
         assert states() == ("lost", "missing", "missing")
     store.fail(first, StepError("loss is\nnot finite"))
     assert states() == ("failed", "blocked", "blocked")

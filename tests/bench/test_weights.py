@@ -33,6 +33,15 @@ def test_keys_follow_the_content_of_a_weights_file_not_its_place(tmp_path: Path)
     assert key_of(tmp_path / "a.pth", cache) != first
 
 
+def test_the_home_of_the_user_and_odd_names_are_understood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    odd = tmp_path / "epoch=9 (best).ckpt"
+    odd.write_bytes(b"one")
+    assert key_of("~/epoch=9 (best).ckpt") == key_of(odd)
+
+
 def test_a_missing_weights_file_is_named_before_anything_runs(tmp_path: Path) -> None:
     with pytest.raises(AssetError, match=r"no weights file .*absent\.pth"):
         key_of(tmp_path / "absent.pth")

@@ -52,7 +52,7 @@ def grid(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[Path, tuple[str, ...]]]:
     """A store with jobs on their way, and the grid that they compute; the node of `doomed` dies meanwhile."""
-    store = tmp_path_factory.mktemp("grid")
+    store = tmp_path_factory.mktemp("grid") / 'it\'s "the" $HOME; of #1 ä'
     words = ("run", "--methods", "cmc", "--tasks", "densepose", "--fractions", "0.1,1.0", *small)
     file = site(partition="side", sbatch={"nodelist": "n3"})
     submit = (*words, "--store", str(store), *SLURM, "--site", file)

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from bench.data.people import People
+from bench.data.spec import parse
+from bench.data.synthetic import Synthetic
 
 from bench.data import shards
 from bench.data.augment import augment
 from bench.data.batches import to_batch
 from bench.data.build import stored_fields
 from bench.data.loader import loader
-from bench.data.people import People
 from bench.data.shards import Span
-from bench.data.spec import parse
-from bench.data.synthetic import Synthetic
 
 BATCH, SAMPLES = 64, 1536
 INPUTS = ("rgb", "depth", "kp_det")

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
 import pytest
 from click.testing import CliRunner
 
 from bench.cli.main import main
+from bench.cli.options import UserPath
 
 
 @pytest.mark.parametrize(
@@ -15,6 +20,9 @@ from bench.cli.main import main
         (["show"], ["NAME"]),
         (["plan", "--methods", "hcmocoo"], ['unknown method "hcmocoo"', '"hcmoco"']),
         (["run", "--wait"], ["--wait", "belongs to --executor slurm"]),
+        (["run", "--methods", "mae", "--encoders", "resnet10_w24"], ["mae trains tokens", "--encoders"]),
+        (["plan", "--shots", "4"], ["no cell of this grid", "use --fractions"]),
+        (["plan", "--seeds", "1000000x"], ["--seeds: 1000000x asks for more than 1000 seeds"]),
     ],
 )
 def test_wrong_words_get_one_line_and_exit_code_2(words: list[str], parts: list[str]) -> None:
@@ -29,3 +37,25 @@ def test_help_and_version_end_well_and_no_command_shows_the_help() -> None:
     assert shown.exit_code == 0 and "--fractions" in shown.stdout
     alone = CliRunner().invoke(main, [])
     assert alone.exit_code == 2 and "leaderboard" in alone.output
+
+
+def parameters(command: click.Command) -> Iterator[tuple[str, click.Parameter]]:
+    for parameter in command.params:
+        yield f"{command.name} {parameter.name}", parameter
+    for inner in getattr(command, "commands", {}).values():
+        yield from parameters(inner)
+
+
+def test_the_home_of_the_user_is_understood_in_all_paths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shell leaves `--store=~/x` as it is."""
+    names = ("store", "config_dirs", "out", "site", "baseline", "folder", "file", "sources")
+    found = dict(parameters(main))
+    paths = {name for name, p in found.items() if isinstance(p.type, UserPath)}
+    assert {name.split()[1] for name in paths} == set(names)
+    assert paths == {name for name, p in found.items() if p.name in names or isinstance(p.type, click.Path)}
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert UserPath().convert("~/x", None, None) == str(tmp_path / "x")
+    assert UserPath(path_type=Path).convert("~/x", None, None) == tmp_path / "x"
+    assert UserPath().convert("", None, None) == ""  # not named

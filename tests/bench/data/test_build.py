@@ -182,6 +182,23 @@ def test_two_builders_share_the_work(spec_of: Make, tmp_path: Path) -> None:
     assert not verify(spec, tmp_path / "data", TOY) and not left_over(tmp_path / "data")
 
 
+def test_a_builder_says_for_whom_it_waits(
+    spec_of: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "people-v1-seed0-16px" / "wild" / "train" / ".claims" / "shard-0000000-0020"
+    looks: list[float] = []
+    with Claim(path) as claim:
+
+        def sleep(seconds: float) -> None:
+            looks.append(seconds)
+            if len(looks) == 3:
+                claim.__exit__(None, None, None)
+
+        monkeypatch.setattr(building.time, "sleep", sleep)
+        assert build([spec_of(("wild", "train", 20))], tmp_path, TOY) == 20
+    assert capsys.readouterr().err.count(f"waits for process {os.getpid()}") == 1
+
+
 @pytest.mark.usefixtures("small_shards")
 def test_a_corrupt_shard_is_named_set_aside_and_rebuilt(spec_of: Make, tmp_path: Path) -> None:
     spec = spec_of(("wild", "train", 36))
@@ -194,6 +211,7 @@ def test_a_corrupt_shard_is_named_set_aside_and_rebuilt(spec_of: Make, tmp_path:
     os.truncate(next(p for p in tmp_path.rglob("kp.npy") if "shard-0000024" in str(p)), 99)
     problems = verify(spec, tmp_path, TOY)
     assert len(problems) == 4
+    problems[:2] = problems[1::-1]  # they come in order
     assert "shard-0000024-0012: kp.npy has 99 bytes" in problems[0] and ".corrupt-0" in problems[0]
     assert "shard-0000012-0012: rgb.npy has changed" in problems[1]
     assert "samples 12 to 23 are not there" in problems[2] and "samples 24 to 35" in problems[3]
@@ -208,6 +226,16 @@ def test_a_truncated_shard_is_rebuilt_without_verify(spec_of: Make, tmp_path: Pa
     next(tmp_path.rglob("depth.npy")).unlink()
     assert len(missing_pieces([spec], tmp_path, TOY)) == 1
     assert build([spec], tmp_path, TOY) == 12 and not verify(spec, tmp_path, TOY)
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_a_shard_with_changed_bytes_is_rebuilt_without_verify(spec_of: Make, tmp_path: Path) -> None:
+    spec = spec_of(("wild", "train", 24))
+    build([spec], tmp_path, TOY)
+    whole = digest(tmp_path)
+    path = next(tmp_path.rglob("uv.npy"))
+    path.write_bytes(path.read_bytes()[:-1] + bytes([path.read_bytes()[-1] ^ 1]))
+    assert build([spec], tmp_path, TOY) == 12 and digest(tmp_path) == whole
 
 
 @pytest.mark.usefixtures("small_shards")

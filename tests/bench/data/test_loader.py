@@ -7,12 +7,12 @@ from itertools import islice
 
 import numpy as np
 import pytest
+from bench.data.renderer import Arrays
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
 from bench.data.loader import loader
-from bench.data.renderer import Arrays
 from bench.errors import ConfigError
 
 

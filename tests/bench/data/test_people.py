@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bench.data.people import DERIVED, MODALITIES, People
 from toy_renderer import ToyRenderer
 
 from bench.bodymodels.surface import surrogate_labels
 from bench.data import build as building
-from bench.data import manifest
+from bench.data import manifest, shards
 from bench.data.build import build
-from bench.data.people import DERIVED, MODALITIES, People
 from bench.errors import ConfigError, DataError
 
 Make = Callable[..., dict[str, Any]]
@@ -122,3 +122,51 @@ def test_missing_and_damaged_shards_are_named_when_opening(
     assert len(People(spec_of(("lab", "train", 12)), tmp_path, source=TOY)) == 12  # does not need that shard
     with pytest.raises(DataError, match="version"):
         People(spec_of(*PARTS, version=2), tmp_path, source=TOY)
+
+
+@pytest.mark.parametrize("opened_before", [False, True])
+@pytest.mark.parametrize("name", ["rgb", "fid", "points", "kp"])
+def test_changed_bytes_are_found_before_they_are_read(
+    spec_of: Make, tmp_path: Path, name: str, opened_before: bool
+) -> None:
+    spec = spec_of(("lab", "val", 6))
+    build([spec], tmp_path, TOY)
+    if opened_before:
+        People(spec, tmp_path, source=TOY)
+    (path,) = tmp_path.rglob(f"{name}.npy")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(
+        DataError, match=rf"{path.parent}: {name}.npy has changed .*`bench data build people`"
+    ):
+        People(spec, tmp_path, source=TOY)
+    build([spec], tmp_path, TOY)
+    assert len(People(spec, tmp_path, source=TOY)) == 6
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_bytes_are_compared_once(
+    spec_of: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_only: bool
+) -> None:
+    spec = spec_of(("lab", "val", 6))
+    build([spec], tmp_path, TOY)
+    compared = []
+    own = shards.damage
+
+    def count(folder: Path, span: shards.Span) -> str | None:
+        compared.append(span)
+        return own(folder, span)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise DataError("read-only")
+
+    monkeypatch.setattr(shards, "damage", count)
+    if read_only:
+        monkeypatch.setattr(shards, "write_atomic", refuse)
+    for _ in range(2):
+        People(spec, tmp_path, source=TOY)
+    assert len(compared) == 1
+    monkeypatch.setattr(shards, "_compared", {})  # another process
+    People(spec, tmp_path, source=TOY)
+    assert len(compared) == (2 if read_only else 1)

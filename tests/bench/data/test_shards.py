@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bench.data.renderer import Arrays, Field
+from bench.data.spec import Place
 
 from bench.data import shards
-from bench.data.renderer import Arrays, Field
 from bench.data.shards import Span
-from bench.data.spec import Place
 from bench.errors import DataError
 
 FIELDS = {"rgb": Field(dtype="uint8", shape=(4, 4, 3)), "kp": Field(dtype="float32", shape=(2,))}

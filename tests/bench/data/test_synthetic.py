@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from bench.data.people import People, part_ids
+from bench.data.renderer import identities, rows_per_clip, sample_ids
+from bench.data.synthetic import Synthetic
 from PIL import Image
 
 from bench.bodymodels.joints import JOINT_SETS
 from bench.data import build as building
 from bench.data.batches import to_batch
 from bench.data.build import build, verify
-from bench.data.people import People, part_ids
-from bench.data.renderer import identities, rows_per_clip, sample_ids
 from bench.data.show import show
-from bench.data.synthetic import Synthetic
 from bench.synth.domains import GENERATOR_VERSION
 
 Make = Callable[..., dict[str, Any]]

@@ -21,6 +21,8 @@ from torch.nn import functional as F
 
 from bench.api import Method, StepOutput
 
+import helpers
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
@@ -38,7 +40,7 @@ class MeanColour(Method):
 
     def training_step(self, batch, ctx):
         guess = self.mapper(self.encoders["rgb"](batch["rgb"]).pooled)
-        loss = self.cfg.weight * F.mse_loss(guess, batch["rgb"].mean((2, 3)))
+        loss = helpers.FACTOR * self.cfg.weight * F.mse_loss(guess, batch["rgb"].mean((2, 3)))
         if 0 <= self.cfg.poison_step <= ctx.step:
             loss = loss * float("nan")
         return StepOutput(terms={"colour": loss})
@@ -121,24 +123,68 @@ def outside(tmp_path: Path) -> Path:
     for group in ("method", "task"):
         (folder / group).mkdir(parents=True)
     (folder / "mean_colour.py").write_text(METHOD)
+    (folder / "helpers.py").write_text("FACTOR = 1.0\n")
     (folder / "method" / "mean_colour.yaml").write_text(METHOD_YAML)
     (folder / "silhouette.py").write_text(TASK)
     (folder / "task" / "silhouette.yaml").write_text(TASK_YAML)
     return folder
 
 
-def test_outside_method_and_task_run(
+def test_methods_and_a_task_of_two_folders_run_and_are_known_by_their_code(
     bench: Bench, outside: Path, small: tuple[str, ...], tmp_path: Path
 ) -> None:
-    store = tmp_path / "store"
-    words = ("--methods", "mean_colour,scratch", "--tasks", "silhouette", "--config-dir", str(outside))
-    done = bench("run", *words, "--store", str(store), "--jobs", "2", *small)
+    """The second folder has modules of the same names, with a loss of twice the size."""
+    store, other = tmp_path / "store", tmp_path / "theirs"
+    (other / "method").mkdir(parents=True)
+    (other / "method" / "twice.yaml").write_text(METHOD_YAML)
+    (other / "mean_colour.py").write_text(METHOD)
+    (other / "helpers.py").write_text("FACTOR = 2.0\n")
+    dirs = ("--config-dir", str(outside), "--config-dir", str(other))
+    grid = (
+        "--methods",
+        "mean_colour,twice,scratch",
+        "--tasks",
+        "silhouette",
+        *dirs,
+        "--store",
+        str(store),
+        *small,
+    )
+    done = bench("run", *grid, "--jobs", "2")
     assert done.returncode == 0, done.stderr
     records = [json.loads(p.read_text()) for p in store.glob("score/*/record.json")]
-    assert {r["labels"]["method"] for r in records} == {"mean_colour", "scratch"}
+    assert {r["labels"]["method"] for r in records} == {"mean_colour", "twice", "scratch"}
     assert all(0 <= r["metrics"][0]["value"] <= 1 for r in records)
+    first, second = (
+        json.loads(next(store.glob(f"pretrain/{name}.*/record.json")).read_text())["curve"][0]
+        for name in ("mean_colour", "twice")
+    )
+    assert 1.5 < second["colour"] / first["colour"] < 2.5  # equal weights at the start
     listed = bench("list", "methods", "--config-dir", str(outside)).stdout
     assert "mean_colour" in listed and "hcmoco" in listed
+
+    def states() -> dict[str, str]:
+        cells = json.loads(bench("plan", *grid, "--json").stdout)["cells"]
+        return {cell["method"]: cell["state"] for cell in cells}
+
+    all_done = dict.fromkeys(("mean_colour", "twice", "scratch"), "done")
+    (other / "helpers.py").write_text("FACTOR = 2.0  # the same\n")
+    assert states() == all_done
+    (other / "helpers.py").write_text("FACTOR = 3.0\n")
+    assert states() == {**all_done, "twice": "missing"}
+
+
+def test_what_cannot_be_imported_is_one_line_before_anything_runs(
+    bench: Bench, outside: Path, small: tuple[str, ...], tmp_path: Path
+) -> None:
+    words = ("--methods", "scratch", "--tasks", "silhouette", "--config-dir", str(outside), *small)
+    (outside / "silhouette.py").write_text("import a_package_that_is_missing\n" + TASK)
+    done = bench("run", *words, "--store", str(tmp_path / "s"), "--jobs", "1")
+    assert done.returncode == 2 and not list((tmp_path / "s").glob("*/*/record.json"))
+    assert "silhouette:Silhouette cannot be imported: ModuleNotFoundError" in done.stderr
+    (outside / "silhouette.py").write_text(TASK)
+    done = bench("plan", *words, "--store", str(tmp_path / "s"), "task.silhouette.config.width=wide")
+    assert done.returncode == 2 and "width: 'wide' is not a whole number" in done.stderr
 
 
 def test_nan_loss_fails_its_cells_and_no_others(
@@ -156,6 +202,31 @@ def test_nan_loss_fails_its_cells_and_no_others(
     failed = next(store.glob("pretrain/mean_colour*/failure.json"))
     log = bench("logs", failed.parent.name.rpartition("-")[2], "--store", str(store)).stdout
     assert "StepError" in log
+
+
+def test_a_method_that_ends_the_program_fails_alone(
+    bench: Bench, outside: Path, small: tuple[str, ...], tmp_path: Path
+) -> None:
+    """One reads the command line while it is imported, one ends its process in a training."""
+    reads = f"import argparse\nargparse.ArgumentParser().parse_args()\n{METHOD}"
+    (outside / "reads_words.py").write_text(reads)
+    (outside / "dies.py").write_text(
+        METHOD.replace("loss = loss * float(", "import os; os.kill(os.getpid(), 9) #")
+    )
+    for name in ("reads_words", "dies"):
+        body = METHOD_YAML.replace("mean_colour:", f"{name}:")
+        (outside / "method" / f"{name}.yaml").write_text(body.replace("poison_step: -1", "poison_step: 2"))
+    store = tmp_path / "store"
+    words = ("--methods", "reads_words,dies,scratch", "--tasks", "silhouette", "--config-dir", str(outside))
+    done = bench("run", *words, "--store", str(store), "--jobs", "2", *small)
+    assert done.returncode == 1 and "Traceback" not in done.stdout + done.stderr, done.stderr
+    assert "1 of 3 cells done" in done.stdout
+    assert "reads_words called sys.exit(2) while it was imported" in done.stdout
+    assert "killed (SIGKILL)" in done.stdout
+    for name in ("reads_words", "dies"):
+        assert list(store.glob(f"pretrain/{name}*/failure.json"))
+    checked = bench("test-adapter", "reads_words", "--config-dir", str(outside))
+    assert "called sys.exit(2)" in checked.stdout + checked.stderr and "Traceback" not in checked.stderr
 
 
 def test_unknown_key_in_outside_config(bench: Bench, outside: Path, tmp_path: Path) -> None:
