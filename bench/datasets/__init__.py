@@ -1,5 +1,1 @@
-"""Adapters of data sets: classes derived from `bench.data.dataset.Dataset`, found by the address in their YAML.
-
-The core imports none of them by name. A new one is a module here, or in a folder of one's own, and a YAML of
-the same stem in `configs/dataset`. Data that are computed derive from `bench.data.sharded.ShardedDataset`.
-"""
+"""Adapters of data sets, and readers of their files; the core imports none of them by name."""
