@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import overrides, sources, weights
-from bench.errors import ConfigError, DataError, nearest
+from bench.data.places import registered
+from bench.errors import AssetError, ConfigError, DataError, nearest
 from bench.files import canonical, sha256_text, write_atomic
 from bench.registry import BUILT_IN, GROUPS, config_dirs, load, names, pick, yamls
 from bench.resources import DEFAULTS, is_resource
@@ -21,7 +22,7 @@ from bench.settings import convert
 from bench.stages import load_methods, resolve_stages
 
 __all__ = (
-    "BUILT_IN", "GROUPS", "Request", "Words", "config_dirs", "from_json", "names",
+    "BUILT_IN", "GROUPS", "Request", "Words", "config_dirs", "from_json", "load", "names",
     "parse_budgets", "parse_seeds", "pick", "resolve",
 )  # fmt: skip
 
@@ -234,6 +235,8 @@ def _resolve(words: Words, dirs: list[Path]) -> Request:
     _check_fixed(fixed - {IMAGE}, config["encoder"])
     resolved = [_task(task, dataset, config, preset) for task, dataset in tasks]
     sets = dict.fromkeys([*(t["dataset"] for t in resolved), *_mix_sets(specs, preset, config["dataset"])])
+    for name in sets:
+        _place(name, config["dataset"][name], resolved)
     return Request(
         methods=specs,
         tasks={_task_name(task): task for task in resolved},
@@ -324,6 +327,33 @@ def _task(name: str, dataset: str, config: Mapping[str, Any], preset: Mapping[st
         "size": _pair(body["size"] or preset["size"]),
         "finetune": finetune,
     }
+
+
+def _place(name: str, body: dict[str, Any], tasks: list[dict[str, Any]]) -> None:
+    """Put what is known of a user's files into their data set, and their numbers where all are asked for.
+
+    Raises:
+        AssetError: the files were not added.
+    """
+    if not body["files"]:
+        return
+    entry = registered(name)
+    body["config"] = {**body["config"], "files": entry.digest}
+    for task in (task for task in tasks if task["dataset"] == name):
+        there = entry.counts.get(task["source_name"], {})
+        samples = {
+            split: min(task["samples"][split] or there.get(place, 0), there.get(place, 0))
+            for split, place in task["splits"].items()
+            if place
+        }
+        lacking = [place for split, place in task["splits"].items() if place and not there.get(place)]
+        if lacking:
+            raise AssetError(
+                f"task {_task_name(task)}: {entry.root} has no samples of the split {lacking[0]} "
+                f"(only {', '.join(split for split in there if there[split]) or 'nothing'}); add the files, or "
+                f"name other splits: task.{task['name']}.data.{name}.splits"
+            )
+        task["samples"] = {**task["samples"], **samples}
 
 
 def _task_name(task: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from bench.data import augment_spec
-from bench.data.spec import SIZES
+from bench.data.dataset import SIZES
 from bench.errors import ConfigError
 from bench.registry import plain
 from bench.resources import check_resources
@@ -193,6 +193,7 @@ class Dataset(_Described, kw_only=True, forbid_unknown_fields=True):
 
     adapter: str
     version: Count
+    files: bool = False  # whether it is made of files that the user brings: `bench data add`
     config: Section = field(default_factory=dict)
     sources: dict[str, list[str]] = field(default_factory=dict)  # source -> its splits
     default: str = ""  # source of tasks that name none

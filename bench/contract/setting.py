@@ -15,8 +15,7 @@ from bench.store import Store
 BATCH = 8
 SMALL = (
     "preset.size=48",
-    "preset.pretrain.samples.lab_rgbd=16",
-    "preset.pretrain.samples.wild_rgb=8",
+    "preset.pretrain.mixes.body.samples={lab_rgbd: 16, wild_rgb: 8}",
     "preset.pretrain.seen=96",
     f"preset.pretrain.batch={BATCH}",
     "preset.finetune.samples={train: 16, val: 8, test: 16}",
@@ -42,6 +41,12 @@ def method_stages(name: str, config_dirs: Sequence[str], overrides: Sequence[str
     return [step for step in cell.step.ancestors() if step.kind == "pretrain"]
 
 
+def method_gives(name: str, config_dirs: Sequence[str]) -> list[str]:
+    """Return what the YAML of a method says that it exports."""
+    words = Words(methods=name, tasks="densepose", config_dirs=tuple(config_dirs))
+    return list(resolve(words).methods[name]["gives"])
+
+
 def task_cells(name: str, config_dirs: Sequence[str]) -> list[Step]:
     """Return the score steps of a task, one per kind of encoder that the preset has.
 
@@ -54,8 +59,8 @@ def task_cells(name: str, config_dirs: Sequence[str]) -> list[Step]:
     return [cell.step for cell in plan.cells if cell.step]
 
 
-def render(steps: Sequence[Step], root: Path) -> Store:
-    """Render what steps read; return their store."""
+def prepared(steps: Sequence[Step], root: Path, config_dirs: Sequence[str]) -> Store:
+    """Make the data that steps read; return their store."""
     store = Store(root)
-    prepare([spec for step in steps for spec in specs_of_step(step)], store.data, jobs=1)
+    prepare([spec for step in steps for spec in specs_of_step(step)], store.data, 1, config_dirs)
     return store

@@ -9,7 +9,7 @@ from pathlib import Path
 from bench import registry
 from bench.contract.finding import Finding, run
 from bench.contract.methods import Stages
-from bench.contract.setting import method_stages, render, task_cells
+from bench.contract.setting import method_gives, method_stages, prepared, task_cells
 from bench.contract.tasks import TaskChecks
 
 __all__ = ("Finding", "check_method", "check_task", "failures")
@@ -28,8 +28,9 @@ def check_method(name: str, config_dirs: Sequence[str] = ()) -> Iterator[Finding
     dirs = _folders(config_dirs)
     steps = method_stages(name, dirs)
     with tempfile.TemporaryDirectory(prefix="bench-contract-") as folder:
-        store = render(steps, Path(folder))
-        yield from run(Stages(name=name, steps=steps, store=store, config_dirs=dirs).checks())
+        store = prepared(steps, Path(folder), dirs)
+        stages = Stages(name=name, steps=steps, gives=method_gives(name, dirs), store=store, config_dirs=dirs)
+        yield from run(stages.checks())
 
 
 def check_task(name: str, config_dirs: Sequence[str] = ()) -> Iterator[Finding]:
@@ -37,7 +38,9 @@ def check_task(name: str, config_dirs: Sequence[str] = ()) -> Iterator[Finding]:
     dirs = _folders(config_dirs)
     steps = task_cells(name, dirs)
     with tempfile.TemporaryDirectory(prefix="bench-contract-") as folder:
-        yield from run(TaskChecks(steps=steps, store=render(steps, Path(folder)), config_dirs=dirs).checks())
+        yield from run(
+            TaskChecks(steps=steps, store=prepared(steps, Path(folder), dirs), config_dirs=dirs).checks()
+        )
 
 
 def _folders(config_dirs: Sequence[str]) -> tuple[str, ...]:

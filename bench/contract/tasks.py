@@ -26,7 +26,8 @@ from bench.api import (
 from bench.contract.finding import Broken, Check, NotApplicable
 from bench.contract.setting import BATCH
 from bench.data.augment import augment
-from bench.data.batches import SOURCES, to_batch
+from bench.data.batches import to_batch
+from bench.data.dataset import MODALITIES
 from bench.data.opening import open_dataset
 from bench.encoders import build_encoder
 from bench.execute.finetuning import (
@@ -91,7 +92,7 @@ class TaskChecks:
     def _batch(self, rows: int = BATCH) -> Batch:
         """Return some samples with inputs and targets, all of them with what they need."""
         task, data, inputs = self._task(), self._data("train"), self._inputs()
-        raw = data.batch(np.arange(rows), (*(SOURCES[name] for name in inputs), *task.targets))
+        raw = data.batch(np.arange(rows), (*(MODALITIES[name] for name in inputs), *task.targets))
         return to_batch(raw, inputs, task.targets, data.fields, CPU, joint_set=data.info.joint_set)
 
     def _backward(self, trainee: FinetuneTrainee, batch: Batch) -> None:

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from bench.errors import ConfigError
 
 Arrays = dict[str, NDArray[Any]]
+SIZES = (16, 1024)  # pixels; neither thumbnails nor photographs
 Ints = NDArray[np.int64]
 Outcome = Literal["built", "present", "taken"]  # taken: another process is at work on it
 Progress = Callable[[int, int], object]  # samples there, samples wanted
@@ -127,6 +128,16 @@ class Piece(Protocol):
         """Make it, unless it is there or another live process makes it."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a user's files hold."""
+
+    digest: str  # of the annotations, 16 hex digits
+    counts: Mapping[str, Mapping[str, int]]  # source -> split -> samples
+    text: str  # for people, a line per part
+    problems: tuple[str, ...] = ()  # a line each
+
+
 class Dataset:
     """Rows of named fields, opened from a spec; the base of all data-set adapters.
 
@@ -137,13 +148,13 @@ class Dataset:
         ids: unique names of the samples, in order.
         clusters: what a bootstrap draws as one, per sample, (n,) int64: person, picture, sequence.
         unit: the name of such a cluster.
-        groups: what budgets keep together, (n,) int64, e.g. the views of one moment.
+        groups: what budgets keep together, (n,) int64, e.g. versions of one picture; None = nothing.
         strata: what budgets thin alike, e.g. the subject, (n,); None = nothing.
         classes: of the whole sample, (n,) int64, for budgets in shots; None = none.
         valid: which samples have a field or modality, name -> (n,) bool; all of `MODALITIES` are named, of
             the fields those that some samples lack.
-        sources: collections that the samples come from, e.g. "coco2017"; a row is exposed where the
-            pretraining saw the same.
+        sources: collections that the samples come from, e.g. "coco/main/train"; a row is exposed where the
+            pretraining or the fine-tuning saw those of the test data.
         manifest_sha256: names the selection in records.
     """
 
@@ -154,7 +165,7 @@ class Dataset:
     ids: Sequence[str]
     clusters: Ints
     unit: str
-    groups: Ints
+    groups: Ints | None = None
     strata: Sequence[str] | None = None
     classes: Ints | None = None
     valid: Mapping[str, NDArray[np.bool_]]
@@ -198,6 +209,15 @@ class Dataset:
     def list_ids(cls, spec: DataSpec, root: Path) -> Sequence[str]:
         """Return the ids of the samples; the default opens the data."""
         return cls(spec, root).ids
+
+    @classmethod
+    def look_over(cls, root: Path, progress: Callable[[str, int, int], None] | None = None) -> Found:
+        """Look at a user's files below `root`, for `bench data add` and `check`.
+
+        Raises:
+            ConfigError: the data set is not made of a user's files.
+        """
+        raise ConfigError(f"data set {cls.__name__} needs no files; `bench data build` makes it")
 
     def sheet(self, rows: ArrayLike) -> bytes:
         """Draw samples beside each other with what is known about them; return a PNG.

@@ -14,6 +14,7 @@ from bench.data import build, manifest, shards
 from bench.data.build import Piece, place_of, spans, stored_fields
 from bench.data.dataset import (
     MODALITIES,
+    SIZES,
     Arrays,
     DataInfo,
     Dataset,
@@ -23,12 +24,11 @@ from bench.data.dataset import (
     Part,
     Progress,
 )  # fmt: skip
-from bench.data.producer import Place, Producer, rows_per_clip, sample_clusters, sample_ids
+from bench.data.producer import Place, Producer, sample_clusters, sample_ids
 from bench.data.shards import Span
 from bench.errors import ConfigError, DataError, nearest
 
 Read = Callable[[str], NDArray[Any]]  # name of a stored array -> its rows
-SIZES = (16, 1024)  # pixels; neither thumbnails nor photographs
 
 
 class ShardedDataset(Dataset):
@@ -120,12 +120,7 @@ class ShardedDataset(Dataset):
         self.clusters = np.concatenate(
             [sample_clusters(producer, part.source, part.split, part.samples) for part in spec.parts]
         )
-        groups: list[Ints] = []
-        for part in spec.parts:
-            first = groups[-1][-1] + 1 if groups else 0
-            groups.append(first + np.arange(part.samples) // rows_per_clip(producer, part.source))
-        self.groups = np.concatenate(groups)
-        self.sources = frozenset(part.source for part in spec.parts)
+        self.sources = frozenset(f"{spec.name}/{part.source}/{part.split}" for part in spec.parts)
         self.manifest_sha256 = manifest.sha256(self.ids)
         places = [place_of(spec, part, producer) for part in spec.parts]
         self._stored = [stored_fields(producer, place) for place in places]  # by part

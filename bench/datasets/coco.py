@@ -10,6 +10,7 @@ pixel that was clicked for a joint, so that a joint lies half a pixel further; b
 from __future__ import annotations
 
 import hashlib
+import io
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,12 +21,14 @@ from typing import Any
 import numpy as np
 import orjson
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 
 from bench.bodymodels.joints import JOINT_SETS
-from bench.data.dataset import Arrays, Field
+from bench.data.dataset import Arrays, DataSpec, Field, Found
+from bench.data.places import registered
+from bench.data.sharded import ShardedDataset
 from bench.errors import ConfigError, DataError, nearest
-from bench.files import sha256_file
+from bench.files import canonical, sha256_file, sha256_text
 
 JOINT_SET = "coco17"
 SOURCE = "main"
@@ -125,6 +128,8 @@ def check_root(root: Path, progress: Progress | None = None) -> Summary:
     owner: dict[int, str] = {}
     for part in dict.fromkeys(FILES.values()):
         path = annotation_file(root, part)
+        if not path.exists():  # a user may have one part alone
+            continue
         annotations, found = _read(path)
         problems += found
         if annotations is None:
@@ -145,6 +150,9 @@ def check_root(root: Path, progress: Progress | None = None) -> Summary:
                 problems.append(f"{error} (annotation {person.id})")
             if progress is not None and (done % 100 == 99 or done + 1 == len(needed)):
                 progress(part, done + 1, len(needed))
+    if not digests and not problems:
+        parts = " or ".join(str(annotation_file(root, part)) for part in dict.fromkeys(FILES.values()))
+        problems.append(f"there is neither {parts}")
     return Summary(counts=counts, sha256=digests, problems=tuple(problems))
 
 
@@ -201,11 +209,12 @@ class CocoPeople:
 
     root: Path
     margin: float = MARGIN
+    digest: str = ""  # of the annotations
 
     @property
     def name(self) -> str:
         """What the samples depend on besides."""
-        return f"coco-v{self.version}-margin{self.margin:g}"
+        return f"coco-v{self.version}-margin{self.margin:g}-{self.digest}"
 
     @property
     def version(self) -> int:
@@ -298,6 +307,65 @@ class CocoPeople:
         if split not in FILES:
             raise ConfigError(f'coco has no split "{split}".{nearest(split, FILES)}')
         return _persons(self.root, split)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Settings of the data set."""
+
+    margin: float = MARGIN  # factor on the box of a person, at least 1
+    files: str = ""  # digest of the annotations; planning fills it in
+
+    def __post_init__(self) -> None:
+        if not self.margin >= 1:
+            raise ConfigError(f"data.config.margin: {self.margin} is below 1, which cuts the box of a person")
+
+
+class Coco(ShardedDataset):
+    """Person crops with key points. Clusters are pictures."""
+
+    Config = Config
+    joint_set = JOINT_SET
+    unit = "image"
+
+    @classmethod
+    def _producer(cls, spec: DataSpec) -> CocoPeople:
+        config = Config(**spec.config)
+        root = Path(registered(spec.name, config.files).root)
+        return CocoPeople(root=root, margin=config.margin, digest=config.files)
+
+    @classmethod
+    def look_over(cls, root: Path, progress: Progress | None = None) -> Found:
+        summary = check_root(root, progress)
+        counts: dict[str, int] = {}
+        if not summary.problems:
+            maker = CocoPeople(root=root)
+            there = [split for split, part in FILES.items() if part in summary.sha256]
+            counts = {split: len(maker.persons(split)) for split in there}
+        lines = [
+            f"{part}: " + ", ".join(f"{count} {kind}" for kind, count in found.items())
+            for part, found in summary.counts.items()
+        ]
+        digest = sha256_text(canonical(dict(summary.sha256)))[:16]
+        return Found(digest=digest, counts={SOURCE: counts}, text="\n".join(lines), problems=summary.problems)
+
+    def sheet(self, rows: ArrayLike) -> bytes:
+        """Draw crops beside each other, labelled joints as dots: visible ones green, hidden ones red."""
+        chosen = self.batch(rows, ("rgb", "keypoints"))
+        height, width = self.info.size
+        zoom = max(1, 128 // height)
+        canvas = Image.new("RGB", (len(chosen["rgb"]) * width * zoom, height * zoom))
+        draw = ImageDraw.Draw(canvas)
+        for k, (pixels, joints) in enumerate(zip(chosen["rgb"], chosen["keypoints"], strict=True)):
+            crop = Image.fromarray(pixels).resize((width * zoom, height * zoom), Image.Resampling.BICUBIC)
+            canvas.paste(crop, (k * width * zoom, 0))
+            for x, y, seen in joints[joints[:, 2] > 0] * (zoom, zoom, 1):
+                place = (k * width * zoom + x, y)
+                box = (place[0] - 2, place[1] - 2, place[0] + 2, place[1] + 2)
+                draw.ellipse(box, fill="lime" if seen == 2 else "red")
+        stream = io.BytesIO()
+        canvas.save(stream, format="PNG", optimize=False)
+        return stream.getvalue()
 
 
 def held_out(picture: int) -> bool:

@@ -129,7 +129,6 @@ class People(ShardedDataset):
     Config = Config
     joint_set = JOINT_SET
     unit = "person"
-    sources = frozenset({"embedded"})
 
     @classmethod
     def producer(cls, config: Config) -> Renderer:

@@ -18,7 +18,8 @@ from torch import nn
 
 from bench.api import Batch, Context, Dataset, Encoder, Pretrained, Stats, StepOutput, Task
 from bench.data import manifest, subset
-from bench.data.batches import SOURCES, to_batch
+from bench.data.batches import to_batch
+from bench.data.dataset import MODALITIES
 from bench.data.feed import feed
 from bench.data.opening import open_dataset
 from bench.encoders import build_encoder, load_encoder
@@ -319,7 +320,7 @@ def predict_all(
 ) -> Iterator[Stats]:
     """Predict samples in batches of a fixed size; yield chunks with one row per sample."""
     trainee.eval()
-    fields = [SOURCES[name] for name in inputs]
+    fields = [MODALITIES[name] for name in inputs]
     for start in range(0, len(rows), CHUNK):
         parts: list[Stats] = []
         for first in range(start, min(start + CHUNK, len(rows)), EVALUATION_BATCH):

@@ -80,24 +80,26 @@ def execute(request: Request, plan: Plan, store: Store, jobs: int | None = None)
         quiet_threads()
         check_adapters([job.step for job in todo], request.config_dirs)
         install_signals()
-        todo = _with_data(todo, store, jobs, outcome)
+        todo = _with_data(todo, store, jobs, request.config_dirs, outcome)
         count = min(jobs or default_jobs(), len(todo))
         _run(todo, store, outcome, count, Progress(plan, store, len(todo)))
     outcome.seconds = time.monotonic() - begun
     return outcome
 
 
-def _with_data(todo: list[Job], store: Store, jobs: int | None, outcome: Outcome) -> list[Job]:
+def _with_data(
+    todo: list[Job], store: Store, jobs: int | None, dirs: tuple[str, ...], outcome: Outcome
+) -> list[Job]:
     """Render what is missing; return the jobs whose data is there. The others have failed."""
     specs = {canonical(spec): spec for job in todo for spec in specs_of_step(job.step)}
     try:
-        prepare(list(specs.values()), store.data, jobs)
+        prepare(list(specs.values()), store.data, jobs, dirs)
         return todo
     except BenchError:  # one by one, to tell which
         unready: dict[str, str] = {}
         for text, spec in specs.items():
             try:
-                prepare([spec], store.data, jobs)
+                prepare([spec], store.data, jobs, dirs)
             except BenchError as error:
                 unready[text] = str(error)
     ready = []

@@ -94,7 +94,7 @@ def _give_up(step: Step, store: Store, attempt: int) -> str:
 def _bring(step: Step, store: Store, site: Site) -> Result:
     """Render what is missing, then compute; wait where another process is at work on the same."""
     if store.record(step) is None:
-        _render(step, store)
+        _prepare(step, store, site)
     told = ""
     while (result := ensure(step, site)) == "busy":
         if (who := store.holder(step)) and who != told:
@@ -104,12 +104,13 @@ def _bring(step: Step, store: Store, site: Site) -> Result:
     return result
 
 
-def _render(step: Step, store: Store) -> None:
-    """Render the shards that the step lacks; other jobs do the same, and no shard is drawn twice."""
+def _prepare(step: Step, store: Store, site: Site) -> None:
+    """Make the data that the step lacks; other jobs do the same, and nothing is made twice."""
     own = [s for s in step.ancestors() if s.kind != "pretrain" or store.record(s) is None]
     specs = [spec for s in (*own, step) for spec in specs_of_step(s)]
-    if count := prepare(specs, store.data, jobs=_number("SLURM_CPUS_PER_TASK", 1)):
-        warn(f"{count} samples rendered")
+    cpus = _number("SLURM_CPUS_PER_TASK", 1)
+    if count := prepare(specs, store.data, cpus, site.config_dirs):
+        warn(f"{count} samples made")
 
 
 def _install_signals(*, last: bool) -> Any:
