@@ -350,8 +350,8 @@ def _place(name: str, body: dict[str, Any], tasks: list[dict[str, Any]]) -> None
         if lacking:
             raise AssetError(
                 f"task {_task_name(task)}: {entry.root} has no samples of the split {lacking[0]} "
-                f"(only {', '.join(split for split in there if there[split]) or 'nothing'}); add the files, or "
-                f"name other splits: task.{task['name']}.data.{name}.splits"
+                f"(only {', '.join(split for split in there if there[split]) or 'nothing'}); add the files "
+                f"or name other splits: task.{task['name']}.data.{name}.splits"
             )
         task["samples"] = {**task["samples"], **samples}
 

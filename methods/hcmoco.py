@@ -241,4 +241,4 @@ class HCMoCo(CMC):
                     "HCMoCo: the joint levels need kp2d and rgb or depth; set joint and structure false"
                 )
             width = self.encoder("kp2d").feature_info.channels[0]
-            cfg.check(size=0, encoder={"graph": {"width": width}})
+            cfg.check(size=(0, 0), encoder={}, encoders={"kp2d": {"config": {"width": width}}})

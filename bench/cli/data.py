@@ -1,4 +1,4 @@
-"""Commands about data sets: `bench data build|verify|show|manifest`, for your own files `add|check|import`."""
+"""Commands about data sets: `bench data build|verify|show|manifest`, of your files `add|check|import`."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ def _data_options(command: Callable[..., Any]) -> Callable[..., Any]:
         store_option,
         config_dir_option,
         click.option("--preset", default="tiny", help="Whose sizes to use."),
-        click.option(
-            "--tasks", default="", help="Only what these tasks need (default: all that can use it)."
-        ),
+        click.option("--tasks", default="", help="Only what these tasks need (default: all that use it)."),
         click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]..."),
         click.argument("name"),
     ):

@@ -61,6 +61,14 @@ def _module(address: str, name: str, config_dirs: Sequence[str], source: str) ->
         raise
 
 
+def address_of(kind: type) -> str:
+    """Return the address under which `load_adapter` finds a class again."""
+    module = kind.__module__
+    if module.startswith(outside.PREFIX):  # of a folder: its package is named after the folder's path
+        module = module.partition(".")[2]
+    return f"{module}:{kind.__qualname__}"
+
+
 def load_configured(
     spec: Mapping[str, Any], base: type, where: str, config_dirs: Sequence[str] = ()
 ) -> tuple[Any, Any]:
