@@ -1,0 +1,158 @@
+"""What `import bench` offers to notebooks and scripts: the commands as functions that return data frames."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import ConfigError, DataError, nearest
+from bench.plan import Plan, expand
+from bench.request import Request, Words, resolve
+from bench.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.api import Encoder
+
+LISTS = ("methods", "tasks", "fractions", "shots", "seeds", "encoders")
+SINGLE = ("preset", "track", "mode")
+
+
+def plan(store: str | Path = "bench-store", overrides: Iterable[str] = (), **grid: Any) -> pd.DataFrame:
+    """Return the cells of a grid; nothing is computed.
+
+    Args:
+        store: folder of all results.
+        overrides: `key=value` words.
+        grid: as the options of `bench plan`: `methods`, `tasks`, `fractions`, `shots`, `seeds`, `encoders`
+            (comma lists or Python lists), `preset`, `config_dirs`.
+
+    Returns:
+        A row per cell: method, encoder, task, budget, seed, key, state (`done`, `missing`, `n/a`, ...), reason.
+
+    Raises:
+        ConfigError: a wrong name, key or value.
+    """
+    import pandas as pd
+
+    place = Store(Path(store))
+    _, found = _planned(place, overrides, grid)
+    rows = []
+    for cell in found.cells:
+        state = place.state(cell.step) if cell.step else "n/a"
+        key = cell.step.key if cell.step else ""
+        names = {name: getattr(cell, name) for name in ("method", "encoder", "task", "budget", "seed")}
+        rows.append({**names, "key": key, "state": state, "reason": cell.reason})
+    return pd.DataFrame(rows)
+
+
+def run(
+    store: str | Path = "bench-store", jobs: int | None = None, overrides: Iterable[str] = (), **grid: Any
+) -> pd.DataFrame:
+    """Run what is missing of a grid on this machine, and return its scores.
+
+    A cell that fails is left out with a warning; `bench logs KEY` tells why. The trainings run in processes
+    of their own; scripts need `if __name__ == "__main__":`.
+
+    Args:
+        store: folder of all results.
+        jobs: processes; None = one per core.
+        overrides: `key=value` words.
+        grid: see `plan`.
+
+    Returns:
+        A row per record and metric: see `bench.report.records`.
+
+    Raises:
+        ConfigError: a wrong name, key or value; or no cell can be run.
+        DataError: the store cannot be written.
+    """
+    import warnings
+
+    from bench.execute.local import execute
+    from bench.report.records import load
+
+    if multiprocessing.parent_process() is not None:
+        raise ConfigError('bench.run in a process of its own: put it under `if __name__ == "__main__":`')
+    place = Store(Path(store))
+    request, found = _planned(place, overrides, grid)
+    place.prepare()
+    outcome = execute(request, found, place, jobs=jobs)
+    for key, reason in outcome.failed.items():
+        warnings.warn(f"{key}: {reason}", stacklevel=2)
+    keys = {cell.step.key for cell in found.cells if cell.step}
+    return load(place.root, keys).runs
+
+
+def leaderboard(store: str | Path = "bench-store") -> pd.DataFrame:
+    """Return the cells of all tables of a store, with intervals; as `leaderboard.csv`.
+
+    Raises:
+        DataError: the store holds no usable record.
+    """
+    from bench.report.leaderboard import analyse
+    from bench.report.records import load
+
+    found = load(Path(store))
+    if found.runs.empty:
+        raise DataError(f"store {store} holds no usable score record")
+    return analyse(found).cells
+
+
+def load_encoder(record: str, store: str | Path = "bench-store", modality: str = "rgb") -> Encoder:
+    """Return a pretrained encoder, ready for `encoder(images)`.
+
+    Args:
+        record: key of a score record (the encoder before fine-tuning) or of a step of pretraining.
+        store: folder of all results.
+        modality: which of the method's encoders.
+
+    Raises:
+        ConfigError: no such key, or no such encoder.
+        DataError: its files are missing or damaged.
+    """
+    from bench.encoders import load_encoder as read
+    from bench.record import read_record
+    from bench.show import find_step
+
+    root = Path(store)
+    folder = find_step(root, record)
+    while folder is not None and folder.parent.name != "pretrain":
+        (before,) = read_record(folder / "record.json")["inputs"]
+        folder = find_step(root, str(before))
+    if folder is None:
+        raise ConfigError(f'"{record}" is no key of a step in {store} whose pretraining is there')
+    there = sorted(path.name for path in (folder / "encoders").glob("*") if path.is_dir())
+    if modality not in there:
+        raise ConfigError(f'{folder.name} has no encoder "{modality}".{nearest(modality, there)}')
+    return read(folder / "encoders" / modality)
+
+
+def _planned(store: Store, overrides: Iterable[str], grid: dict[str, Any]) -> tuple[Request, Plan]:
+    from bench.checks import check_applies, check_plan
+
+    for name in grid:
+        if name not in (*LISTS, *SINGLE, "config_dirs"):
+            raise ConfigError(f'unknown option "{name}".{nearest(name, (*LISTS, *SINGLE, "config_dirs"))}')
+    words = Words(
+        **{name: _comma(grid[name]) for name in LISTS if name in grid},
+        **{name: str(grid[name]) for name in SINGLE if name in grid},
+        config_dirs=tuple(map(str, grid.get("config_dirs", ()))),
+        overrides=tuple(overrides),
+    )
+    request = resolve(words, cache=store.root / "cache")
+    found = expand(request)
+    check_plan(request, found)
+    check_applies(found)
+    return request, found
+
+
+def _comma(value: Any) -> str:
+    return (
+        value
+        if isinstance(value, str)
+        else ",".join(map(str, value if isinstance(value, list | tuple) else [value]))
+    )
