@@ -140,7 +140,7 @@ def resolve(words: Words, cache: Path | None = None) -> Request:
     path = cache / "resolved" / f"{sha256_text(text)[:16]}.json" if cache and cache.parent.is_dir() else None
     if path:
         with suppress(OSError, ValueError, TypeError, KeyError):  # only a cache: resolved anew below
-            return _with_files(from_json(json.loads(path.read_text())), dirs)
+            return _with_files(from_json(json.loads(path.read_text(encoding="utf-8"))), dirs)
     request = _resolve(words, dirs)
     if path:
         with suppress(DataError):

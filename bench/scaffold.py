@@ -52,7 +52,7 @@ def write(kind: str, name: str, folder: Path | None) -> tuple[list[Path], list[s
 
 
 def _text(template: str, name: str, module: str, inside: bool) -> str:
-    text = (TEMPLATES / template).read_text()
+    text = (TEMPLATES / template).read_text(encoding="utf-8")
     dirs = "[]" if inside else "[str(Path(__file__).parent)]"
     if "TEMPLATE_DIRS" in text and not inside:
         text = text.replace("\nimport ", "\nfrom pathlib import Path\n\nimport ", 1)

@@ -31,7 +31,9 @@ def show_name(name: str, extra: Sequence[str], store: Path) -> str:
     known = {group: names(group, dirs) for group in GROUPS}
     found = [(group, paths[name]) for group, paths in known.items() if name in paths]
     if found:
-        parts = [f"# {group} {name}: {path}\n{path.read_text().rstrip()}" for group, path in found]
+        parts = [
+            f"# {group} {name}: {path}\n{path.read_text(encoding='utf-8').rstrip()}" for group, path in found
+        ]
         return "\n\n".join(parts)
     folder = find_step(store, name)
     if folder is None:
@@ -118,7 +120,7 @@ def step_logs(key: str, store: Path) -> str:
     folder = _folder(store, key)
     parts = [f"# {folder}"]
     if (folder / "log.txt").is_file():
-        parts.append((folder / "log.txt").read_text(errors="replace").rstrip())
+        parts.append((folder / "log.txt").read_text(encoding="utf-8", errors="replace").rstrip())
     if failure := read_failure(folder):
         head = f"attempt {failure['attempt']} failed: {failure.get('message', '')}"
         parts.append(f"{head}\n{str(failure.get('traceback', '')).rstrip()}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from bench.bodymodels.unpickling import load_pickled_arrays
-from bench.errors import DataError
+from bench.errors import AssetError
 
 Arrays = dict[str, Any]
+COMPACT = ("posedirs", "J_regressor_", "weights_")  # what the names of the compact layout begin with
 REQUIRED = ("v_template", "shapedirs", "weights", "kintree_table", "f", "J_regressor")
 
 
@@ -21,17 +21,17 @@ def read_arrays(path: Path) -> Arrays:
     """Read the arrays of a `.npz` or `.pkl` model file by name.
 
     Raises:
-        DataError: another suffix, a damaged file, or a pickle that holds more than arrays.
+        AssetError: another suffix, a damaged file, or a pickle that holds more than arrays.
     """
     if path.suffix == ".pkl":
         return load_pickled_arrays(path)
     if path.suffix != ".npz":
-        raise DataError(f"{path}: unknown kind of body model; convert it to .npz or .pkl")
+        raise AssetError(f"{path}: unknown kind of body model; convert it to .npz or .pkl")
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
-    except (zipfile.BadZipFile, ValueError, EOFError) as error:
-        raise DataError(f"{path} is not a readable .npz file of plain arrays: {error}") from error
+    except Exception as error:  # whatever damaged bytes lead to
+        raise AssetError(f"{path} is not a readable .npz file of plain arrays: {error}") from error
 
 
 def dense_arrays(arrays: Arrays, source: Path) -> Arrays:
@@ -42,19 +42,48 @@ def dense_arrays(arrays: Arrays, source: Path) -> Arrays:
         (J, V) dense or sparse, `weights` (V, J), `kintree_table` (2, J), `f` (F, 3).
 
     Raises:
-        DataError: a key is missing.
+        AssetError: a key is missing, no array of finite numbers, or of another shape.
     """
-    found = _expand(arrays) if "posedirs_values" in arrays else dict(arrays)
+    for key, value in arrays.items():
+        if key in REQUIRED or key.startswith(COMPACT):
+            check_numbers(value, key, source)
+    try:
+        found = _expand(arrays) if "posedirs_values" in arrays else dict(arrays)
+    except (KeyError, ValueError, IndexError, TypeError) as error:
+        raise AssetError(f"{source}: its compact arrays do not fit together ({error})") from error
     missing = [key for key in REQUIRED if key not in found]
     if missing:
-        raise DataError(f"{source} lacks {', '.join(missing)}; it holds {', '.join(sorted(arrays))}")
+        raise AssetError(f"{source} lacks {', '.join(missing)}; it holds {', '.join(sorted(arrays))}")
+    if np.ndim(found["weights"]) != 2:
+        raise AssetError(
+            f"{source}: weights has shape {np.shape(found['weights'])}, wanted (vertices, joints)"
+        )
     vertices, joints = np.shape(found["weights"])
     posedirs = found.get("posedirs")
     if posedirs is None:
         found["posedirs"] = sparse.csr_array((3 * vertices, 9 * (joints - 1)), dtype=np.float32)
     elif not sparse.issparse(posedirs):
+        if np.size(posedirs) != 27 * vertices * (joints - 1):
+            raise AssetError(
+                f"{source}: posedirs has shape {np.shape(posedirs)}, wanted {(vertices, 3, 9 * (joints - 1))}"
+            )
         found["posedirs"] = sparse.csr_array(np.asarray(posedirs, np.float32).reshape(3 * vertices, -1))
     return found
+
+
+def check_numbers(value: Any, key: str, source: Path) -> None:
+    """Make sure that an array or a sparse matrix holds finite numbers, also in single precision.
+
+    Raises:
+        AssetError: it does not; names file and field.
+    """
+    array = value.data if sparse.issparse(value) else value
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
+        kind = f"{array.dtype} array" if isinstance(array, np.ndarray) else type(array).__name__
+        raise AssetError(f"{source}: {key} is a {kind}, wanted an array of numbers")
+    with np.errstate(over="ignore"):
+        if not np.isfinite(array.astype(np.float32)).all():
+            raise AssetError(f"{source}: {key} holds NaN or infinite values")
 
 
 def _expand(arrays: Arrays) -> Arrays:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from bench.bodymodels.formats import dense_arrays, read_arrays
+from bench.bodymodels.formats import check_numbers, dense_arrays, read_arrays
 from bench.bodymodels.rotations import forward_kinematics
 from bench.errors import AssetError, DataError
 
@@ -132,8 +132,8 @@ def load_body_model(path: str | Path) -> BodyModel:
     Pickles go through a restricted unpickler: nothing but arrays can come out of them.
 
     Raises:
-        AssetError: the file is missing.
-        DataError: it is not a body model, or asks the unpickler for something that is not an array.
+        AssetError: the file is missing, not a body model, or its pickle names more than
+            arrays.
     """
     source = Path(path)
     if not source.is_file():
@@ -146,23 +146,32 @@ def build_body_model(arrays: dict[str, Any], source: Path) -> BodyModel:
     dense = dense_arrays(arrays, source)
     weights = np.asarray(dense["weights"], np.float64)
     vertices, joints = weights.shape
-    regressor = sparse.csr_array(dense["J_regressor"], dtype=np.float64)
+    regressor = _regressor(dense["J_regressor"], source)
+    betas = dense["shapedirs"].shape[-1] if dense["shapedirs"].ndim else 0
+    for key, matrix in (("posedirs", dense["posedirs"]), ("J_regressor", regressor)):
+        try:
+            sparse.csr_array(matrix).check_format(full_check=True)  # kernels trust its indices
+        except ValueError as error:
+            raise AssetError(f"{source}: {key} is a damaged sparse matrix ({error})") from error
     shapes = {
         "v_template": (dense["v_template"].shape, (vertices, 3)),
-        "shapedirs": (dense["shapedirs"].shape[:2], (vertices, 3)),
+        "shapedirs": (dense["shapedirs"].shape, (vertices, 3, betas)),
         "posedirs": (dense["posedirs"].shape, (3 * vertices, 9 * (joints - 1))),
         "J_regressor": (regressor.shape, (joints, vertices)),
         "kintree_table": (np.shape(dense["kintree_table"]), (2, joints)),
     }
     for key, (found, wanted) in shapes.items():
         if tuple(found) != wanted:
-            raise DataError(
+            raise AssetError(
                 f"{source}: {key} has shape {tuple(found)}, wanted {wanted}; is this a body model?"
             )
+    if (weights < 0).any() or not (weights.sum(1) > 0).all():
+        raise AssetError(f"{source}: weights has negative values, or vertices that no joint moves")
     weights = weights / weights.sum(1, keepdims=True)
+    parents = _parents(dense["kintree_table"], source)
+    faces = _vertices(dense["f"], "f", (np.size(dense["f"]) // 3, 3), vertices, source)
     influences = max(LEAST_INFLUENCES, int((weights > 0).sum(1).max()))
     ids = np.argsort(-weights, axis=1, kind="stable")[:, :influences]
-    parents = np.asarray(dense["kintree_table"], np.int64)[0]
     return BodyModel(
         name=str(arrays.get("model_name", source.stem)),
         v_template=np.ascontiguousarray(dense["v_template"], np.float32),
@@ -172,11 +181,11 @@ def build_body_model(arrays: dict[str, Any], source: Path) -> BodyModel:
         weights=weights.astype(np.float32),
         weight_ids=ids.astype(np.int32),
         weight_values=np.take_along_axis(weights, ids, 1).astype(np.float32),
-        parents=np.where((parents == ROOT) | (parents < 0), -1, parents).astype(np.int32),
-        faces=np.ascontiguousarray(dense["f"], np.int32),
-        mirror=_optional(arrays, "mirror"),
-        hand_vertex_ids=_optional(arrays, "hand_vertex_ids"),
-        landmarks=_landmarks(arrays),
+        parents=parents,
+        faces=faces,
+        mirror=_optional(arrays, "mirror", vertices, source),
+        hand_vertex_ids=_optional(arrays, "hand_vertex_ids", vertices, source),
+        landmarks=_landmarks(arrays, vertices, source),
     )
 
 
@@ -186,12 +195,49 @@ def _int32_csr(matrix: Any) -> sparse.csr_array:
     return csr
 
 
-def _optional(arrays: dict[str, Any], key: str) -> Ints | None:
-    return arrays[key].astype(np.int32) if key in arrays else None
+def _regressor(matrix: Any, source: Path) -> sparse.csr_array:
+    if np.ndim(matrix) != 2 and not sparse.issparse(matrix):
+        raise AssetError(f"{source}: J_regressor has shape {np.shape(matrix)}, wanted (joints, vertices)")
+    return sparse.csr_array(matrix, dtype=np.float64)
 
 
-def _landmarks(arrays: dict[str, Any]) -> dict[str, int] | None:
+def _parents(table: NDArray[Any], source: Path) -> Ints:
+    """Parent of each joint; parents come first, so that there is no cycle."""
+    parents, joints = np.asarray(table, np.int64)
+    parents = np.where((parents == ROOT) | (parents < 0), -1, parents)
+    places = np.arange(len(parents))
+    wrong = (joints != places) | (parents >= places) | ((parents < 0) != (places == 0))
+    if wrong.any():
+        joint = int(wrong.argmax())
+        raise AssetError(
+            f"{source}: kintree_table gives joint {joint} the parent {parents[joint]}; joints must be "
+            "numbered from 0, the root, each after its parent"
+        )
+    return parents.astype(np.int32)
+
+
+def _vertices(values: Any, key: str, shape: tuple[int, ...], count: int, source: Path) -> Ints:
+    """Check an array of vertex ids."""
+    check_numbers(values, key, source)
+    if values.shape != shape or (values % 1 != 0).any() or (values < 0).any() or (values >= count).any():
+        raise AssetError(
+            f"{source}: {key} of shape {values.shape} must hold vertices 0 to {count - 1} in shape {shape}"
+        )
+    return np.ascontiguousarray(values, np.int32)
+
+
+def _optional(arrays: dict[str, Any], key: str, count: int, source: Path) -> Ints | None:
+    if key not in arrays:
+        return None
+    shape = (count,) if key == "mirror" else (np.size(arrays[key]),)
+    return _vertices(arrays[key], key, shape, count, source)
+
+
+def _landmarks(arrays: dict[str, Any], count: int, source: Path) -> dict[str, int] | None:
     if "keypoint_names" not in arrays:
         return None
-    vertices = arrays["keypoint_vertices"].tolist()
-    return dict(zip(arrays["keypoint_names"].tolist(), vertices, strict=True))
+    names = np.asarray(arrays["keypoint_names"]).ravel().tolist()
+    vertices = _vertices(
+        arrays.get("keypoint_vertices"), "keypoint_vertices", (len(names),), count, source
+    ).tolist()
+    return dict(zip(names, vertices, strict=True))

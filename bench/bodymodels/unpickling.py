@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from bench.errors import DataError
+from bench.errors import AssetError
 
 BUILTINS = {
     "dict",
@@ -130,33 +130,28 @@ def load_pickled_arrays(path: Path) -> dict[str, Any]:
         Arrays by name; sparse matrices as `csr_array`; autodiff objects as the array inside; text as it is.
 
     Raises:
-        DataError: the pickle is damaged, is no dictionary, or refers to anything but arrays.
+        AssetError: the pickle is damaged, is no dictionary, or refers to anything but arrays.
     """
     try:
         with path.open("rb") as file:
             content = ArrayUnpickler(file, encoding="latin1").load()
-    except (
-        pickle.UnpicklingError,
-        EOFError,
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        IndexError,
-    ) as error:
-        raise DataError(
+    except Exception as error:  # whatever damaged bytes lead to
+        raise AssetError(
             f"{path} is not a pickle of plain arrays ({error}); convert it to .npz where it was made"
         ) from error
     if not isinstance(content, dict):
-        raise DataError(f"{path} holds a {type(content).__name__}, wanted a dictionary of arrays")
+        raise AssetError(f"{path} holds a {type(content).__name__}, wanted a dictionary of arrays")
     return {str(key): _unwrap(value, path, str(key)) for key, value in content.items()}
 
 
 def _unwrap(value: object, path: Path, key: str) -> Any:
-    if isinstance(value, SparseParts):
-        return value.matrix()
-    if isinstance(value, CapturedObject):
-        return _captured_array(value, path, key)
+    try:
+        if isinstance(value, SparseParts):
+            return value.matrix()
+        if isinstance(value, CapturedObject):
+            return _captured_array(value, path, key)
+    except (KeyError, ValueError, IndexError, TypeError, AttributeError, RecursionError) as error:
+        raise AssetError(f"{path}: the parts of {key} do not fit together ({error})") from error
     return value
 
 
@@ -169,6 +164,6 @@ def _captured_array(value: CapturedObject, path: Path, key: str) -> NDArray[Any]
     if isinstance(source, CapturedObject) and isinstance(index, np.ndarray):
         shape = value.state.get("preferred_shape", index.shape)
         return _captured_array(source, path, key).ravel()[index].reshape(shape)
-    raise DataError(
+    raise AssetError(
         f"{path}: {key} is an autodiff object without a stored array; convert the file where it was made"
     )

@@ -120,7 +120,7 @@ def example(modality: str, joint_set: str) -> Tensor:
 
 
 def _reload_in_timm(encoder: ImageEncoder, folder: Path, x: Tensor) -> None:
-    card = json.loads((folder / "encoder.json").read_text())
+    card = json.loads((folder / "encoder.json").read_text(encoding="utf-8"))
     model: Any = timm.create_model(card["timm"]["name"], **card["timm"]["options"]).eval()
     weights = safetensors.torch.load_file(folder / "encoder.safetensors")
     model.load_state_dict({name.removeprefix("model."): value for name, value in weights.items()})

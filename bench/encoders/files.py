@@ -134,7 +134,7 @@ def check_state(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path:
 def _read_card(folder: Path) -> dict[str, Any]:
     path = folder / CARD
     try:
-        card: dict[str, Any] = json.loads(path.read_text())
+        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise DataError(f"there is no encoder in {folder}: {CARD} is missing") from error
     except ValueError as error:

@@ -78,8 +78,8 @@ def pending(store: Store) -> list[Job]:
     for path in sorted((store.root.resolve() / "launches").glob(f"*/{ARRAYS}")):
         ended: set[str] = set()
         with suppress(OSError):
-            ended = set((path.parent / ENDED).read_text().split())
-        for line in path.read_text().splitlines():
+            ended = set((path.parent / ENDED).read_text(encoding="utf-8").split())
+        for line in path.read_text(encoding="utf-8").splitlines():
             try:
                 array = json.loads(line)
                 pairs = list(zip(array["jobs"], array["keys"], strict=True))
@@ -104,7 +104,7 @@ def tail(path: Path, lines: int = 20) -> list[str]:
 
 
 def _append(path: Path, line: str) -> None:
-    with writing(path), path.open("a") as file:
+    with writing(path), path.open("a", encoding="utf-8") as file:
         file.write(line + "\n")
         file.flush()
         os.fsync(file.fileno())

@@ -89,7 +89,7 @@ def _sums(drawn: Drawn, folder: Path) -> dict[str, str]:
 def _entries(folder: Path) -> list[tuple[str, Drawn, dict[str, str]]]:
     """Return what the index lists; nothing where there is none or it is damaged."""
     try:
-        found = json.loads((folder / INDEX).read_text())
+        found = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         entries = [
             (mark, Drawn(**entry["plot"]), dict(entry["sha256"]))
             for mark, entry in found.items()

@@ -113,5 +113,5 @@ def log(folder: Path, point: Mapping[str, float]) -> None:
     stamp = time.strftime("%Y-%m-%d %H:%M:%S")
     text = "  ".join(f"{name} {value:.5g}" for name, value in point.items())
     path = folder / "log.txt"
-    with writing(path), path.open("a") as file:
+    with writing(path), path.open("a", encoding="utf-8") as file:
         file.write(f"{stamp}  {text}\n")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+import torch.distributed as dist
 from lightning_fabric import Fabric
 from torch import Tensor
-from torch.distributed.nn.functional import all_reduce
+from torch.autograd import Function
 
 from bench.api import ALONE, Peers
 from bench.errors import ConfigError
@@ -18,30 +20,61 @@ class Processes(Peers):
 
     def __init__(self, fabric: Fabric) -> None:
         self.rank, self.ranks = fabric.global_rank, fabric.world_size
-        self._fabric = fabric
+        self._device = fabric.device
 
     def gather(self, x: Tensor) -> Tensor:
-        return self._rows(x.detach(), sync_grads=False)
+        return _gather(x.detach())
 
     def join(self, x: Tensor) -> Tensor:
-        return self._rows(x, sync_grads=True)
+        joined: Tensor = _Join.apply(x)
+        return joined
 
     def total(self, x: Tensor) -> Tensor:
-        return summed(x.detach())
+        return _sum(x.detach())
 
     def any(self, flag: bool) -> bool:
-        return bool(self.total(torch.tensor(int(flag), device=self._fabric.device)))
-
-    def _rows(self, x: Tensor, *, sync_grads: bool) -> Tensor:
-        parts = self._fabric.all_gather(x, sync_grads=sync_grads)
-        assert isinstance(parts, Tensor)
-        return parts.flatten(0, 1)
+        return bool(self.total(torch.tensor(int(flag), device=self._device)))
 
 
 def summed(x: Tensor) -> Tensor:
     """Return the sum over all processes; the gradient of every process reaches all of them."""
-    found: Tensor = all_reduce(x.contiguous())  # type: ignore[no-untyped-call]  # torch's
+    found: Tensor = _Sum.apply(x)
     return found
+
+
+def _gather(x: Tensor) -> Tensor:
+    rows = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(dist.get_world_size())]
+    dist.all_gather(rows, x.contiguous())
+    return torch.cat(rows)
+
+
+def _sum(x: Tensor) -> Tensor:
+    total = x.clone(memory_format=torch.contiguous_format)
+    dist.all_reduce(total)
+    return total
+
+
+# torch's own differentiable collectives have changed place and name with its versions
+class _Join(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.rows = len(x)
+        return _gather(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        first = dist.get_rank() * int(ctx.rows)
+        return _sum(gradient)[first : first + int(ctx.rows)]
+
+
+class _Sum(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return _sum(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return _sum(gradient)
 
 
 def peers(fabric: Fabric) -> Peers:

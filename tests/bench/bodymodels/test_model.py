@@ -1,4 +1,5 @@
 import hashlib
+import pickle
 from importlib import resources
 
 import numpy as np
@@ -180,16 +181,94 @@ def test_clear_errors_for_bad_files(tmp_path):
     with pytest.raises(AssetError, match="no body model at"):
         load_body_model(tmp_path / "missing.npz")
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
-    with pytest.raises(DataError, match="lacks v_template"):
+    with pytest.raises(AssetError, match="lacks v_template"):
         load_body_model(tmp_path / "other.npz")
     (tmp_path / "broken.npz").write_bytes(b"PK nonsense")
-    with pytest.raises(DataError, match="not a readable"):
+    with pytest.raises(AssetError, match="not a readable"):
         load_body_model(tmp_path / "broken.npz")
     (tmp_path / "body.obj").write_text("v 0 0 0")
-    with pytest.raises(DataError, match="unknown kind"):
+    with pytest.raises(AssetError, match="unknown kind"):
         load_body_model(tmp_path / "body.obj")
     arrays = {key: np.zeros((5, 3)) for key in ("v_template", "shapedirs", "weights", "f", "J_regressor")}
     arrays["weights"] = np.full((5, 2), 0.5)
     np.savez(tmp_path / "odd.npz", kintree_table=np.zeros((2, 2)), **arrays)
-    with pytest.raises(DataError, match="has shape"):
+    with pytest.raises(AssetError, match="has shape"):
         load_body_model(tmp_path / "odd.npz")
+
+
+def change(arrays, key, value):
+    """Replace an array, or the first of its values."""
+    if isinstance(value, np.ndarray | str):
+        return {**arrays, key: value}
+    changed = np.array(arrays[key])
+    changed.flat[0] = value
+    return {**arrays, key: changed}
+
+
+def small_body():
+    """A tetrahedron with three joints, in the dense layout."""
+    return {
+        "v_template": np.eye(4, 3), "shapedirs": np.ones((4, 3, 2)), "posedirs": np.zeros((4, 3, 18)),
+        "weights": np.full((4, 3), 1 / 3), "J_regressor": np.full((3, 4), 0.25),
+        "kintree_table": np.array([[-1, 0, 1], [0, 1, 2]]), "f": np.array([[0, 1, 2], [0, 2, 3]]),
+        "mirror": np.arange(4), "hand_vertex_ids": np.array([1, 2]),
+        "keypoint_names": np.array(["nose"]), "keypoint_vertices": np.array([3]),
+    }  # fmt: skip
+
+
+FLOATING = ("v_template", "shapedirs", "posedirs", "weights", "J_regressor")
+FAULTS = [
+    *((key, value) for key in FLOATING for value in (np.nan, np.inf, 1e300)),
+    *((key, np.array("text")) for key in small_body() if key != "keypoint_names"),
+    *((key, np.zeros((2, 2, 2, 2))) for key in small_body() if key != "keypoint_names"),
+    *((key, np.array(1.0)) for key in small_body() if key != "keypoint_names"),
+    *((key, value) for key in ("f", "mirror", "hand_vertex_ids", "keypoint_vertices") for value in (-1, 4)),
+    ("weights", -1.0),
+    ("weights", np.zeros((4, 3))),
+    ("kintree_table", np.array([[-1, 2, 1], [0, 1, 2]])),  # a cycle
+    ("kintree_table", np.array([[0, 0, 1], [0, 1, 2]])),  # no root
+    ("kintree_table", np.array([[-1, -1, 1], [0, 1, 2]])),  # two
+    ("kintree_table", np.array([[-1, 0, 7], [0, 1, 2]])),
+    ("kintree_table", np.array([[-1, 0, 1], [0, 2, 1]])),
+]
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".pkl"])
+@pytest.mark.parametrize(("key", "value"), FAULTS)
+def test_every_faulty_field_is_named(tmp_path, suffix, key, value):
+    path = tmp_path / f"body{suffix}"
+    for arrays in (small_body(), change(small_body(), key, value)):
+        if suffix == ".npz":
+            np.savez(path, **arrays)
+        else:
+            path.write_bytes(pickle.dumps(arrays, protocol=2))
+        if arrays.get(key) is not None and np.array_equal(arrays[key], small_body()[key]):
+            assert load_body_model(path).name == "body"  # nothing else is wrong
+    with pytest.raises(AssetError) as caught:
+        load_body_model(path)
+    assert str(path) in str(caught.value) and key in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["posedirs_values", "weights_ids", "J_regressor_rows", "posedirs_columns"])
+@pytest.mark.parametrize("fault", ["text", "short", "far"])
+def test_faults_of_the_compact_layout_are_told(tmp_path, key, fault):
+    with np.load(resources.files("bench.bodymodels") / "assets" / "surrogate_body.npz") as archive:
+        arrays = dict(archive)
+    if fault == "far" and key == "posedirs_values":
+        arrays[key] = np.full_like(arrays[key], np.inf)
+    else:
+        value = arrays[key]
+        far = np.full(value.shape, 60000)
+        arrays[key] = {"text": np.array("text"), "short": value[:-1], "far": far}[fault]
+    np.savez(tmp_path / "body.npz", **arrays)
+    with pytest.raises(AssetError, match=r"body\.npz"):
+        load_body_model(tmp_path / "body.npz")
+
+
+def test_pickles_with_cycles_and_lists_are_refused(tmp_path):
+    loop = []
+    loop.append(loop)
+    for value in (loop, [[0.0, 1.0]], "text", None):
+        (tmp_path / "body.pkl").write_bytes(pickle.dumps({**small_body(), "v_template": value}))
+        with pytest.raises(AssetError, match=r"body\.pkl: v_template is a (list|str|NoneType)"):
+            load_body_model(tmp_path / "body.pkl")

@@ -8,7 +8,7 @@ import pytest
 from scipy import sparse
 
 from bench.bodymodels.unpickling import load_pickled_arrays
-from bench.errors import DataError
+from bench.errors import AssetError
 
 
 class Payload:
@@ -66,7 +66,7 @@ def test_refuses_everything_else_and_runs_nothing(tmp_path, function, arguments)
     mark = tmp_path / "mark"
     filled = tuple(a.format(mark) if isinstance(a, str) else a for a in arguments)
     path = write(tmp_path / "bad.pkl", {"v_template": Payload(function, *filled)})
-    with pytest.raises(DataError, match="not a pickle of plain arrays"):
+    with pytest.raises(AssetError, match="not a pickle of plain arrays"):
         load_pickled_arrays(path)
     assert not mark.exists()
 
@@ -75,7 +75,7 @@ def test_refuses_everything_else_and_runs_nothing(tmp_path, function, arguments)
 def test_numpy_names_outside_the_list_are_refused(tmp_path, name):
     path = tmp_path / "bad.pkl"
     path.write_bytes(f"c{name}\nfromfile\n(Vx\ntR.".encode())
-    with pytest.raises(DataError, match="fromfile is not an array"):
+    with pytest.raises(AssetError, match="fromfile is not an array"):
         load_pickled_arrays(path)
 
 
@@ -84,7 +84,7 @@ def test_dotted_names_do_not_reach_further(tmp_path):
     name = b"ndarray.tofile"
     body = b"\x8c\x05numpy" + b"\x8c" + bytes([len(name)]) + name + b"\x93."
     path.write_bytes(b"\x80\x04" + body)
-    with pytest.raises(DataError, match=r"ndarray\.tofile is not an array"):
+    with pytest.raises(AssetError, match=r"ndarray\.tofile is not an array"):
         load_pickled_arrays(path)
 
 
@@ -124,7 +124,7 @@ def test_autodiff_objects_become_their_arrays_without_their_code(tmp_path, autod
 def test_an_autodiff_object_without_array_is_an_error(tmp_path, autodiff):
     empty = autodiff[0]()
     empty.__dict__.update(label="lazy")
-    with pytest.raises(DataError, match="v_template is an autodiff object"):
+    with pytest.raises(AssetError, match="v_template is an autodiff object"):
         load_pickled_arrays(write(tmp_path / "lazy.pkl", {"v_template": empty}))
 
 
@@ -142,7 +142,7 @@ def test_python_2_pickles(tmp_path):
 def test_damaged_and_foreign_pickles(tmp_path):
     path = tmp_path / "cut.pkl"
     path.write_bytes(pickle.dumps({"a": np.zeros(100)})[:40])
-    with pytest.raises(DataError, match="not a pickle"):
+    with pytest.raises(AssetError, match="not a pickle"):
         load_pickled_arrays(path)
-    with pytest.raises(DataError, match="holds a list"):
+    with pytest.raises(AssetError, match="holds a list"):
         load_pickled_arrays(write(tmp_path / "list.pkl", [1, 2]))
