@@ -37,7 +37,9 @@ def cost_quality(cells: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     hours = (
         runs["device_s"].fillna(runs["wall_s"]) + runs["pretrain_device_s"].fillna(runs["pretrain_wall_s"])
     ) / 3600
-    spent = pd.DataFrame({"device_hours": hours, "samples": runs["samples_seen"] + runs["pretrain_samples_seen"]})
+    spent = pd.DataFrame(
+        {"device_hours": hours, "samples": runs["samples_seen"] + runs["pretrain_samples_seen"]}
+    )
     place = ["table", "encoder", "name", "fraction"]
     means = spent.groupby([runs[n] for n in place]).agg(lambda part: part.mean(skipna=False)).reset_index()
     found = cells[cells["primary"] & cells["ranked"]].drop(columns=["method", "samples_seen"])
@@ -45,7 +47,9 @@ def cost_quality(cells: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     found = found.merge(means, on=place).rename(columns={"name": "method", "samples": "samples_seen"})
     found = found.assign(budget=found["fraction"].map(order))
     groups = found["encoder"].groupby(found["table"], sort=False).transform(lambda e: pd.factorize(e)[0])
-    found = found.assign(group=groups).sort_values(["table", "group", "budget"], kind="stable", ignore_index=True)
+    found = found.assign(group=groups).sort_values(
+        ["table", "group", "budget"], kind="stable", ignore_index=True
+    )
     for name in ("device_hours", "samples_seen"):
         front = pd.Series(False, index=found.index)
         for _, part in found.groupby(["table", "encoder", "fraction"], sort=False):

@@ -441,9 +441,7 @@ def comparability_warnings(tasks: Sequence[Task], references: Sequence[str]) -> 
         for encoder, group in task.primary.groupby("encoder", sort=False):
             for fraction, cells in group.groupby("fraction", sort=False):
                 where = f"{task.title}, {encoder}, {parse(fraction).header}"
-                runs = {
-                    c.name: set(zip(c.seeds, c.subsets, strict=True)) for c in cells.itertuples()
-                }
+                runs = {c.name: set(zip(c.seeds, c.subsets, strict=True)) for c in cells.itertuples()}
                 if len(runs) > 1 and not cells["ranked"].any():
                     found.append(f"{where}: no run (seed) is common to most methods, so none is ranked there")
                 for name in cells["name"][cells["method"].isin(references)]:

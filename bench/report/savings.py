@@ -47,7 +47,9 @@ def savings(cells: pd.DataFrame, references: Sequence[str], records: Records) ->
         found += _labels_saved(rows, pairs, records.replicates)
         found += _fine_tuning_saved(rows, pairs, records.curves)
     columns = [*SAVINGS, "table", "metric", "unit", "higher_is_better"]
-    return pd.DataFrame(found, columns=columns).astype(dict.fromkeys(["share", "factor", "low", "high"], float))
+    return pd.DataFrame(found, columns=columns).astype(
+        dict.fromkeys(["share", "factor", "low", "high"], float)
+    )
 
 
 def _pairs(methods: Mapping[str, str], references: Sequence[str]) -> Iterator[Pair]:
@@ -121,7 +123,9 @@ def _labels_saved(
         goal = at[reference, "1"]
         x = np.log([float(parse(cell.fraction).value) for cell in shares[name]])
         means = np.array([[cells[i].mean for i in (*places, goal)]])
-        factors: list[float | None] = [_factor(float(first_reach(x, sign * means[:, :-1], sign * means[:, -1])[0]))]
+        factors: list[float | None] = [
+            _factor(float(first_reach(x, sign * means[:, :-1], sign * means[:, -1])[0]))
+        ]
         if drawn:
             y = np.stack([drawn[i] for i in places], axis=1)
             ends = percentiles(first_reach(x, sign * y, sign * drawn[goal]))
@@ -186,9 +190,7 @@ def _fine_tuning_saved(
             sign = 1 if cell.higher_is_better else -1
             factors = _factors(progress, sign * values, sign * ends)
             n = min(len(values), len(ends))
-            yield _row(
-                cell, reference, "fine-tuning", cell.fraction, n, float(progress[0]), factors, "seeds"
-            )
+            yield _row(cell, reference, "fine-tuning", cell.fraction, n, float(progress[0]), factors, "seeds")
 
 
 def _factors(x: Floats, values: Floats, ends: Floats) -> list[float | None]:
