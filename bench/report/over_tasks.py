@@ -26,7 +26,7 @@ from scipy import stats
 from bench.report.bootstrap import DRAWS, Aggregate, resamples, stratum_weights, widened
 from bench.report.budget import parse
 from bench.report.intervals import LEVEL, RISK, holm
-from bench.report.records import SCRATCH, SETTING, Floats
+from bench.report.records import SCRATCH, SETTING, Floats, grouped
 from bench.report.text import listed
 
 FULL = "imagenet"  # the method whose normalised score is 1; scratch has 0
@@ -105,12 +105,12 @@ def over_tasks(cells: pd.DataFrame, runs: pd.DataFrame, references: Sequence[str
     """
     primary = cells[cells["primary"]].assign(place=lambda frame: frame["task"] + " on " + frame["dataset"])
     newest = runs.groupby("table")["created"].max()
-    primary = primary.assign(newest=primary["table"].map(newest)).sort_values(["newest", "table"], kind="stable")
+    primary = primary.assign(newest=primary["table"].map(newest)).sort_values(
+        ["newest", "table"], kind="stable"
+    )
     last = primary.groupby([*SETTING, "encoder", "place"])["table"].transform("last")
     primary = primary[primary["table"] == last].sort_index()
-    return tuple(
-        _overall(place, part, references) for place, part in primary.groupby([*SETTING, "encoder"])
-    )
+    return tuple(_overall(place, part, references) for place, part in primary.groupby([*SETTING, "encoder"]))
 
 
 def _overall(place: Sequence[str], cells: pd.DataFrame, references: Sequence[str]) -> Overall:
@@ -118,9 +118,7 @@ def _overall(place: Sequence[str], cells: pd.DataFrame, references: Sequence[str
     why = {name: reason for name in methods if (reason := _unfit(name, cells))}
     chosen = sorted((name for name in methods if name not in why), key=lambda n: (methods[n] != SCRATCH, n))
     ranked = cells[cells["ranked"] & cells["name"].isin(chosen)]
-    tasks = sorted(
-        task for task, part in ranked.groupby("place") if part["name"].nunique() == len(chosen)
-    )
+    tasks = sorted(task for task, part in ranked.groupby("place") if part["name"].nunique() == len(chosen))
     ranked = ranked[ranked["place"].isin(tasks)]
     reason = ""
     if len(chosen) < 2:
@@ -178,8 +176,9 @@ class _Grid:
     def tasks(self) -> list[tuple[str, dict[str, list[Any]]]]:
         """Return the cells of each task by name, budgets ascending."""
         return [
-            (str(task), {name: list(part[part["name"] == name].itertuples()) for name in self.chosen})
-            for task, part in self.cells.groupby("place")
+            (task, {name: rows[name] for name in self.chosen})
+            for task, cells in sorted(grouped(self.cells.itertuples(), "place").items())
+            if (rows := grouped(cells, "name"))
         ]
 
     @cached_property

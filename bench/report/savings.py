@@ -16,7 +16,7 @@ import pandas as pd
 
 from bench.report.bootstrap import Runs, all_seed_weights, joint_draws, percentiles, seed_draws
 from bench.report.budget import parse
-from bench.report.records import PLACE, Floats, Records, stack
+from bench.report.records import PLACE, Floats, Records, grouped, stack
 
 SAVINGS = (
     *PLACE, "what", "method", "reference", "fraction", "n", "share", "smallest_share", "factor", "factor_state",
@@ -41,13 +41,15 @@ def savings(cells: pd.DataFrame, references: Sequence[str], records: Records) ->
     """
     found: list[dict[str, Any]] = []
     ranked = cells[cells["primary"] & cells["ranked"]]
-    for _, group in ranked.groupby(["table", "encoder"], sort=False):
-        rows = {name: list(part.itertuples()) for name, part in group.groupby("name", sort=False)}
+    for group in grouped(ranked.itertuples(), "table", "encoder").values():
+        rows = grouped(group, "name")
         pairs = [*_pairs({name: row[0].method for name, row in rows.items()}, references)]
         found += _labels_saved(rows, pairs, records.replicates)
         found += _fine_tuning_saved(rows, pairs, records.curves)
     columns = [*SAVINGS, "table", "metric", "unit", "higher_is_better"]
-    return pd.DataFrame(found, columns=columns).astype(dict.fromkeys(["share", "factor", "low", "high"], float))
+    return pd.DataFrame(found, columns=columns).astype(
+        dict.fromkeys(["share", "factor", "low", "high"], float)
+    )
 
 
 def _pairs(methods: Mapping[str, str], references: Sequence[str]) -> Iterator[Pair]:
@@ -121,7 +123,9 @@ def _labels_saved(
         goal = at[reference, "1"]
         x = np.log([float(parse(cell.fraction).value) for cell in shares[name]])
         means = np.array([[cells[i].mean for i in (*places, goal)]])
-        factors: list[float | None] = [_factor(float(first_reach(x, sign * means[:, :-1], sign * means[:, -1])[0]))]
+        factors: list[float | None] = [
+            _factor(float(first_reach(x, sign * means[:, :-1], sign * means[:, -1])[0]))
+        ]
         if drawn:
             y = np.stack([drawn[i] for i in places], axis=1)
             ends = percentiles(first_reach(x, sign * y, sign * drawn[goal]))
@@ -186,9 +190,7 @@ def _fine_tuning_saved(
             sign = 1 if cell.higher_is_better else -1
             factors = _factors(progress, sign * values, sign * ends)
             n = min(len(values), len(ends))
-            yield _row(
-                cell, reference, "fine-tuning", cell.fraction, n, float(progress[0]), factors, "seeds"
-            )
+            yield _row(cell, reference, "fine-tuning", cell.fraction, n, float(progress[0]), factors, "seeds")
 
 
 def _factors(x: Floats, values: Floats, ends: Floats) -> list[float | None]:
