@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bench.report.drawing import import_drawing
 
 from bench.errors import DataError
 from bench.files import write_atomic
 from bench.report import reading, workers
-from bench.report.drawing import import_drawing
 from bench.report.frame import load, tabulate
 from bench.report.reading import Entry, read, read_entries
 from bench.report.workers import Workers
