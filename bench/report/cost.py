@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from bench.report.records import PLACE, SETTING
+from bench.report.records import PLACE, SETTING, Floats
 
 COST_QUALITY = (
     *PLACE, "method", "fraction", "metric", "unit", "higher_is_better", "n", "mean", "low", "high", "device_hours",
@@ -41,32 +43,29 @@ def cost_quality(cells: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
         {"device_hours": hours, "samples": runs["samples_seen"] + runs["pretrain_samples_seen"]}
     )
     place = ["table", "encoder", "name", "fraction"]
-    means = spent.groupby([runs[n] for n in place]).agg(lambda part: part.mean(skipna=False)).reset_index()
+    by_cell = spent.groupby([runs[name] for name in place])
+    means = by_cell.mean().where(by_cell.count().eq(by_cell.size(), axis=0)).reset_index()
     found = cells[cells["primary"] & cells["ranked"]].drop(columns=["method", "samples_seen"])
-    order = {label: i for i, label in enumerate(runs.sort_values("budget")["fraction"].unique())}
     found = found.merge(means, on=place).rename(columns={"name": "method", "samples": "samples_seen"})
+    order = {label: i for i, label in enumerate(runs.sort_values("budget")["fraction"].unique())}
     found = found.assign(budget=found["fraction"].map(order))
-    groups = found["encoder"].groupby(found["table"], sort=False).transform(lambda e: pd.factorize(e)[0])
-    found = found.assign(group=groups).sort_values(
-        ["table", "group", "budget"], kind="stable", ignore_index=True
-    )
+    found = found.sort_values(["table", "encoder", "budget"], kind="stable", ignore_index=True)
+    quality = found["mean"] * found["higher_is_better"].map({True: 1, False: -1})
     for name in ("device_hours", "samples_seen"):
-        front = pd.Series(False, index=found.index)
-        for _, part in found.groupby(["table", "encoder", "fraction"], sort=False):
-            sign = 1 if part["higher_is_better"].iloc[0] else -1
-            front[part.index] = pareto_front(sign * part["mean"], part[name])
-        found[f"front_{name}"] = front
+        on = np.zeros(len(found), bool)
+        for rows in found.groupby(["table", "encoder", "fraction"]).indices.values():
+            on[rows] = pareto_front(quality.to_numpy()[rows], found[name].to_numpy()[rows])
+        found[f"front_{name}"] = on
     return found[[*COST_QUALITY, "table"]]
 
 
-def pareto_front(quality: pd.Series[float], cost: pd.Series[float]) -> pd.Series[bool]:
+def pareto_front(quality: Floats, cost: Floats) -> NDArray[np.bool_]:
     """Say which points no other one beats: at least as good at no more cost, and better in one of them.
 
-    >>> pareto_front(pd.Series([1.0, 2.0, 2.0, 3.0]), pd.Series([1.0, 2.0, 3.0, float("nan")])).tolist()
+    >>> pareto_front(np.array([1.0, 2.0, 2.0, 3.0]), np.array([1.0, 2.0, 3.0, np.nan])).tolist()
     [True, True, False, False]
     """
-    order = pd.DataFrame({"quality": quality, "cost": cost}).dropna()
-    cheaper = order.groupby("cost")["quality"].max().cummax().shift(fill_value=float("-inf"))
-    best = order.groupby("cost")["quality"].transform("max")
-    on = (order["quality"] == best) & (order["quality"] > order["cost"].map(cheaper))
-    return on.reindex(quality.index, fill_value=False)
+    as_good, as_cheap = quality >= quality[:, None], cost <= cost[:, None]
+    beaten = as_good & as_cheap & ((quality > quality[:, None]) | (cost < cost[:, None]))
+    on: NDArray[np.bool_] = ~beaten.any(axis=1) & ~np.isnan(cost)
+    return on

@@ -24,7 +24,18 @@ from bench.errors import ConfigError, nearest
 from bench.report import cost, intervals, over_tasks, savings
 from bench.report.budget import Budget, parse
 from bench.report.intervals import LEVEL, Interval
-from bench.report.records import COSTS, PLACE, SCRATCH, SETTING, TABLE, Floats, Records, commits, stack
+from bench.report.records import (
+    COSTS,
+    PLACE,
+    SCRATCH,
+    SETTING,
+    TABLE,
+    Floats,
+    Records,
+    commits,
+    grouped,
+    stack,
+)
 from bench.report.text import listed
 
 ROW = ("encoder", "method", "init", "pretrain_data", "backbone", "config", "encoder_modality")
@@ -338,8 +349,8 @@ def _differences(
     compare = partial(_compared, replicates=replicates)
     found: list[dict[str, Any]] = []
     primary = cells[cells["primary"]].assign(best=_find_best(cells))
-    for _, table in primary.groupby("table", sort=False):
-        groups = [list(part.itertuples()) for _, part in table.groupby("encoder", sort=False)]
+    for table in grouped(primary.itertuples(), "table").values():
+        groups = grouped(table, "encoder").values()
         for group in groups:
             for pairs in _to_references(group, references):
                 found += compare(pairs, "reference")
@@ -438,18 +449,18 @@ def comparability_warnings(tasks: Sequence[Task], references: Sequence[str]) -> 
     """
     found = [*_apart(tasks)]
     for task in tasks:
-        for encoder, group in task.primary.groupby("encoder", sort=False):
-            for fraction, cells in group.groupby("fraction", sort=False):
-                where = f"{task.title}, {encoder}, {parse(fraction).header}"
-                runs = {c.name: set(zip(c.seeds, c.subsets, strict=True)) for c in cells.itertuples()}
-                if len(runs) > 1 and not cells["ranked"].any():
-                    found.append(f"{where}: no run (seed) is common to most methods, so none is ranked there")
-                for name in cells["name"][cells["method"].isin(references)]:
-                    found += [
-                        f"{where}: {other} and {name} share no seed, so there is no difference between them"
-                        for other in runs
-                        if not runs[other] & runs[name]
-                    ]
+        places = grouped(task.primary.itertuples(), "encoder", "fraction")
+        for (encoder, fraction), cells in places.items():
+            where = f"{task.title}, {encoder}, {parse(fraction).header}"
+            runs = {cell.name: set(zip(cell.seeds, cell.subsets, strict=True)) for cell in cells}
+            if len(runs) > 1 and not any(cell.ranked for cell in cells):
+                found.append(f"{where}: no run (seed) is common to most methods, so none is ranked there")
+            for name in (cell.name for cell in cells if cell.method in references):
+                found += [
+                    f"{where}: {other} and {name} share no seed, so there is no difference between them"
+                    for other in runs
+                    if not runs[other] & runs[name]
+                ]
     return list(dict.fromkeys(found))
 
 

@@ -26,7 +26,7 @@ from scipy import stats
 from bench.report.bootstrap import DRAWS, Aggregate, resamples, stratum_weights, widened
 from bench.report.budget import parse
 from bench.report.intervals import LEVEL, RISK, holm
-from bench.report.records import SCRATCH, SETTING, Floats
+from bench.report.records import SCRATCH, SETTING, Floats, grouped
 from bench.report.text import listed
 
 FULL = "imagenet"  # the method whose normalised score is 1; scratch has 0
@@ -176,8 +176,9 @@ class _Grid:
     def tasks(self) -> list[tuple[str, dict[str, list[Any]]]]:
         """Return the cells of each task by name, budgets ascending."""
         return [
-            (str(task), {name: list(part[part["name"] == name].itertuples()) for name in self.chosen})
-            for task, part in self.cells.groupby("place")
+            (task, {name: rows[name] for name in self.chosen})
+            for task, cells in sorted(grouped(self.cells.itertuples(), "place").items())
+            if (rows := grouped(cells, "name"))
         ]
 
     @cached_property

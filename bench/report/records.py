@@ -24,8 +24,9 @@ Columns of `Records.runs`:
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -246,6 +247,18 @@ def commits(runs: pd.DataFrame) -> pd.Series[str]:
     """Return the commit of each run in short, and whether there were changes besides."""
     known = runs["commit"].str[:12].replace("", "unknown commit")
     return known + runs["dirty"].map({True: " with uncommitted changes", False: ""})
+
+
+def grouped(rows: Iterable[Any], *names: str) -> dict[Any, list[Any]]:
+    """Group the named tuples of a frame, in their order, by attributes: one, or several as a tuple.
+
+    Much faster than a frame for each group, where there are hundreds of small ones.
+    """
+    found: dict[Any, list[Any]] = {}
+    place = attrgetter(*names)
+    for row in rows:
+        found.setdefault(place(row), []).append(row)
+    return found
 
 
 def stack(keys: Sequence[str], replicates: Mapping[str, Floats]) -> Floats | None:

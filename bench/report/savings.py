@@ -16,7 +16,7 @@ import pandas as pd
 
 from bench.report.bootstrap import Runs, all_seed_weights, joint_draws, percentiles, seed_draws
 from bench.report.budget import parse
-from bench.report.records import PLACE, Floats, Records, stack
+from bench.report.records import PLACE, Floats, Records, grouped, stack
 
 SAVINGS = (
     *PLACE, "what", "method", "reference", "fraction", "n", "share", "smallest_share", "factor", "factor_state",
@@ -41,8 +41,8 @@ def savings(cells: pd.DataFrame, references: Sequence[str], records: Records) ->
     """
     found: list[dict[str, Any]] = []
     ranked = cells[cells["primary"] & cells["ranked"]]
-    for _, group in ranked.groupby(["table", "encoder"], sort=False):
-        rows = {name: list(part.itertuples()) for name, part in group.groupby("name", sort=False)}
+    for group in grouped(ranked.itertuples(), "table", "encoder").values():
+        rows = grouped(group, "name")
         pairs = [*_pairs({name: row[0].method for name, row in rows.items()}, references)]
         found += _labels_saved(rows, pairs, records.replicates)
         found += _fine_tuning_saved(rows, pairs, records.curves)
