@@ -39,7 +39,7 @@ DPI = 200
 FEW = 24  # figures that one process draws faster than others start
 INK, PALE = "#222222", "#888888"
 COLUMN, PAGE = 3.4, 7.0  # inches: widths of one and of two columns of a paper
-RC = {
+RC: Any = {  # settings of Matplotlib
     "axes.edgecolor": INK, "axes.formatter.limits": (-4, 6), "axes.formatter.useoffset": False,
     "axes.grid": True, "axes.labelsize": 7.5, "axes.linewidth": 0.6, "axes.spines.right": False,
     "axes.spines.top": False, "axes.titlesize": 8, "axes.axisbelow": True, "figure.titlesize": 8.5,
@@ -479,12 +479,12 @@ def render(plot: Plot) -> Figure:
     for ax in list(axes)[len(plot.panels) :]:
         ax.set_axis_off()
     figure.suptitle(_fit(plot.title, (wide * 72 - 20) / 1.2, 8.5))
-    words = {"ha": "center", "va": "bottom", "fontsize": 6, "color": "#444444", "linespacing": 1.3}
+    words: Any = {"ha": "center", "va": "bottom", "fontsize": 6, "color": "#444444", "linespacing": 1.3}
     figure.text(0.5, 0.02 / tall, "\n".join(caption), in_layout=False, **words)
     if not ranked:
         lines = [Line2D([], [], **_line(look)) for look in listed.values()]
         shown = [f" {name}" if name.startswith("_") else name for name in listed]  # else it would be hidden
-        place = {"loc": "lower center", "bbox_to_anchor": (0.5, said / tall), "borderaxespad": 0}
+        place: Any = {"loc": "lower center", "bbox_to_anchor": (0.5, said / tall), "borderaxespad": 0}
         legend = figure.legend(lines, shown, ncols=min(in_row, len(lines)), handlelength=3, **place)
         legend.set_in_layout(False)  # its room has been kept
     return figure
