@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.report import budget, text
-from bench.report.notes import TIE
+from bench.report.text import TIE
 
 SETTING = ("preset", "track", "mode", "protocol")
 TABLE = (
