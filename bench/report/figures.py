@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 from bench.errors import DataError
 from bench.files import sha256_file, sha256_text, write_atomic, writing
 from bench.report import budget, text
-from bench.report.overview import SETTING, TABLE, distinctions, is_scratch
+from bench.report.overview import distinctions, is_scratch
+from bench.report.records import SETTING, TABLE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -139,25 +140,22 @@ def plots(
     """Return all figures of a report.
 
     Args:
-        cells: of `leaderboard.csv`; list columns hold lists.
+        cells: of `leaderboard.csv`; the column `keys` holds sequences.
         differences: of `differences.csv`.
         cost_quality: of `cost_quality.csv`.
         over_tasks: of `over_tasks.csv`.
         curves: by record key, (P, 2): fine-tuning progress in (0, 1] and the validation metric.
     """
     primary = cells[cells["primary"].astype(bool)]
-    names = [*primary["name"], *(over_tasks["method"] if len(over_tasks) else ())]
-    style = looks(map(str, names))
-    paired = _by_table(
-        differences[differences["against"] == "reference"] if len(differences) else differences
-    )
-    costs, words = _by_table(cost_quality), distinctions(primary)
+    style = looks([*primary["name"], *(over_tasks["method"] if len(over_tasks) else ())])
+    paired, costs, words = _by_table(differences), _by_table(cost_quality), distinctions(primary)
     made: list[Plot | None] = []
     for key, rows in _by_table(primary).items():
         table = _Table(key, rows, style, words[key])
         made += [efficiency(table, shots=False), efficiency(table, shots=True)]
         if key in paired:
-            made += [bars(table, part) for _, part in paired[key].groupby("reference", sort=False)]
+            against = paired[key][paired[key]["against"] == "reference"]
+            made += [bars(table, part) for _, part in against.groupby("reference", sort=False)]
         made += [convergence(table, str(e), p, curves) for e, p in rows.groupby("encoder", sort=False)]
         made += [front(table, costs[key])] if key in costs else []
     if len(over_tasks):
@@ -166,38 +164,43 @@ def plots(
 
 
 def _by_table(frame: pd.DataFrame) -> dict[tuple[Any, ...], pd.DataFrame]:
-    return dict(list(frame.groupby([*TABLE], sort=False, dropna=False))) if len(frame) else {}
+    return dict(list(frame.groupby([*TABLE], sort=False))) if len(frame) else {}
 
 
 class _Table:
-    """One task under one protocol: its primary cells, and the words that its figures have in common."""
+    """One task under one protocol: its primary cells, and what its figures have in common."""
 
     def __init__(
         self, key: tuple[Any, ...], cells: pd.DataFrame, style: Mapping[str, Look], distinction: str
     ) -> None:
         self.key, self.cells = key, cells
         self.at: dict[str, Any] = dict(zip(TABLE, key, strict=True))
+        self.task = str(self.at["task"])
         self.metric = f"{self.at['metric']} ({text.unit_name(self.at['unit'])})"
         self._style, self._distinction = style, distinction
 
-    def look(self, names: Iterable[str]) -> dict[str, Look]:
-        """Return the looks of a legend: scratch first, then by name."""
-        return {name: self._style[name] for name in sorted(set(names), key=lambda n: (not is_scratch(n), n))}
-
-    def file(self, kind: str, encoder: str = "") -> str:
-        """Return the name of a figure's files."""
-        at = (self.at[name] for name in ("task", "dataset"))
-        return text.slug(kind, *at, encoder, *(str(self.at[n]) for n in SETTING), self._distinction)
-
-    def says(self, names: Iterable[str]) -> str:
-        """Say under which protocol a figure was made, and which of its methods lack runs."""
-        lacking = self.cells[~self.cells["complete"].astype(bool) & self.cells["name"].isin(set(names))]
+    def plot(self, file: str, names: Iterable[str], said: str, *, kind: str = "", **more: Any) -> Plot:
+        """Return a figure of these methods; its caption also says the protocol, and who lacks runs."""
+        setting, names = [str(self.at[name]) for name in SETTING], set(names)
+        lacking = self.cells[~self.cells["complete"].astype(bool) & self.cells["name"].isin(names)]
         named = sorted({f"{a} on {b}" for a, b in zip(lacking["name"], lacking["encoder"], strict=True)})
         partial = f" Incomplete: {text.listed(named)}." if named else ""
-        return f"{_setting([self.at[name] for name in SETTING])}{partial}"
+        where = (self.task, str(self.at["dataset"]), more.get("encoder", ""), *setting, self._distinction)
+        return Plot(
+            kind=kind or file,
+            subject=self.key,
+            name=text.slug(file, *where),
+            caption=f"{said}. {_setting(setting)}{partial}",
+            looks={name: self._style[name] for name in sorted(names, key=_scratch_first)},
+            **more,
+        )
 
 
-def _setting(words: Sequence[Any]) -> str:
+def _scratch_first(name: str) -> tuple[bool, str]:
+    return not is_scratch(name), name
+
+
+def _setting(words: Sequence[str]) -> str:
     return "Preset {}, {} track, {} mode, protocol {}.".format(*words)
 
 
@@ -206,8 +209,10 @@ def _seeds(counts: Iterable[float]) -> str:
     return f"n = {low} to {high} seeds" if low < high else f"n = {text.count(low, 'seed')}"
 
 
-def _panels(frame: pd.DataFrame, by: str) -> Iterator[tuple[str, pd.DataFrame]]:
-    return ((str(name), part) for name, part in frame.groupby(by, sort=False))
+def _panels(frame: pd.DataFrame, columns: str) -> list[tuple[str, list[tuple[Any, ...]]]]:
+    """Return the rows of each encoder as plain numbers and words."""
+    grouped = frame.groupby("encoder", sort=False)
+    return [(str(e), list(p[columns.split()].itertuples(index=False, name=None))) for e, p in grouped]
 
 
 def efficiency(table: _Table, *, shots: bool) -> Plot | None:
@@ -216,72 +221,43 @@ def efficiency(table: _Table, *, shots: bool) -> Plot | None:
     cells = table.cells[table.cells["fraction"].isin(set(budgets))]
     if cells.empty:
         return None
+    cells = cells.assign(x=[float(budgets[label].value) for label in cells["fraction"]])
     covered = ", for one seed over ".join(sorted(set(cells["kind"]) - {"none"}))
     bands = f"bands and bars: 95 % interval over {covered}" if covered else "no intervals recorded"
-    order = sorted(budgets.values())
-    return Plot(
+    return table.plot(
+        "shots" if shots else "efficiency",
+        cells["name"],
+        f"{_seeds(cells['n'])}; lines: mean over seeds; {bands}",
         kind="efficiency",
-        subject=table.key,
-        name=table.file("shots" if shots else "efficiency"),
-        title=f"{table.at['task']}: data efficiency",
-        caption=f"{_seeds(cells['n'])}; lines: mean over seeds; {bands}. {table.says(cells['name'])}",
-        looks=table.look(cells["name"]),
-        panels=[(encoder, _lines(part, budgets)) for encoder, part in _panels(cells, "encoder")],
+        title=f"{table.task}: data efficiency",
+        panels=_panels(cells.sort_values("x", kind="stable"), "name x mean low high"),
         x=f"{'labelled examples per class' if shots else 'share of the labels'} (log scale)",
         y=f"{table.metric}, test",
-        ticks=[(float(b.value), str(b.value) if shots else b.title) for b in order],
+        ticks=[(float(b.value), str(b.value) if shots else b.title) for b in sorted(budgets.values())],
     )
-
-
-def _lines(cells: pd.DataFrame, budgets: Mapping[str, budget.Budget]) -> dict[str, list[tuple[float, ...]]]:
-    """Return places, means and bounds by method; small shifts keep the intervals of a budget apart."""
-    wide = [float(b.value) for b in budgets.values()]
-    span = 2 * max(wide) / min(wide)
-    names = sorted(set(cells["name"]), key=lambda n: (not is_scratch(n), n))
-    found = {}
-    for i, name in enumerate(names):
-        part = cells[cells["name"] == name]
-        shift = span ** (0.012 * (2 * i / max(1, len(names) - 1) - 1))
-        x = [float(budgets[label].value) for label in part["fraction"]]
-        points = sorted(zip(x, *(part[c].astype(float) for c in ("mean", "low", "high")), strict=True))
-        found[str(name)] = [(place * shift, *rest) for place, *rest in points]
-    return found
 
 
 def convergence(
     table: _Table, encoder: str, cells: pd.DataFrame, curves: Mapping[str, NDArray[np.float64]]
 ) -> Plot | None:
     """Show the validation metric over fine-tuning, one panel per label budget; None without curves."""
-    found: dict[budget.Budget, dict[str, tuple[Any, Any]]] = {}
+    panels: dict[budget.Budget, list[tuple[Any, ...]]] = {}
     for name, label, keys in zip(cells["name"], cells["fraction"], cells["keys"], strict=True):
         pair = common_curves([curves[key] for key in keys if key in curves])
         if pair:
-            found.setdefault(budget.parse(label), {})[str(name)] = pair
-    if not found:
+            x, y = pair
+            bounds = (part.tolist() for part in (100 * x, y.mean(axis=0), y.min(axis=0), y.max(axis=0)))
+            panels.setdefault(budget.parse(label), []).append((name, len(y), *bounds))
+    if not panels:
         return None
-    counts = [len(values) for by_name in found.values() for _, values in by_name.values()]
-    names = {name for by_name in found.values() for name in by_name}
+    counts = [n for rows in panels.values() for _, n, *_ in rows]
     bands = "bands: smallest to largest seed" if max(counts) > 1 else "one seed, hence no bands"
-    return Plot(
-        kind="convergence",
-        subject=table.key,
-        name=table.file("convergence", encoder),
-        title=f"{table.at['task']}, {encoder}: fine-tuning",
-        caption=f"{_seeds(counts)}; lines: mean over seeds; {bands}. {table.says(names)}",
-        looks=table.look(names),
-        panels=[
-            (
-                b.header,
-                {
-                    name: (
-                        *((100 * x).tolist(), *(f(axis=0).tolist() for f in (y.mean, y.min, y.max))),
-                        len(y) > 1,
-                    )
-                    for name, (x, y) in found[b].items()
-                },
-            )
-            for b in sorted(found)
-        ],
+    return table.plot(
+        "convergence",
+        {name for rows in panels.values() for name, *_ in rows},
+        f"{_seeds(counts)}; lines: mean over seeds; {bands}",
+        title=f"{table.task}, {encoder}: fine-tuning",
+        panels=[(b.header, panels[b]) for b in sorted(panels)],
         encoder=encoder,
         x="fine-tuning progress (% of steps)",
         y=f"{table.metric}, validation",
@@ -309,28 +285,16 @@ def bars(table: _Table, found: pd.DataFrame) -> Plot:
     unit = {"%": "% points"}.get(at["unit"], text.unit_name(at["unit"]))
     least = f" and at least {at['minimum_effect']:g}" if at["minimum_effect"] else ""
     order = sorted({budget.parse(label) for label in found["fraction"]})
-    columns = ["method", "fraction", "difference", "low", "high", "verdict"]
-    return Plot(
+    found = found.assign(place=[order.index(budget.parse(label)) for label in found["fraction"]])
+    return table.plot(
+        f"differences_{reference}",
+        found["method"],
+        f"{_seeds(found['n'])}; bars: mean paired difference over common seeds and test units, with 95 % "
+        f"interval; {'up' if at['higher_is_better'] else 'down'} is better; full colour: better or worse "
+        f"(p < 0.05 after Holm's correction{least}), pale: tie",
         kind="differences",
-        subject=table.key,
-        name=table.file(f"differences_{reference}"),
-        title=f"{at['task']}: difference to {reference}",
-        caption=(
-            f"{_seeds(found['n'])}; bars: mean paired difference over common seeds and test units, with 95 % "
-            f"interval; {'up' if at['higher_is_better'] else 'down'} is better; full colour: better or worse "
-            f"(p < 0.05 after Holm's correction{least}), pale: tie. {table.says(found['method'])}"
-        ),
-        looks=table.look(found["method"]),
-        panels=[
-            (
-                encoder,
-                [
-                    (str(name), order.index(budget.parse(label)), *map(float, ends), verdict != "tie")
-                    for name, label, *ends, verdict in part[columns].itertuples(index=False)
-                ],
-            )
-            for encoder, part in _panels(found, "encoder")
-        ],
+        title=f"{table.task}: difference to {reference}",
+        panels=_panels(found, "method place difference low high verdict"),
         x="labels",
         y=f"difference in {at['metric']} ({unit})",
         ticks=[(float(i), b.title) for i, b in enumerate(order)],
@@ -347,28 +311,13 @@ def front(table: _Table, points: pd.DataFrame) -> Plot | None:
     shown = shown[shown.groupby("encoder")["method"].transform("size") > 1]
     if shown.empty:
         return None
-    columns = ["method", "device_hours", "mean", "low", "high", "front_device_hours"]
-    return Plot(
-        kind="cost",
-        subject=table.key,
-        name=table.file("cost"),
-        title=f"{table.at['task']}, {largest.header}: quality beside cost",
-        caption=(
-            f"{_seeds(shown['n'])}; points: means over seeds with 95 % intervals; device-hours: pretraining "
-            "and fine-tuning of one run; dashed: Pareto front of the means (no method is better at no more "
-            f"cost). {table.says(shown['method'])}"
-        ),
-        looks=table.look(shown["method"]),
-        panels=[
-            (
-                encoder,
-                [
-                    (str(name), *map(float, numbers), bool(on))
-                    for name, *numbers, on in part[columns].itertuples(index=False)
-                ],
-            )
-            for encoder, part in _panels(shown, "encoder")
-        ],
+    return table.plot(
+        "cost",
+        shown["method"],
+        f"{_seeds(shown['n'])}; points: means over seeds with 95 % intervals; device-hours: pretraining and "
+        "fine-tuning of one run; dashed: Pareto front of the means (no method is better at no more cost)",
+        title=f"{table.task}, {largest.header}: quality beside cost",
+        panels=_panels(shown, "method device_hours mean low high front_device_hours"),
         x="device-hours (log scale)",
         y=f"{table.metric}, test",
     )
@@ -382,30 +331,25 @@ def ranks(found: pd.DataFrame, style: Mapping[str, Look]) -> Plot | None:
     first = found.iloc[0]
     setting = [str(first[name]) for name in SETTING]
     tasks, encoder = int(first["n_tasks"]), str(first["encoder"])
-    order = sorted(zip(found["average_rank"].astype(float), map(str, found["method"]), strict=True))
+    order = sorted(zip(found["average_rank"], found["method"], strict=True))
     critical, p = float(first["critical_difference"]), float(first["friedman_p"])
-    said = (
-        ""
-        if math.isnan(p)
-        else f"Friedman test (F-shaped correction) over {tasks} tasks: {text.p_value(p)}. "
-    )
-    if not math.isnan(critical):
-        said += f"Critical difference (Nemenyi, 0.05): {critical:.2f}; its power is low with few tasks."
-        said += (
-            " Thick lines join methods within one critical difference." if cliques(order, critical) else ""
-        )
-    else:
-        needs = f"it needs at least 3 methods and 5 tasks (here {len(order)} and {tasks})"
+    tested = f"Friedman test (F-shaped correction) over {tasks} tasks: {text.p_value(p)}. "
+    needs = f"it needs at least 3 methods and 5 tasks (here {len(order)} and {tasks})"
+    said = "" if math.isnan(p) else tested
+    if math.isnan(critical):
         said += f"No critical difference: {'the Friedman test finds no difference' if said else needs}."
+    else:
+        joined = " Thick lines join methods within one critical difference." * bool(cliques(order, critical))
+        said += (
+            f"Critical difference (Nemenyi, 0.05): {critical:.2f}; its power is low with few tasks.{joined}"
+        )
     return Plot(
         kind="ranks",
         subject=(*setting, encoder),
         name=text.slug("ranks", encoder, *setting),
         title=f"{encoder}: average ranks over {tasks} tasks",
-        caption=(
-            "1 is best; ranks of mean scores, averaged over label shares, then over tasks (n = "
-            f"{tasks} tasks). {said} {_setting(setting)}"
-        ),
+        caption="1 is best; ranks of mean scores, averaged over label shares, then over tasks (n = "
+        f"{tasks} tasks). {said} {_setting(setting)}",
         looks={name: style[name] for _, name in order},
         panels=[("", (order, critical))],
         encoder=encoder,
@@ -554,15 +498,18 @@ def _line(look: Look, *, joined: bool = True) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _draw_efficiency(ax: Axes, data: Mapping[str, Sequence[Sequence[float]]], plot: Plot) -> None:
-    for name, points in data.items():
-        x, mean, low, high = np.array(points).T
+def _draw_efficiency(ax: Axes, data: Sequence[tuple[Any, ...]], plot: Plot) -> None:
+    names = sorted({name for name, *_ in data}, key=_scratch_first)
+    places = [place for place, _ in plot.ticks]
+    span = 2 * places[-1] / places[0]
+    for i, name in enumerate(names):
+        x, mean, low, high = np.array([row[1:] for row in data if row[0] == name], dtype=float).T
+        x = x * span ** (0.012 * (2 * i / max(1, len(names) - 1) - 1))  # so that intervals stay apart
         colour = plot.looks[name].colour
         if np.isfinite(low).any():
             ax.fill_between(x, low, high, color=colour, alpha=0.12, linewidth=0)
             ax.vlines(x, low, high, color=colour, linewidth=0.9)
         ax.plot(x, mean, **_line(plot.looks[name]))
-    places = [place for place, _ in plot.ticks]
     ax.set_xscale("log")
     ax.set_xlim(places[0] / 1.3, places[-1] * 1.3)
     kept = _apart(plot.ticks, 150)
@@ -584,9 +531,9 @@ def _apart(ticks: Sequence[tuple[float, str]], width: float) -> list[tuple[float
     return sorted(kept)
 
 
-def _draw_convergence(ax: Axes, data: Mapping[str, Sequence[Any]], plot: Plot) -> None:
-    for i, (name, (x, mean, low, high, several)) in enumerate(data.items()):
-        if several:
+def _draw_convergence(ax: Axes, data: Sequence[tuple[Any, ...]], plot: Plot) -> None:
+    for i, (name, seeds, x, mean, low, high) in enumerate(data):
+        if seeds > 1:
             ax.fill_between(x, low, high, color=plot.looks[name].colour, alpha=0.15, linewidth=0)
         every = max(1, len(x) // 5)
         ax.plot(x, mean, markevery=(i % every, every), **_line(plot.looks[name]))
@@ -596,9 +543,16 @@ def _draw_convergence(ax: Axes, data: Mapping[str, Sequence[Any]], plot: Plot) -
 def _draw_differences(ax: Axes, data: Sequence[tuple[Any, ...]], plot: Plot) -> None:
     names = list(dict.fromkeys(name for name, *_ in data))
     wide = 0.8 / len(names)
-    for name, place, mean, low, high, clear in data:
+    for name, place, mean, low, high, verdict in data:
         x = place - 0.4 + wide * (names.index(name) + 0.5)
-        ax.bar(x, mean, 0.88 * wide, color=plot.looks[name].colour, alpha=0.6 if clear else 0.2, linewidth=0)
+        ax.bar(
+            x,
+            mean,
+            0.88 * wide,
+            color=plot.looks[name].colour,
+            alpha=0.2 if verdict == "tie" else 0.6,
+            linewidth=0,
+        )
         if math.isfinite(low) and math.isfinite(high):
             ax.vlines(x, low, high, color=INK, linewidth=0.9)
         ax.plot([x], [mean], **_line(plot.looks[name], joined=False))

@@ -15,13 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.report import budget, text
+from bench.report.records import SCRATCH, SETTING, TABLE
 from bench.report.text import TIE
 
-SETTING = ("preset", "track", "mode", "protocol")
-TABLE = (
-    *SETTING, "task", "dataset", "metric", "unit", "higher_is_better", "minimum_effect", "test_set",
-)  # fmt: skip
-SCRATCH = "scratch"
 BETTER, WORSE = "▲", "▼"
 FULL = 3.0  # differences of so many half-widths of their interval have the full colour
 NOTE = (

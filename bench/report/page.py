@@ -26,7 +26,8 @@ from bench.overrides import leaves
 from bench.report import text
 from bench.report.figures import Plot, looks
 from bench.report.lineage import Lineage
-from bench.report.overview import SETTING, TABLE, Block
+from bench.report.overview import Block
+from bench.report.records import SETTING, TABLE
 
 PICTURES = 3_000_000  # characters of all figures in the page together; others are linked
 ZOOM = 1.6  # CSS pixels per point, so that 7 pt in a figure are about as large as the page's small print
