@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from bench.report.records import PLACE, SETTING, Floats
 
 COST_QUALITY = (
-    *PLACE, "method", "fraction", "metric", "unit", "higher_is_better", "n", "mean", "low", "high", "device_hours",
-    "samples_seen", "front_device_hours", "front_samples_seen",
+    *PLACE, "method", "fraction", "metric", "unit", "higher_is_better", "n", "mean", "low", "high",
+    "device_hours", "samples_seen", "front_device_hours", "front_samples_seen",
 )  # fmt: skip
 SHOWN = (
     "pretrain_samples_seen", "pretrain_wall_s", "pretrain_samples_per_s", "wall_s", "train_wall_s",

@@ -16,7 +16,6 @@ from functools import lru_cache
 from math import inf, sqrt
 from typing import Literal
 
-import numpy as np
 from scipy.special import stdtr, stdtridf, stdtrit
 
 from bench.report.critical import critical

@@ -24,6 +24,7 @@ from bench.errors import ConfigError, nearest
 from bench.report import cost, intervals, over_tasks, savings
 from bench.report.budget import Budget, parse
 from bench.report.intervals import LEVEL, Interval
+from bench.report.over_tasks import Overall
 from bench.report.records import (
     COSTS,
     PLACE,
@@ -35,6 +36,7 @@ from bench.report.records import (
     commits,
     grouped,
     stack,
+    tuples,
 )
 from bench.report.text import listed
 
@@ -99,7 +101,7 @@ class Summaries:
     savings: pd.DataFrame  # labels and epochs
     cost_quality: pd.DataFrame  # quality beside device-hours and samples seen, with Pareto fronts
     over_tasks: pd.DataFrame  # one row per encoder and method
-    overall: tuple[over_tasks.Overall, ...]  # the same with all that does not fit into rows
+    overall: tuple[Overall, ...]  # the same with all that does not fit into rows
     costs: pd.DataFrame  # means per setting, encoder and method
     tasks: tuple[Task, ...]  # the tables, in a fixed order
     runs: pd.DataFrame  # one row per record in the tables; columns of `records`, and `name`
@@ -158,9 +160,9 @@ def _newest(runs: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     runs = runs.sort_values(["created", "key"], kind="stable")
     newer = runs.groupby(place, sort=False, dropna=False)["key"].shift(-1)
     said = [
-        f"record {old.key} ({old.method}, {old.encoder}, {old.task}, {old.fraction}, seed {old.seed}) has the "
-        f"same labels as the newer {new}; the newer one is shown, so this cell may mix configurations"
-        for old, new in zip(runs[newer.notna()].itertuples(), newer[newer.notna()], strict=True)
+        f"record {old.key} ({old.method}, {old.encoder}, {old.task}, {old.fraction}, seed {old.seed}) has "
+        f"the same labels as the newer {new}; the newer one is shown, so this cell may mix configurations"
+        for old, new in zip(tuples(runs[newer.notna()]), newer[newer.notna()], strict=True)
     ]
     return runs[newer.isna()], said
 
@@ -278,7 +280,7 @@ def _cells(runs: pd.DataFrame, records: Records) -> pd.DataFrame:
         intervals.mean_interval(np.array(cell.values), stack(cell.keys, records.replicates), cell.n_units)
         if cell.primary
         else Interval(mean=cell.mean, error=None, low=None, high=None, p=None, kind="none")
-        for cell in found[["values", "keys", "n_units", "primary", "mean"]].itertuples()
+        for cell in tuples(found[["values", "keys", "n_units", "primary", "mean"]])
     ]
     return found.assign(
         stride_mean=found["stride_mean"].where(mixed),
@@ -349,7 +351,7 @@ def _differences(
     compare = partial(_compared, replicates=replicates)
     found: list[dict[str, Any]] = []
     primary = cells[cells["primary"]].assign(best=_find_best(cells))
-    for table in grouped(primary.itertuples(), "table").values():
+    for table in grouped(tuples(primary), "table").values():
         groups = grouped(table, "encoder").values()
         for group in groups:
             for pairs in _to_references(group, references):
@@ -403,9 +405,10 @@ def _paired(a: Any, b: Any, replicates: Mapping[str, Floats]) -> tuple[int, Inte
     places = [(runs[0].index(run), runs[1].index(run)) for run in runs[0] if run in runs[1]]
     if not places:
         return None
-    values = [np.array([cell.values[place[i]] for place in places]) for i, cell in enumerate((a, b))]
-    drawn = [stack([cell.keys[p[i]] for p in places], replicates) for i, cell in enumerate((a, b))]
-    return len(places), intervals.paired_interval(*values, *drawn, a.n_units)
+    ours, theirs = zip(*places, strict=True)
+    values = [np.array(cell.values)[[*at]] for cell, at in ((a, ours), (b, theirs))]
+    drawn = [stack([c.keys[i] for i in at], replicates) for c, at in ((a, ours), (b, theirs))]
+    return len(places), intervals.paired_interval(values[0], values[1], drawn[0], drawn[1], a.n_units)
 
 
 def _mark_best(cells: pd.DataFrame, differences: pd.DataFrame) -> pd.DataFrame:
@@ -429,7 +432,7 @@ def _tasks(runs: pd.DataFrame, frames: Mapping[str, pd.DataFrame]) -> tuple[Task
     for number, (key, twin) in enumerate(zip(heads[[*TABLE]].to_dict("records"), several, strict=True)):
         parts = {name: split[name].get(number, empty[name]) for name in frames}
         task = Task(
-            key=key,
+            key={str(name): value for name, value in key.items()},
             several=bool(twin),
             budgets=tuple(sorted(budgets[number])),
             interval=parts["cells"]["interval"].iloc[0],
@@ -449,7 +452,7 @@ def comparability_warnings(tasks: Sequence[Task], references: Sequence[str]) -> 
     """
     found = [*_apart(tasks)]
     for task in tasks:
-        places = grouped(task.primary.itertuples(), "encoder", "fraction")
+        places = grouped(tuples(task.primary), "encoder", "fraction")
         for (encoder, fraction), cells in places.items():
             where = f"{task.title}, {encoder}, {parse(fraction).header}"
             runs = {cell.name: set(zip(cell.seeds, cell.subsets, strict=True)) for cell in cells}

@@ -26,7 +26,7 @@ from scipy import stats
 from bench.report.bootstrap import DRAWS, Aggregate, resamples, stratum_weights, widened
 from bench.report.budget import parse
 from bench.report.intervals import LEVEL, RISK, holm
-from bench.report.records import SCRATCH, SETTING, Floats, grouped
+from bench.report.records import SCRATCH, SETTING, Floats, grouped, tuples
 from bench.report.text import listed
 
 FULL = "imagenet"  # the method whose normalised score is 1; scratch has 0
@@ -100,7 +100,8 @@ def over_tasks(cells: pd.DataFrame, runs: pd.DataFrame, references: Sequence[str
 
     Args:
         cells: of `leaderboard`.
-        runs: of `leaderboard`; of several tables about one task and data set, that of the newest record counts.
+        runs: of `leaderboard`; of several tables about one task and data set, that of the newest record
+            counts.
         references: methods to state the probability of improvement over, scratch first.
     """
     primary = cells[cells["primary"]].assign(place=lambda frame: frame["task"] + " on " + frame["dataset"])
@@ -110,15 +111,17 @@ def over_tasks(cells: pd.DataFrame, runs: pd.DataFrame, references: Sequence[str
     )
     last = primary.groupby([*SETTING, "encoder", "place"])["table"].transform("last")
     primary = primary[primary["table"] == last].sort_index()
-    return tuple(_overall(place, part, references) for place, part in primary.groupby([*SETTING, "encoder"]))
+    places: list[tuple[Any, pd.DataFrame]] = list(primary.groupby([*SETTING, "encoder"]))
+    return tuple(_overall(place, part, references) for place, part in places)
 
 
-def _overall(place: Sequence[str], cells: pd.DataFrame, references: Sequence[str]) -> Overall:
+def _overall(place: Sequence[Any], cells: pd.DataFrame, references: Sequence[str]) -> Overall:
     methods = dict(zip(cells["name"], cells["method"], strict=True))
     why = {name: reason for name in methods if (reason := _unfit(name, cells))}
     chosen = sorted((name for name in methods if name not in why), key=lambda n: (methods[n] != SCRATCH, n))
     ranked = cells[cells["ranked"] & cells["name"].isin(chosen)]
-    tasks = sorted(task for task, part in ranked.groupby("place") if part["name"].nunique() == len(chosen))
+    holders = ranked.groupby("place")["name"].nunique()  # sorted
+    tasks = list(map(str, holders.index[holders == len(chosen)]))
     ranked = ranked[ranked["place"].isin(tasks)]
     reason = ""
     if len(chosen) < 2:
@@ -131,7 +134,7 @@ def _overall(place: Sequence[str], cells: pd.DataFrame, references: Sequence[str
     return Overall(
         setting=(place[0], place[1], place[2], place[3]),
         encoder=place[4],
-        all_tasks=tuple(sorted(set(cells["place"]))),
+        all_tasks=tuple(sorted(set(map(str, cells["place"])))),
         tasks=tuple(tasks),
         cells=len(ranked[["place", "fraction"]].drop_duplicates()),
         seeds=(int(ranked["n"].min()), int(ranked["n"].max())) if len(ranked) else (0, 0),
@@ -177,7 +180,7 @@ class _Grid:
         """Return the cells of each task by name, budgets ascending."""
         return [
             (task, {name: rows[name] for name in self.chosen})
-            for task, cells in sorted(grouped(self.cells.itertuples(), "place").items())
+            for task, cells in sorted(grouped(tuples(self.cells), "place").items())
             if (rows := grouped(cells, "name"))
         ]
 
@@ -289,9 +292,9 @@ def _paired(grid: _Grid) -> tuple[tuple[PairTest, ...], str]:
 def _normalised(grid: _Grid) -> tuple[tuple[Aggregate, ...] | None, str, tuple[str, ...]]:
     """Return the normalised scores, or why there are none, and the cells that the guard leaves out."""
     for name in (SCRATCH, FULL):
-        rows = len(grid.of(name))
-        if rows != 1:
-            number = f"{rows} rows" if rows else "no complete row"
+        found = len(grid.of(name))
+        if found != 1:
+            number = f"{found} rows" if found else "no complete row"
             return None, f"it needs one row of {SCRATCH} (0) and one of {FULL} (1); {name} has {number}", ()
     (low,), (high,) = grid.of(SCRATCH), grid.of(FULL)
     scores: dict[str, list[Floats]] = {name: [] for name in grid.chosen}  # per task, (S,)

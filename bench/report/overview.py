@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.report import budget, text
-from bench.report.notes import TIE
 from bench.report.records import SCRATCH, SETTING, TABLE
+from bench.report.text import TIE
 
 BETTER, WORSE = "▲", "▼"
 FULL = 3.0  # differences of so many half-widths of their interval have the full colour

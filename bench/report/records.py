@@ -249,6 +249,11 @@ def commits(runs: pd.DataFrame) -> pd.Series[str]:
     return known + runs["dirty"].map({True: " with uncommitted changes", False: ""})
 
 
+def tuples(frame: pd.DataFrame) -> list[Any]:
+    """Return the rows of a frame as named tuples."""
+    return list(frame.itertuples())
+
+
 def grouped(rows: Iterable[Any], *names: str) -> dict[Any, list[Any]]:
     """Group the named tuples of a frame, in their order, by attributes: one, or several as a tuple.
 

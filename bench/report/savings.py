@@ -16,11 +16,11 @@ import pandas as pd
 
 from bench.report.bootstrap import Runs, all_seed_weights, joint_draws, percentiles, seed_draws
 from bench.report.budget import parse
-from bench.report.records import PLACE, Floats, Records, grouped, stack
+from bench.report.records import PLACE, Floats, Records, grouped, stack, tuples
 
 SAVINGS = (
-    *PLACE, "what", "method", "reference", "fraction", "n", "share", "smallest_share", "factor", "factor_state",
-    "low", "low_state", "high", "high_state", "kind",
+    *PLACE, "what", "method", "reference", "fraction", "n", "share", "smallest_share", "factor",
+    "factor_state", "low", "low_state", "high", "high_state", "kind",
 )  # fmt: skip
 Pair = tuple[str, str]  # names of a row and of the reference
 
@@ -41,7 +41,7 @@ def savings(cells: pd.DataFrame, references: Sequence[str], records: Records) ->
     """
     found: list[dict[str, Any]] = []
     ranked = cells[cells["primary"] & cells["ranked"]]
-    for group in grouped(ranked.itertuples(), "table", "encoder").values():
+    for group in grouped(tuples(ranked), "table", "encoder").values():
         rows = grouped(group, "name")
         pairs = [*_pairs({name: row[0].method for name, row in rows.items()}, references)]
         found += _labels_saved(rows, pairs, records.replicates)

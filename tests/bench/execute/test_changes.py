@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bench.record import seal
 from bench.record_set import RecordSet
-from bench.report.regressions import FAILURES, Change, changes, markdown
+from bench.execute.gate import FAILURES, Change, changes, markdown
 
 Make = Callable[..., dict[str, Any]]
 SEEDS = range(3)
