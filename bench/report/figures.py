@@ -469,7 +469,7 @@ def render(plot: Plot) -> Figure:
     rect = (0, (said + named) / tall, 1, height / tall)
     figure = Figure(figsize=(wide, tall), dpi=DPI, layout=ConstrainedLayoutEngine(rect=rect))
     share = plot.kind != "convergence"
-    axes = figure.subplots(rows, columns, sharey=share, squeeze=False).flat
+    axes = [*figure.subplots(rows, columns, sharey=share, squeeze=False).flat]
     for ax, (title, data) in zip(axes, plot.panels, strict=False):
         ax.set_title(_fit(title, wide * 72 / columns - 40, 8))
         ax.set_xlabel(plot.x)
@@ -479,7 +479,7 @@ def render(plot: Plot) -> Figure:
             places, labels = zip(*plot.ticks, strict=True)
             ax.set_xticks(places, labels)
         _DRAW[plot.kind](ax, data, plot)
-    for ax in list(axes)[len(plot.panels) :]:
+    for ax in axes[len(plot.panels) :]:
         ax.set_axis_off()
     figure.suptitle(_fit(plot.title, (wide * 72 - 20) / 1.2, 8.5))
     words: Any = {"ha": "center", "va": "bottom", "fontsize": 6, "color": "#444444", "linespacing": 1.3}
