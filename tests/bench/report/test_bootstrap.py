@@ -8,7 +8,13 @@ from arch.bootstrap import IndependentSamplesBootstrap
 from scipy import stats as reference
 
 from bench.report.bootstrap import (
-    DRAWS, Aggregate, Runs, all_seed_weights, joint_draws, percentiles, t_ratio,
+    DRAWS,
+    Aggregate,
+    Runs,
+    all_seed_weights,
+    joint_draws,
+    percentiles,
+    t_ratio,
 )  # fmt: skip
 from bench.report.over_tasks import improvement, interquartile_mean
 
