@@ -36,10 +36,11 @@ if TYPE_CHECKING:
 
 INDEX = "drawn.json"  # in the folder of plots: what each figure was drawn from
 DPI = 200
+CROWD = 8  # methods, from which on figures are wide and bands faint
 FEW = 24  # figures that one process draws faster than others start
 INK, PALE = "#222222", "#888888"
 COLUMN, PAGE = 3.4, 7.0  # inches: widths of one and of two columns of a paper
-RC = {
+RC: Any = {  # settings of Matplotlib
     "axes.edgecolor": INK, "axes.formatter.limits": (-4, 6), "axes.formatter.useoffset": False,
     "axes.grid": True, "axes.labelsize": 7.5, "axes.linewidth": 0.6, "axes.spines.right": False,
     "axes.spines.top": False, "axes.titlesize": 8, "axes.axisbelow": True, "figure.titlesize": 8.5,
@@ -453,7 +454,7 @@ def render(plot: Plot) -> Figure:
 
     columns = {1: 1, 2: 2, 4: 2}.get(len(plot.panels), 3)
     rows = math.ceil(len(plot.panels) / columns)
-    wide = PAGE if len(plot.panels) > 1 or plot.kind == "ranks" else COLUMN
+    wide = PAGE if len(plot.panels) > 1 or plot.kind == "ranks" or len(plot.looks) > CROWD else COLUMN
     caption = _wrap(plot.caption, wide * 72 - 24, 6)
     listed = {_fit(name, wide * 72 - 60, 7): look for name, look in plot.looks.items()}
     widest = max((_width(name, 7) for name in listed), default=0) + 40
@@ -479,40 +480,40 @@ def render(plot: Plot) -> Figure:
     for ax in list(axes)[len(plot.panels) :]:
         ax.set_axis_off()
     figure.suptitle(_fit(plot.title, (wide * 72 - 20) / 1.2, 8.5))
-    words = {"ha": "center", "va": "bottom", "fontsize": 6, "color": "#444444", "linespacing": 1.3}
+    words: Any = {"ha": "center", "va": "bottom", "fontsize": 6, "color": "#444444", "linespacing": 1.3}
     figure.text(0.5, 0.02 / tall, "\n".join(caption), in_layout=False, **words)
     if not ranked:
         lines = [Line2D([], [], **_line(look)) for look in listed.values()]
         shown = [f" {name}" if name.startswith("_") else name for name in listed]  # else it would be hidden
-        place = {"loc": "lower center", "bbox_to_anchor": (0.5, said / tall), "borderaxespad": 0}
+        place: Any = {"loc": "lower center", "bbox_to_anchor": (0.5, said / tall), "borderaxespad": 0}
         legend = figure.legend(lines, shown, ncols=min(in_row, len(lines)), handlelength=3, **place)
         legend.set_in_layout(False)  # its room has been kept
     return figure
 
 
 def _line(look: Look, *, joined: bool = True) -> dict[str, Any]:
-    edge = "white" if look.marker not in "+x" else look.colour
+    size = 7 if look.marker == "*" else 5.5 if look.marker in "PXd" else 4.5  # looks alike
     return {
         "color": look.colour, "marker": look.marker, "linestyle": look.dash if joined else "none",
-        "markersize": 4.5, "markeredgecolor": edge,
+        "markersize": size, "markeredgecolor": "white",
     }  # fmt: skip
 
 
 def _draw_efficiency(ax: Axes, data: Sequence[tuple[Any, ...]], plot: Plot) -> None:
     names = sorted({name for name, *_ in data}, key=_scratch_first)
     places = [place for place, _ in plot.ticks]
-    span = 2 * places[-1] / places[0]
+    span, few = 2 * places[-1] / places[0], len(names) <= CROWD
     for i, name in enumerate(names):
         x, mean, low, high = np.array([row[1:] for row in data if row[0] == name], dtype=float).T
         x = x * span ** (0.012 * (2 * i / max(1, len(names) - 1) - 1))  # so that intervals stay apart
         colour = plot.looks[name].colour
         if np.isfinite(low).any():
-            ax.fill_between(x, low, high, color=colour, alpha=0.12, linewidth=0)
+            ax.fill_between(x, low, high, color=colour, alpha=0.12 if few else 0.04, linewidth=0)
             ax.vlines(x, low, high, color=colour, linewidth=0.9)
         ax.plot(x, mean, **_line(plot.looks[name]))
     ax.set_xscale("log")
     ax.set_xlim(places[0] / 1.3, places[-1] * 1.3)
-    kept = _apart(plot.ticks, 150)
+    kept = _apart(plot.ticks, 150)  # points, of the narrowest panels
     ax.set_xticks([place for place, _ in kept], [label for _, label in kept])
     ax.set_xticks([], minor=True)
 
@@ -532,9 +533,12 @@ def _apart(ticks: Sequence[tuple[float, str]], width: float) -> list[tuple[float
 
 
 def _draw_convergence(ax: Axes, data: Sequence[tuple[Any, ...]], plot: Plot) -> None:
+    few = len(data) <= CROWD
     for i, (name, seeds, x, mean, low, high) in enumerate(data):
         if seeds > 1:
-            ax.fill_between(x, low, high, color=plot.looks[name].colour, alpha=0.15, linewidth=0)
+            ax.fill_between(
+                x, low, high, color=plot.looks[name].colour, alpha=0.15 if few else 0.06, linewidth=0
+            )
         every = max(1, len(x) // 5)
         ax.plot(x, mean, markevery=(i % every, every), **_line(plot.looks[name]))
     ax.set_xlim(0, 103)

@@ -112,9 +112,9 @@ def overview(cells: pd.DataFrame, differences: pd.DataFrame) -> list[Block]:
     primary = cells[cells["primary"].astype(bool)]
     words = distinctions(primary)
     against = _against_scratch(differences)
-    grouped = primary.groupby([*SETTING, "encoder", "fraction"], sort=False)
-    places = sorted(grouped.groups, key=lambda k: (*k[:5], budget.parse(k[5])))
-    return [_block(place, grouped.get_group(place), words, against) for place in places]
+    grouped: dict[Any, pd.DataFrame] = dict(list(primary.groupby([*SETTING, "encoder", "fraction"])))
+    places = sorted(grouped, key=lambda place: (*place[:5], budget.parse(place[5])))
+    return [_block(place, grouped[place], words, against) for place in places]
 
 
 def _against_scratch(differences: pd.DataFrame) -> dict[tuple[Any, ...], tuple[str, float | None]]:
@@ -152,7 +152,7 @@ def _block(
     whole = [name for name in names if not missing[name]]
     means = pd.DataFrame({name: [t.mean if t else None for t in matrix[name]] for name in whole}, dtype=float)
     signs = [-1.0 if table[TABLE.index("higher_is_better")] else 1.0 for table in tables]
-    average = means.mul(signs, axis=0).rank(axis=1).mean() if len(whole) > 1 else {}
+    average: Any = means.mul(signs, axis=0).rank(axis=1).mean() if len(whole) > 1 else {}
     ranks = {name: float(average[name]) if len(whole) > 1 and name in whole else None for name in names}
     order = sorted(names, key=lambda n: (missing[n], 0.0 if ranks[n] is None else ranks[n], n))
     parsed = budget.parse(place[5])

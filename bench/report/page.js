@@ -268,6 +268,7 @@
       parts.push(note(`${EXPOSED} ${c.name}: pretraining has seen test data (${c.exposure}).`));
     if (some) parts.push(note(`Lines: the intervals, drawn from ${number(scale[0], key.unit)} to ${number(scale[1], key.unit)} (${unit}).`));
     if (table.incomplete.length) parts.push(incomplete(table, score));
+    if (table.not_used?.length) parts.push(further(table));
     return [...parts, ...pairs(table, columns), ...savings(table, columns), ...costs(table), ...pictures((f) => tableOf(f.subject) === table), provenance(table)];
   };
 
@@ -286,6 +287,15 @@
       return filter(item, { method, encoder: [encoder], share: [...Object.keys(missing), ...cells.map((c) => c.fraction)] });
     });
     return make("div", { class: "incomplete", "data-holder": "" }, make("h3", {}, "Incomplete, not ranked"), make("ul", {}, ...items));
+  };
+
+  const further = (table) => {
+    const runs = [...group(table.not_used, (r) => `${r.encoder}\n${r.method}`)].map(([, own]) => {
+      const said = own.map((r) => `${share(r.fraction)}, ${runName(r.seed, r.subset)}: ${number(r.value, table.key.unit)}`);
+      const item = make("li", { "data-row": "" }, make("b", {}, own[0].method), ` on ${own[0].encoder}: ${said.join("; ")}`);
+      return filter(item, { method: own[0].method, encoder: [own[0].encoder], share: own.map((r) => r.fraction) });
+    });
+    return make("div", { class: "incomplete", "data-holder": "" }, make("h3", {}, "Not used: runs that most rows lack"), make("ul", {}, ...runs));
   };
 
   const part = (title, body, ...notes) => make("div", { "data-holder": "" }, make("h3", {}, title), body, ...notes.map(note));
@@ -381,7 +391,8 @@
       apply();
     };
     details.addEventListener("toggle", () => details.open && fill());
-    const whole = make("section", { id, "aria-labelledby": `${id}-title` }, details);
+    const kind = id === "published" ? "foreign" : null;
+    const whole = make("section", { id, class: kind, "aria-labelledby": `${id}-title` }, details);
     whole.reveal = () => ((details.open = true), fill());
     main.append(facets ? filter(whole, facets) : whole);
   };
