@@ -228,8 +228,8 @@ def _find_common(runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def _complete(runs: pd.DataFrame, common: pd.Series[bool]) -> pd.Series[bool]:
     """Say for each run whether its row has all common runs of its encoder."""
-    chosen = runs[common].groupby(["table", "encoder"])
-    wanted = chosen[["fraction", "seed", "subset"]].apply(lambda part: len(part.drop_duplicates()))
+    run = ["table", "encoder", "fraction", "seed", "subset"]
+    wanted = runs.loc[common, run].drop_duplicates().groupby(["table", "encoder"]).size()
     have = common.groupby([runs[n] for n in ("table", "encoder", "name")]).transform("sum")
     index = pd.MultiIndex.from_frame(runs[["table", "encoder"]])
     return pd.Series(have.to_numpy() == wanted.reindex(index, fill_value=0).to_numpy(), index=runs.index)

@@ -91,12 +91,12 @@ def first_reach(x: Floats, y: Floats, target: Floats) -> Floats:
     >>> first_reach(np.array([0.0, 1.0, 2.0]), np.array([[1.0, 3.0, 2.0]]), np.array([2.0])).tolist()
     [0.6666666666666666]
     """
-    rising, curves = isotonic(y), np.arange(len(y))
-    after = (rising < target[:, None]).sum(axis=1)  # the first point that is there
-    right, left = np.clip(after, 1, len(x) - 1), np.clip(after, 1, len(x) - 1) - 1
-    low, high = rising[curves, left], rising[curves, right]
+    above, curves = isotonic(y - target[:, None]), np.arange(len(y))  # exactly 0 where y equals its target
+    after = (above < 0).sum(axis=1)  # the first point that is there
+    right = np.clip(after, 1, len(x) - 1)
+    low, high = above[curves, right - 1], above[curves, right]
     with np.errstate(invalid="ignore", divide="ignore"):
-        found = x[left] + (target - low) / (high - low) * (x[right] - x[left])
+        found = x[right - 1] - low / (high - low) * (x[right] - x[right - 1])
     return np.where(after == 0, -inf, np.where(after == len(x), inf, found))
 
 

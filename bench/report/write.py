@@ -48,9 +48,8 @@ def report(
     """
     loaded = records.load(store_root, select)
     if loaded.runs.empty:
-        first = f"; {text.count(len(loaded.problems), 'problem')}: {loaded.problems[0]}" * bool(
-            loaded.problems
-        )
+        problems = loaded.problems
+        first = f"; {text.count(len(problems), 'problem')}: {problems[0]}" if problems else ""
         raise DataError(f"store {store_root} holds no usable score record of those asked for{first}")
     found = analyse(loaded, (reference,) if isinstance(reference, str) else tuple(reference or ()))
     published = published_tables(task.published or task.key["task"] for task in found.tasks)

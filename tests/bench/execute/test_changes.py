@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,17 @@ from bench.execute.gate import FAILURES, Change, changes, markdown
 Make = Callable[..., dict[str, Any]]
 SEEDS = range(3)
 UNITS = 40
+
+
+@pytest.fixture
+def make_record() -> Make:
+    """The score records of the report's tests."""
+    path = Path(__file__).parents[1] / "report" / "conftest.py"
+    spec = spec_from_file_location("worlds", path)
+    assert spec and spec.loader
+    worlds = module_from_spec(spec)
+    spec.loader.exec_module(worlds)
+    return worlds.record  # type: ignore[no-any-return]
 
 
 def curve(terms: Mapping[str, float]) -> list[dict[str, float]]:

@@ -1,22 +1,21 @@
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.report import text
-from bench.report.analysis import analyse
-from bench.report.frame import load
-from bench.report.latex import escape, latex
+from bench.report import overview, text
+from bench.report.leaderboard import Summaries
+from bench.report.writers import WIDTH, csv_files, csv_text, escape, latex, terminal
 
 Make = Callable[..., Any]
-Store = Callable[..., Path]
 
 SCORES = np.linspace(10, 60, 80)
 PRINTED = {
@@ -49,13 +48,13 @@ def tables(source: str) -> list[str]:
     return re.findall(r"\\begin\{table\}.*?\\end\{table\}", source, flags=re.DOTALL)
 
 
-def test_every_table_is_whole_and_says_what_it_shows(make_world: Make, store: Store) -> None:
+def test_every_table_is_whole_and_says_what_it_shows(make_world: Make, summaries: Make) -> None:
     records = []
     for stream, task in enumerate(("parts", "pose")):
         labels = {"task": task, "minimum_effect": 0.5}
         effects = {"scratch": 25.0, "cmc": 30.0, "50 % & more_{x}": 31.0}
         records += make_world(effects, stream=stream, labels=labels)
-    source = latex(analyse(load(store(records)), ("cmc",)))
+    source = latex(summaries(records, "cmc"))
     found = tables(source)
     assert len(found) == 2 * 5 + 1  # scores, differences, labels, epochs, cost; over tasks
     assert source.count("\\begin{") == source.count("\\end{") == 2 * len(found)
@@ -71,9 +70,9 @@ def test_every_table_is_whole_and_says_what_it_shows(make_world: Make, store: St
     assert "\\textbf{+" in found[1] and "minimum effect" in found[0]
 
 
-def test_names_of_200_characters_and_one_method_alone(make_record: Make, store: Store) -> None:
+def test_names_of_200_characters_and_one_method_alone(make_record: Make, summaries: Make) -> None:
     name = "x/..\\" * 40
-    source = latex(analyse(load(store([make_record(SCORES, method=name)]))))
+    source = latex(summaries([make_record(SCORES, method=name)]))
     assert escape(name) in source
     assert "n/a" not in source
 
@@ -81,3 +80,58 @@ def test_names_of_200_characters_and_one_method_alone(make_record: Make, store: 
 @pytest.mark.parametrize("name", ["é", "Ł", "ß"])
 def test_letters_of_every_text_font_stay(name: str) -> None:
     assert escape(name) == name
+
+
+# ---- CSV
+
+
+def test_values_of_all_kinds_have_one_spelling() -> None:
+    frame = pd.DataFrame({
+        "number": [1 / 3, np.nan], "count": [3, 12345678], "flag": [True, False], "mark": [None, True],
+        "list": [(1, 2.5), (None, "a")], "name": ["a;b, \"c\"\nd", ""],
+    })  # fmt: skip
+    assert csv_text(frame) == (
+        'number,count,flag,mark,list,name\n0.333333,3,true,,1;2.5,"a;b, ""c""\nd"\n,12345678,false,true,;a,\n'
+    )
+
+
+def test_files_without_rows_keep_their_header(make_record: Make, summaries: Make) -> None:
+    """One method alone has no differences and saves nothing; pandas reads the files all the same."""
+    alone, more = (
+        csv_files(summaries([make_record(SCORES, method=m, seed=s) for m in methods for s in range(2)]))
+        for methods in (("cmc",), ("cmc", "scratch", "mae"))
+    )
+    for name, content in alone.items():
+        assert list(pd.read_csv(io.StringIO(content))) == list(pd.read_csv(io.StringIO(more[name])))
+    assert {name for name, content in alone.items() if content.count("\n") == 1} == {
+        "differences.csv", "savings.csv",
+    }  # fmt: skip
+
+
+# ---- terminal
+
+
+def shown(found: Summaries) -> list[str]:
+    return terminal(found, overview.overview(found.cells, found.differences)).splitlines()
+
+
+def test_many_fractions_and_long_names_fit_into_the_width(make_world: Make, summaries: Make) -> None:
+    fractions = {f"1/{2**i}": float(-i) for i in range(6)}
+    effects = {"scratch": 25.0, "a_method_with_a_very_long_name_indeed": 45.0}
+    lines = shown(summaries(make_world(effects, fractions=fractions)))
+    assert max(map(len, lines)) <= WIDTH
+    table = lines[lines.index("parts on people: miou (%, higher is better)") :]
+    for fraction in ("50 %", "3.125 %", "100 %"):
+        assert sum(f"{fraction} labels" in line for line in table) == 1
+    assert sum(line.count("*") for line in table if "n=3" in line) == 6
+
+
+def test_the_overview_comes_first_and_incomplete_rows_stand_below(make_world: Make, summaries: Make) -> None:
+    seeds = {"scratch": 4, "mae": 3, "cmc": 2}
+    records = make_world({"scratch": 25.0, "mae": 30.0, "cmc": 45.0}, seeds=4, fractions={"1": 0.0})
+    kept = [r for r in records if r["labels"]["seed"] < seeds[r["labels"]["method"]]]
+    lines = shown(summaries(kept))
+    text = "\n".join(lines)
+    assert lines[0].startswith("resnet10, 100 % labels")
+    assert "resnet10: cmc is incomplete (not ranked), missing 100 %: 1 seed" in text
+    assert "Further runs, not used: resnet10, scratch: 100 %: seed 3" in text.replace("\n", " ")

@@ -2,16 +2,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as reference
+from statsmodels.stats.multitest import multipletests
 
-from bench.report.stats import Summary, difference, estimate, interval_text, summarise
+from bench.report.intervals import holm, interval_text, mean_interval, paired_interval, verdict
 
 
 def test_one_seed_gives_students_t_of_its_test_units() -> None:
     drawn = np.random.default_rng(0).normal(size=(1, 500))
-    found = estimate([0.3], drawn, units=16)
+    found = mean_interval(np.array([0.3]), drawn, units=16)
     df = 1 / (1 / 15 + 1 / 499)
     error = drawn.std(ddof=1) * np.sqrt(16 / 15)  # a bootstrap of G units is too narrow by (G - 1) / G
     assert (found.low, found.high) == pytest.approx(reference.t.interval(0.95, df, 0.3, error))
@@ -21,7 +22,7 @@ def test_one_seed_gives_students_t_of_its_test_units() -> None:
 
 def test_seeds_alone_give_the_one_sample_t_test() -> None:
     values = [1.0, 2.0, 4.0, 9.0]
-    found = estimate(values, np.tile(np.array(values)[:, None], (1, 100)), units=50)
+    found = mean_interval(np.array(values), np.tile(np.array(values)[:, None], (1, 100)), units=50)
     expected = reference.ttest_1samp(values, 0)
     assert found.p == pytest.approx(expected.pvalue)
     assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
@@ -33,10 +34,10 @@ def test_a_paired_difference_over_seeds_is_the_paired_t_test() -> None:
     rng = np.random.default_rng(1)
     a, b = rng.normal(5, 1, 6), rng.normal(3, 1, 6)
     shared = rng.normal(0, 10, (1, 400))
-    found = difference(a, b, a[:, None] + shared, b[:, None] + shared, units=80)
+    found = paired_interval(a, b, a[:, None] + shared, b[:, None] + shared, units=80)
     assert found.p == pytest.approx(reference.ttest_rel(a, b).pvalue)
     assert found.mean == pytest.approx(np.mean(a - b))
-    turned = difference(b, a, b[:, None] + shared, a[:, None] + shared, units=80)
+    turned = paired_interval(b, a, b[:, None] + shared, a[:, None] + shared, units=80)
     assert (turned.low, turned.high, turned.p) == pytest.approx((-found.high, -found.low, found.p))  # type: ignore[operator]
 
 
@@ -45,7 +46,7 @@ def test_one_seed_of_two_methods_is_the_paired_t_test_over_units() -> None:
     units = rng.normal(0, 5, 40)
     a, b = units + rng.normal(0.6, 1, 40), units + rng.normal(0, 1, 40)
     shares = rng.multinomial(40, np.full(40, 1 / 40), size=20_000) / 40
-    found = difference(
+    found = paired_interval(
         np.array([a.mean()]), np.array([b.mean()]), (shares @ a)[None], (shares @ b)[None], units=40
     )
     assert found.p == pytest.approx(reference.ttest_rel(a, b).pvalue, rel=0.1)
@@ -58,7 +59,7 @@ def test_both_parts_add_up_and_noise_under_seeds_counts_once() -> None:
     own = rng.normal(0, 2, (seeds, draws))
     shared = rng.normal(0, 3, draws)
     values = np.array([-1.0, 1.0] * 4) * np.sqrt(7 / 8 * 5)  # sample variance 5 = 1 + 4
-    found = estimate(values.tolist(), own + shared, units=0)
+    found = mean_interval(values, own + shared, units=0)
     assert found.error == pytest.approx(np.sqrt(9 + (1 + 4) / 8), rel=0.01)
 
 
@@ -72,7 +73,7 @@ def test_the_interval_leaves_out_0_exactly_where_p_is_below_5_percent(
     values: list[float], units: int, noise: float, stream: int
 ) -> None:
     drawn = np.random.default_rng(stream).normal(0, noise, (len(values), 50))
-    found = estimate(values, drawn, 0 if units == 1 else units)
+    found = mean_interval(np.array(values), drawn, 0 if units == 1 else units)
     assert found.low is not None and found.high is not None and found.p is not None
     edge = min(abs(found.low), abs(found.high))
     if edge > 1e-6 * (abs(found.mean) + noise):
@@ -82,36 +83,47 @@ def test_the_interval_leaves_out_0_exactly_where_p_is_below_5_percent(
 
 def test_nothing_can_be_said_without_replicates_or_from_one_unit() -> None:
     for drawn, units in ((None, 9), (np.zeros((2, 0)), 9), (np.ones((2, 1)), 9), (np.ones((2, 50)), 1)):
-        found = estimate([1.0, 2.0], drawn, units)
+        found = mean_interval(np.array([1.0, 2.0]), drawn, units)
         assert (found.mean, found.low, found.p, found.kind) == (1.5, None, None, "none")
 
 
 def test_a_difference_of_nothing_is_not_beyond_its_interval() -> None:
     drawn = np.random.default_rng(4).normal(size=(3, 100))
-    found = difference(drawn.mean(axis=1), drawn.mean(axis=1), drawn, drawn)
+    found = paired_interval(drawn.mean(axis=1), drawn.mean(axis=1), drawn, drawn)
     assert (found.mean, found.low, found.high, found.p, found.beyond) == (0, 0, 0, 1, False)
-    assert not difference(np.ones(2), np.zeros(2), None, None).beyond  # no interval, no claim
-    certain = difference(np.ones(1), np.zeros(1), np.ones((1, 9)), np.zeros((1, 9)))
+    assert not paired_interval(np.ones(2), np.zeros(2), None, None).beyond  # no interval, no claim
+    certain = paired_interval(np.ones(1), np.zeros(1), np.ones((1, 9)), np.zeros((1, 9)))
     assert (certain.p, certain.beyond) == (0, True)
 
 
-def test_the_t_interval_over_seeds_agrees_with_scipy_and_needs_five() -> None:
-    values = [3.1, 2.7, 3.6, 2.9, 3.3, 3.0]
-
-    def over_seeds(found: Summary) -> tuple[float | None, float | None]:
-        return found.t_low, found.t_high
-
-    expected = reference.t.interval(0.95, 5, loc=np.mean(values), scale=reference.sem(values))
-    assert over_seeds(summarise(values, None)) == pytest.approx(expected)
-    assert over_seeds(summarise(values[:4], None)) == (None, None)
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holms_correction_agrees_with_statsmodels(p: list[float]) -> None:
+    assert holm(p) == pytest.approx(multipletests(p, method="holm")[1].tolist())
 
 
-def test_summary_of_three_seeds_by_hand() -> None:
-    found = summarise([1.0, 2.0, 6.0], None)
-    assert (found.n, found.mean, found.minimum, found.maximum) == (3, 3.0, 1.0, 6.0)
-    assert found.sd == pytest.approx(np.sqrt(7))
-    assert (found.low, found.kind, found.t_low) == (None, "none", None)
-    assert summarise([1.0], None).sd is None
+def test_unknown_p_values_stay_unknown_and_do_not_count() -> None:
+    assert holm([None, 0.02, None, 0.03]) == [None, 0.04, None, 0.04]
+    assert holm([]) == []
+
+
+@pytest.mark.parametrize(
+    ("mean", "p", "up", "expected"),
+    [
+        (2.0, 0.049, True, "better"),
+        (2.0, 0.05, True, "tie"),
+        (-2.0, 0.001, True, "worse"),
+        (-2.0, 0.001, False, "better"),
+        (2.0, 0.001, False, "worse"),
+        (0.4, 1e-9, True, "tie"),  # certain, but too small to matter
+        (0.5, 1e-9, True, "better"),
+        (9.0, None, True, "tie"),
+    ],
+)
+def test_a_verdict_needs_a_small_p_and_an_effect_that_matters(
+    mean: float, p: float | None, up: bool, expected: str
+) -> None:
+    assert verdict(mean, p, higher_is_better=up, minimum_effect=0.5) == expected
 
 
 @pytest.mark.parametrize(

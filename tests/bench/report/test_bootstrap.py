@@ -1,12 +1,22 @@
 from __future__ import annotations
 
+from math import inf
+
 import numpy as np
 import pytest
 from arch.bootstrap import IndependentSamplesBootstrap
 from scipy import stats as reference
 
-from bench.report.aggregate import Aggregate, improvement, interquartile_mean
-from bench.report.draws import t_ratio
+from bench.report.bootstrap import (
+    DRAWS,
+    Aggregate,
+    Runs,
+    all_seed_weights,
+    joint_draws,
+    percentiles,
+    t_ratio,
+)  # fmt: skip
+from bench.report.over_tasks import improvement, interquartile_mean
 
 RNG = np.random.default_rng(0)
 SCORES = [RNG.normal(level, 0.3, 10) for level in (0.2, 0.7, 0.8, 1.1, 0.4)]  # tasks x seeds
@@ -78,3 +88,32 @@ def test_intervals_are_within_what_is_possible_and_reproducible() -> None:
     assert 0 <= low <= found.value <= high <= 1
     assert found == improvement(a, b)
     assert improvement([[np.ones(1)]], [[np.zeros(1)]]) == Aggregate(value=1.0, low=None, high=None)
+
+
+def test_all_draws_of_few_seeds_have_the_moments_of_a_bootstrap() -> None:
+    for seeds in (2, 3, 5, 9):
+        shares, ways = all_seed_weights(seeds)
+        ways = ways / ways.sum()
+        assert shares.sum(axis=1) == pytest.approx(1)
+        assert ways @ shares == pytest.approx(1 / seeds, abs=0.02)
+        assert len(shares) <= DRAWS
+        variance = ways @ (shares - 1 / seeds) ** 2
+        assert variance == pytest.approx((1 - 1 / seeds) / seeds**2, rel=0.15)
+
+
+def test_joint_draws_keep_what_scores_share() -> None:
+    """Two scores that differ by a constant differ by it in every draw."""
+    rng = np.random.default_rng(0)
+    values, drawn = rng.normal(0, 1, 4), rng.normal(0, 1, (4, 200))
+    runs = [Runs(values=values, replicates=drawn), Runs(values=values + 3, replicates=drawn + 3)]
+    found = joint_draws(runs, units=50)
+    assert found is not None
+    assert found[1] - found[0] == pytest.approx(3)
+    assert found[0].mean() == pytest.approx(values.mean(), abs=0.1)
+    assert joint_draws([Runs(values=values[:1], replicates=None)]) is None
+
+
+def test_weighted_and_infinite_draws_have_an_interval() -> None:
+    drawn = np.array([inf, 1.0, 2.0, -inf])
+    assert percentiles(drawn) == (-inf, inf)
+    assert percentiles(drawn, np.array([1e-3, 1.0, 1.0, 1e-3])) == (1, 2)

@@ -10,7 +10,7 @@ import pytest
 
 from bench.errors import DataError
 from bench.record import seal
-from bench.report.frame import COLUMNS, CURVE_COLUMNS, load, split_curves
+from bench.report.records import COLUMNS, load
 
 Make = Callable[..., dict[str, Any]]
 Store = Callable[..., Path]
@@ -21,17 +21,15 @@ SCORES = np.linspace(10, 60, 80)
 def test_one_row_per_record_and_metric_with_the_documented_columns(make_record: Make, store: Store) -> None:
     records = [make_record(SCORES + seed, seed=seed) for seed in range(3)]
     loaded = load(store(records))
-    assert tuple(loaded.frame.columns) == COLUMNS
-    assert tuple(loaded.curves.columns) == CURVE_COLUMNS
-    assert (len(loaded.frame), len(loaded.curves), loaded.problems) == (6, 24, ())
-    primary = loaded.frame[loaded.frame["primary"]].set_index("seed").sort_index()
+    assert tuple(loaded.runs.columns) == COLUMNS
+    assert (len(loaded.runs), len(loaded.curves), loaded.problems) == (6, 3, ())
+    primary = loaded.runs[loaded.runs["primary"]].set_index("seed").sort_index()
     assert primary["value"].to_list() == pytest.approx([35, 36, 37])
     assert primary["pretrain_samples_per_s"].isna().all()  # scratch has no pretraining
     assert set(primary["test_set"]) == {"a1b2c3d4/person/80"}
     for found in records:
         assert loaded.replicates[found["key"]].tolist() == found["interval"]["replicates"]
-    curve = loaded.curves[loaded.curves["key"] == records[0]["key"]]
-    assert curve["step"].to_list() == [p["step"] for p in records[0]["curve"]]
+        assert loaded.details[found["key"]]["spec"] == found["spec"]
 
 
 @pytest.mark.parametrize("shift, said", [(0, "a copy of"), (1, "differs from")])
@@ -46,7 +44,7 @@ def test_a_second_record_of_a_key_is_named_and_left_out(
     again.parent.mkdir()
     again.write_text(json.dumps(seal(body)))
     loaded = load(root)
-    assert loaded.frame["value"].to_list()[0] == 35.0 and len(loaded.frame) == 2
+    assert loaded.runs["value"].to_list()[0] == 35.0 and len(loaded.runs) == 2
     assert loaded.problems == (
         f"record score/second/record.json: {said} another record of {first['key']}; left out",
     )
@@ -90,7 +88,7 @@ def test_a_damaged_record_is_named_and_left_out(
     assert damaged != path.read_text()
     path.write_text(damaged)
     loaded = load(root)
-    assert set(loaded.frame["key"]) == {good["key"]}
+    assert set(loaded.runs["key"]) == {good["key"]}
     assert len(loaded.problems) == 1
     assert f"cell-{bad['key']}" in loaded.problems[0]
     assert DAMAGE[damage] in loaded.problems[0]
@@ -116,7 +114,7 @@ def test_a_sealed_record_that_lacks_what_tables_need_is_named(
     labels: dict[str, Any], changes: dict[str, Any], message: str, make_record: Make, store: Store
 ) -> None:
     loaded = load(store([make_record(SCORES, labels=labels, **changes), make_record(SCORES + 1, seed=4)]))
-    assert set(loaded.frame["seed"]) == {4}
+    assert set(loaded.runs["seed"]) == {4}
     assert len(loaded.problems) == 1
     assert message in loaded.problems[0]
 
@@ -137,7 +135,7 @@ def test_layout_and_escapes_of_the_file_do_not_matter(
         path.write_text(text)
         loaded = load(root)
         assert loaded.problems == ()
-        frames.append(loaded.frame)
+        frames.append(loaded.runs)
     assert all(frame.equals(frames[0]) for frame in frames)
 
 
@@ -154,7 +152,7 @@ def test_records_without_a_minimum_effect_or_device_times_count_as_before(
     cost = {"wall_s": 30.0, "device_s": 240.0}
     labels = {"minimum_effect": 0.5}
     root = store([make_record(SCORES), make_record(SCORES, seed=1, labels=labels, cost=cost)])
-    frame = load(root).frame
+    frame = load(root).runs
     primary = frame[frame["primary"]].set_index("seed").sort_index()
     assert primary["minimum_effect"].to_list() == [0.0, 0.5]
     assert np.isnan(primary["device_s"][0]) and primary["device_s"][1] == 240
@@ -164,7 +162,7 @@ def test_records_without_a_minimum_effect_or_device_times_count_as_before(
 def test_curves_are_split_by_record_and_sorted(make_record: Make, store: Store) -> None:
     points = [{"progress": p, "step": 1, "value": 10 * p} for p in (1.0, 0.25, 0.5)]
     records = [make_record(SCORES, seed=0, curve=points), make_record(SCORES, seed=1)]
-    curves = split_curves(load(store([*records, make_record(SCORES, seed=2, curve=[])])))
+    curves = load(store([*records, make_record(SCORES, seed=2, curve=[])])).curves
     assert set(curves) == {record["key"] for record in records}
     assert curves[records[0]["key"]].tolist() == [[0.25, 2.5], [0.5, 5.0], [1.0, 10.0]]
     assert len(curves[records[1]["key"]]) == 8
@@ -176,7 +174,7 @@ def test_folders_set_aside_are_not_read(make_record: Make, store: Store) -> None
     folder = root / "score" / f"cell-{records[0]['key']}"
     folder.rename(folder.with_name(f"{folder.name}.corrupt-0"))
     loaded = load(root)
-    assert set(loaded.frame["seed"]) == {1}
+    assert set(loaded.runs["seed"]) == {1}
     assert "1 folder set aside" in loaded.problems[0]
 
 
