@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bench.execute.gate import FAILURES, Change, changes, markdown
 from bench.record import seal
 from bench.record_set import RecordSet
-from bench.execute.gate import FAILURES, Change, changes, markdown
 
 Make = Callable[..., dict[str, Any]]
 SEEDS = range(3)
