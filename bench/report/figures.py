@@ -443,9 +443,11 @@ def draw(plot: Plot, folder: Path) -> None:
     with mpl.rc_context(RC), writing(folder):
         figure = render(plot)
         png, svg = (folder / name for name in plot.files)
-        FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})  # `savefig` draws all twice
+        canvas: Any = FigureCanvasAgg(figure)  # whose methods draw once, unlike `savefig`
+        canvas.print_png(png, metadata={"Software": None})
         figure.set_layout_engine("none")  # it has been laid out
-        FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None})
+        canvas = FigureCanvasSVG(figure)
+        canvas.print_svg(svg, metadata={"Date": None})
 
 
 def render(plot: Plot) -> Figure:
