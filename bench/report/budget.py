@@ -19,11 +19,6 @@ class Budget:
     is_fraction: bool
     value: Fraction  # share of the labels in (0, 1], or labelled examples per class
 
-    def __hash__(self) -> int:
-        return hash(
-            (self.is_fraction, self.value.numerator, self.value.denominator)
-        )  # that of Fraction is slow
-
     @property
     def label(self) -> str:
         """Return the canonical name: `1/10`, `shots=16`."""

@@ -6,30 +6,17 @@ first printing counts. Of each paper and task, the metrics of its first table ar
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from importlib import resources
+
+import pandas as pd
 
 from bench.errors import DataError
 
-COLUMNS = (
-    "paper", "table", "task", "dataset", "method", "init", "pretrain_data", "backbone", "setting", "metric",
-    "value", "unit", "higher_is_better",
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublishedRow:
-    """One model of a paper under one setting."""
-
-    labels: tuple[str, ...]  # dataset, method, init, pretrain_data, backbone, setting
-    values: dict[str, str]  # metric -> the number as printed
-
-    def cells(self, metrics: Sequence[str]) -> list[str]:
-        """Return the printed numbers of these metrics, `-` where there is none."""
-        return [self.values.get(metric, "-") for metric in metrics]
+LABELS = ("dataset", "method", "init", "pretrain_data", "backbone", "setting")
+COLUMNS = ("paper", "table", "task", *LABELS, "metric", "value", "unit", "higher_is_better")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,47 +25,38 @@ class PublishedTable:
 
     paper: str
     task: str
-    metrics: tuple[str, ...]  # with units, e.g. "GPS AP (%)"
-    rows: tuple[PublishedRow, ...]
+    frame: pd.DataFrame  # `LABELS` and metrics with units, e.g. "GPS AP (%)"; numbers as printed, else `-`
 
 
-@lru_cache(maxsize=1)
-def load_published() -> tuple[dict[str, str], ...]:
-    """Read all published numbers, one dict per number with the keys `COLUMNS`; values stay text.
+@cache
+def load_published() -> pd.DataFrame:
+    """Read all published numbers, `COLUMNS`; values stay text.
 
     Raises:
         DataError: the file has other columns.
     """
-    file = resources.files("leaderboards").joinpath("paper_results.csv")
-    reader = csv.DictReader(file.read_text(encoding="utf-8").splitlines())
-    if tuple(reader.fieldnames or ()) != COLUMNS:
+    with resources.files("leaderboards").joinpath("paper_results.csv").open(encoding="utf-8") as file:
+        found = pd.read_csv(file, dtype=str, keep_default_na=False)
+    if tuple(found.columns) != COLUMNS:
         raise DataError(f"leaderboards/paper_results.csv: columns are not {', '.join(COLUMNS)}; reinstall")
-    return tuple(reader)
+    return found
 
 
-def published_tables(tasks: Iterable[str]) -> tuple[PublishedTable, ...]:
+def published_tables(tasks: Iterable[str]) -> list[PublishedTable]:
     """Return the published numbers of these tasks (column `task`), one table per task and paper."""
     rows = load_published()
-    return tuple(
-        _pivot(paper, task, [row for row in rows if (row["paper"], row["task"]) == (paper, task)])
-        for task in sorted(set(tasks))
-        for paper in dict.fromkeys(row["paper"] for row in rows if row["task"] == task)
-    )
+    chosen = rows[rows["task"].isin(set(tasks))]
+    return [
+        PublishedTable(paper=str(paper), task=str(task), frame=_pivot(part))
+        for task, by_paper in chosen.groupby("task")
+        for paper, part in by_paper.groupby("paper", sort=False)
+    ]
 
 
-def _pivot(paper: str, task: str, rows: Sequence[dict[str, str]]) -> PublishedTable:
-    def metric(row: dict[str, str]) -> str:
-        return f"{row['metric']} ({row['unit']})"
-
-    metrics = tuple(dict.fromkeys(metric(row) for row in rows if row["table"] == rows[0]["table"]))
-    found: dict[tuple[str, ...], dict[str, str]] = {}
-    for row in rows:
-        if metric(row) in metrics:
-            labels = tuple(row[name] for name in COLUMNS[3:9])
-            found.setdefault(labels, {}).setdefault(metric(row), row["value"])
-    return PublishedTable(
-        paper=paper,
-        task=task,
-        metrics=metrics,
-        rows=tuple(PublishedRow(labels=labels, values=values) for labels, values in found.items()),
-    )
+def _pivot(rows: pd.DataFrame) -> pd.DataFrame:
+    rows = rows.assign(column=rows["metric"] + " (" + rows["unit"] + ")")
+    metrics = rows["column"][rows["table"] == rows["table"].iloc[0]].unique()
+    rows = rows[rows["column"].isin(metrics)]
+    values = rows.groupby([*LABELS, "column"], sort=False)["value"].first().unstack("column")
+    order = rows[[*LABELS]].drop_duplicates()
+    return order.join(values[[*metrics]].fillna("-"), on=[*LABELS]).reset_index(drop=True)

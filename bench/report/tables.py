@@ -1,269 +1,495 @@
-"""Leaderboard tables: one per preset, track, mode, protocol and task; never one for several of these.
-
-Rows are grouped by encoder. Within an encoder every complete row is compared with the best one on the same
-seeds and test units; a row that lacks runs which another row has is listed, never ranked.
-"""
+"""Summaries to tables of texts, which Markdown and LaTeX print alike, with notes that say what is shown."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from operator import itemgetter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import nan
 from typing import Any
 
-from pandas import DataFrame
+import pandas as pd
 
-from bench.errors import ConfigError, nearest
+from bench.report import text
+from bench.report.bootstrap import Aggregate
 from bench.report.budget import Budget, parse
-from bench.report.cells import SCRATCH, Cell, Identity, Record, Row, Run, make_cell, names, row_order
-from bench.report.comparisons import Comparison, Scale, against_best, against_references
-from bench.report.frame import Loaded
-from bench.report.stats import interval_text
-from bench.report.text import listed
+from bench.report.leaderboard import Task
+from bench.report.over_tasks import FULL, Overall
+from bench.report.records import SCRATCH, grouped, tuples
+from bench.report.text import EXPOSED, ON_FRONT, OTHER_MODALITY, TIE
 
-
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class TableKey:
-    """What all numbers of a table share."""
-
-    preset: str
-    track: str
-    mode: str
-    protocol: str
-    task: str
-    dataset: str
-    metric: str
-    unit: str
-    higher_is_better: bool
-    minimum_effect: float  # differences below it are ties, in the metric's unit
-    test_set: str
-
-    @property
-    def scale(self) -> Scale:
-        """Return how differences are read."""
-        return Scale(higher_is_better=self.higher_is_better, minimum_effect=self.minimum_effect)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
-    """The rows of one encoder."""
-
-    encoder: str
-    rows: tuple[Row, ...]  # complete, scratch first
-    incomplete: tuple[Row, ...]
-    best: Mapping[Budget, Row]  # where at least two complete rows compete
-    behind: tuple[Comparison, ...]  # the other complete rows against the best one of each budget
-    ties: Mapping[Budget, frozenset[Identity]]  # rows that cannot be told from the best one
+SCOPE = "Tables never mix presets, tracks, modes or protocols; rows compare within one encoder."
+COST = "Means over records; a pretraining that several cells share is counted in each."
+NOT_COMPARABLE = "Published numbers (another protocol; not comparable)"
+PUBLISHED = (
+    "As printed in the papers: other data, budgets and recipes, one run each, no intervals. They stand here "
+    "for orientation and take part in no comparison above."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """One task under one protocol."""
+    """One printed table. An entry that begins with `BOLD` is to be emphasised."""
 
-    key: TableKey
-    budgets: tuple[Budget, ...]
-    groups: tuple[Group, ...]
-    comparisons: tuple[Comparison, ...]
-    interval: str  # what the brackets mean and cover
-    published: str  # name of this task in the published numbers, "" = none
-    several_test_sets: bool  # another table has the same title, so it must name what differs
-
-    @property
-    def title(self) -> str:
-        """Return task and data set, with what tells apart tables that share them."""
-        return f"{self.key.task} on {self.key.dataset}{self.distinction}"
-
-    @property
-    def distinction(self) -> str:
-        """Return what tells this table apart from others of its task and data set, "" where it is alone."""
-        key = self.key
-        if not self.several_test_sets:
-            return ""
-        return f", {key.metric}, test set {key.test_set}, minimum effect {key.minimum_effect:g}"
-
-    @property
-    def rows(self) -> tuple[Row, ...]:
-        """Return complete and incomplete rows of all encoders."""
-        return tuple(row for group in self.groups for row in (*group.rows, *group.incomplete))
-
-    @property
-    def cells(self) -> tuple[Cell, ...]:
-        """Return the cells of all rows."""
-        return tuple(cell for row in self.rows for cell in row.cells.values())
-
-    @property
-    def records(self) -> tuple[Record, ...]:
-        """Return the records behind this table."""
-        return tuple(record for cell in self.cells for record in cell.records)
+    title: str
+    frame: pd.DataFrame  # of texts, the header its columns
+    names: int  # the first columns hold names that users chose; the others numbers with marks
+    notes: Sequence[str]  # what n is, what varied, which interval, what marks mean; plain sentences
 
 
-def build_tables(loaded: Loaded, references: Sequence[str] = ()) -> tuple[tuple[Table, ...], tuple[str, ...]]:
-    """Arrange records into tables.
+BOLD = "\0"
+
+
+def setting(key: Mapping[str, Any]) -> str:
+    """Return the setting that all numbers of a table share, as one sentence."""
+    direction = "higher" if key["higher_is_better"] else "lower"
+    least = f"; differences below {key['minimum_effect']:g} are ties" if key["minimum_effect"] else ""
+    return (
+        f"Preset {key['preset']}, track {key['track']}, mode {key['mode']}, protocol {key['protocol']}. "
+        f"Metric: {key['metric']} ({text.unit_name(key['unit'])}, {direction} is better{least})."
+    )
+
+
+def of_task(task: Task) -> list[Table]:
+    """Return all tables of a task that have rows."""
+    made = (scores(task), differences(task), labels_saved(task), epochs_saved(task), beside_cost(task))
+    return [table for table in made if table is not None and len(table.frame)]
+
+
+def _by_budget(task: Task, rows: Iterable[Any], left: Sequence[str], head: Any, entry: Any) -> pd.DataFrame:
+    """Return a table with one column per budget.
 
     Args:
-        loaded: what `frame.load` read, or a part of it.
-        references: methods to compare with, besides scratch.
-
-    Returns:
-        The tables in a fixed order, and one line per record that could not be used.
-
-    Raises:
-        ConfigError: no record is of a method named in `references`.
+        task: knows the budgets.
+        rows: named tuples with a fraction.
+        left: headers of the names.
+        head: makes the names of a named tuple's row.
+        entry: makes the text of a number from a named tuple.
     """
-    known = set(loaded.frame["method"].unique())
-    for name in references:
-        if name not in known:
-            raise ConfigError(f'--reference: no record of method "{name}".{nearest(name, known)}')
-    primary = loaded.frame["primary"].to_numpy(dtype=bool)
-    grouped, problems = _unique(_rows(loaded.frame[primary]))
-    others: dict[str, list[Record]] = defaultdict(list)
-    for row in _rows(loaded.frame.loc[~primary, ["key", "metric", "value", "unit", "higher_is_better"]]):
-        others[row["key"]].append(row)
-    by_table: dict[TableKey, dict[Identity, list[Cell]]] = defaultdict(lambda: defaultdict(list))
-    for (table, identity, _), records in grouped.items():
-        by_table[table][identity].append(make_cell(records, loaded.replicates, others))
-    wanted = dict.fromkeys((SCRATCH, *references))
-    titles = [_title(key) for key in by_table]
-    tables = [
-        _table(key, by_table[key], tuple(wanted), titles.count(_title(key)) > 1) for key in sorted(by_table)
-    ]
-    return tuple(tables), tuple(problems)
-
-
-def _rows(frame: DataFrame) -> list[Record]:
-    columns = {str(name): frame[name].tolist() for name in frame.columns}
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-
-
-def _unique(
-    rows: Sequence[Record],
-) -> tuple[dict[tuple[TableKey, Identity, Budget], list[Record]], list[str]]:
-    """Group primary rows by cell; of several records of one run the newest counts, the others are named."""
-    cells: dict[tuple[TableKey, Identity, Budget], dict[Run, Record]] = defaultdict(dict)
-    problems = []
-    columns = [f.name for kind in (TableKey, Identity) for f in fields(kind)]
-    place = itemgetter("fraction", *columns)
-    places: dict[tuple[Any, ...], tuple[TableKey, Identity, Budget]] = {}
-    for row in sorted(rows, key=itemgetter("created", "key")):
-        words = place(row)
-        if words not in places:
-            table = TableKey(**{f.name: row[f.name] for f in fields(TableKey)})
-            identity = Identity(**{f.name: row[f.name] for f in fields(Identity)})
-            places[words] = table, identity, parse(row["fraction"])
-        cell = cells[places[words]]
-        run = (row["seed"], row["subset"])
-        if run in cell:
-            problems.append(
-                f"record {cell[run]['key']} ({row['method']}, {row['encoder']}, {row['task']}, "
-                f"{row['fraction']}, seed {row['seed']}) has the same labels as the newer {row['key']}; "
-                "the newer one is shown, so this cell may mix configurations"
-            )
-        cell[run] = row
-    return {key: list(runs.values()) for key, runs in cells.items()}, problems
-
-
-def _table(
-    key: TableKey, cells: Mapping[Identity, Sequence[Cell]], references: Sequence[str], several: bool
-) -> Table:
-    by_encoder: dict[str, dict[Identity, dict[Budget, Cell]]] = defaultdict(dict)
-    for identity, found in cells.items():
-        by_encoder[identity.encoder][identity] = {cell.budget: cell for cell in found}
-    groups = tuple(_group(encoder, by_encoder[encoder], key) for encoder in sorted(by_encoder))
-    every = [cell for found in cells.values() for cell in found]
-    return Table(
-        key=key,
-        budgets=tuple(sorted({cell.budget for cell in every})),
-        groups=groups,
-        comparisons=tuple(
-            c for g in groups for c in against_references((*g.rows, *g.incomplete), references, key.scale)
-        ),
-        interval=_interval(every),
-        published=next((r["published"] for cell in every for r in cell.records if r["published"]), ""),
-        several_test_sets=several,
+    found: dict[tuple[str, ...], dict[str, str]] = {}
+    for row in rows:
+        found.setdefault(head(row), {})[row.fraction] = entry(row)
+    return pd.DataFrame(
+        [[*names, *(by.get(b.label, "n/a") for b in task.budgets)] for names, by in found.items()],
+        columns=[*left, *(budget.header for budget in task.budgets)],
     )
 
 
-def _group(encoder: str, cells: Mapping[Identity, Mapping[Budget, Cell]], key: TableKey) -> Group:
-    expected: dict[Budget, set[Run]] = defaultdict(set)
-    for found in cells.values():
-        for budget, cell in found.items():
-            expected[budget] |= set(cell.runs)
-    named = names(cells)
-    rows = []
-    for identity, found in cells.items():
-        lacking = {b: runs - set(found[b].runs if b in found else ()) for b, runs in sorted(expected.items())}
-        records = [record for cell in found.values() for record in cell.records]
-        rows.append(
-            Row(
-                identity=identity,
-                name=named[identity],
-                encoder_kind=records[0]["encoder_kind"],
-                cells=dict(sorted(found.items())),
-                missing={b: tuple(sorted(runs)) for b, runs in lacking.items() if runs},
-                exposure=listed(sorted({r["exposure"] for r in records} - {"none"})),
-                other_modality=_other_modality(records[0]),
-            )
+def scores(task: Task) -> Table:
+    """Return means with intervals: complete rows by encoder, one column per budget."""
+    primary = task.primary
+
+    def entry(cell: Any) -> str:
+        return f"{BOLD * cell.best}{cell_text(cell)}{f' {TIE}' * cell.tie}"
+
+    def head(cell: Any) -> tuple[str, str]:
+        return cell.encoder, marked(cell)
+
+    frame = _by_budget(task, tuples(primary[primary["complete"]]), ("encoder", "method"), head, entry)
+    frame["encoder"] = frame["encoder"].where(~frame["encoder"].duplicated(), "")
+    return Table(title=task.title, frame=frame, names=2, notes=_score_notes(task, primary))
+
+
+def _score_notes(task: Task, primary: pd.DataFrame) -> list[str]:
+    notes = [f"n = number of seeds. {task.interval}"]
+    if ((primary["n"] > 1) & primary["low"].isna()).any():
+        notes.append("Braces: smallest to largest seed; these cells have no interval.")
+    if primary["best"].any():
+        families = task.differences[task.differences["against"] == "best"]
+        notes.append(
+            f"Bold: best mean of its encoder and label share. {TIE}: a tie with it: the paired difference is "
+            f"{_not_beyond(task.key['minimum_effect'])} "
+            f"({_family(families.drop_duplicates('encoder')['family'])} of an encoder with its best ones)."
         )
-    rows.sort(key=row_order)
-    complete = tuple(row for row in rows if row.complete)
-    best = (
-        {} if len(complete) < 2 else {b: _best(complete, b, key.higher_is_better) for b in sorted(expected)}
+    notes += not_ranked(task)
+    if primary.apply(lambda cell: other_modality(cell), axis=1).any():
+        shown = sorted(set(task.runs["modality"]) - {""})
+        notes.append(
+            f"{OTHER_MODALITY}: the encoder was pretrained on another modality than this task's input "
+            f"({text.listed(shown)})."
+        )
+    seen = primary[primary["exposure"] != "none"].drop_duplicates("name", keep="last")
+    exposed = zip(seen["name"], seen["exposure"], strict=True)
+    return notes + [f"{EXPOSED} {name}: pretraining has seen test data ({what})." for name, what in exposed]
+
+
+def not_ranked(task: Task) -> list[str]:
+    """Name runs and budgets that only few rows have, which no ranking uses."""
+    notes, primary = [], task.primary
+    further = [
+        f"{encoder}, {name}: {parse(label).title}: {_seeds(runs)}"
+        for (encoder, name, label), runs in grouped(
+            tuples(task.further), "encoder", "name", "fraction"
+        ).items()
+    ]
+    if further:
+        notes.append(
+            "Means are over the runs that most methods of an encoder have. Further runs, not used: "
+            f"{text.listed(further, limit=30)}."
+        )
+    alone = primary[primary["complete"] & ~primary["ranked"]]
+    places = grouped(tuples(alone), "encoder", "fraction").items()
+    few = [
+        f"{encoder} at {parse(label).header} ({text.listed([cell.name for cell in cells])})"
+        for (encoder, label), cells in places
+    ]
+    if few:
+        notes.append(
+            f"Not ranked, since no run (seed) is common to most methods there: {text.listed(few, limit=30)}."
+        )
+    return notes
+
+
+def _not_beyond(least: float) -> str:
+    small = f", or below the minimum effect ({least:g})" if least else ""
+    return f"not beyond p < 0.05 after Holm's correction{small}, or has no interval"
+
+
+def _family(tests: Sequence[int] | pd.Series[int]) -> str:
+    if not len(tests):
+        return "no comparisons"
+    low, high = min(tests), max(tests)
+    return text.count(high, "comparison") if low == high else f"{low} to {high} comparisons"
+
+
+def other_modality(cell: Any) -> bool:
+    """Say whether the encoder was pretrained on another modality than the task's input."""
+    return bool(cell.encoder_modality and cell.modality and cell.encoder_modality != cell.modality)
+
+
+def marked(cell: Any) -> str:
+    """Return the name of a row with its marks."""
+    marks = f" {OTHER_MODALITY}" * other_modality(cell) + f" {EXPOSED}" * (cell.exposure != "none")
+    return f"{cell.name}{marks}"
+
+
+def cell_text(cell: Any) -> str:
+    """Return mean, interval and number of seeds."""
+    return f"{mean_text(cell)} (n={cell.n})"
+
+
+def mean_text(cell: Any) -> str:
+    """Return `mean [low, high]`, or `mean {min to max}` where there is no interval but several seeds."""
+    mean, low, high, smallest, largest = (
+        text.number(value, cell.unit)
+        for value in (cell.mean, cell.low, cell.high, cell.minimum, cell.maximum)
     )
-    behind = against_best(complete, best, key.scale)
-    return Group(
-        encoder=encoder,
-        rows=complete,
-        incomplete=tuple(row for row in rows if not row.complete),
-        best=best,
-        behind=tuple(behind),
-        ties={
-            b: frozenset(c.row.identity for c in behind if c.budget == b and c.verdict == "tie") for b in best
-        },
+    if cell.low == cell.low:
+        return f"{mean} [{low}, {high}]"
+    return f"{mean} {{{smallest} to {largest}}}" if cell.n > 1 else mean
+
+
+def incomplete(task: Task) -> list[str]:
+    """Return one line per row that lacks runs: which, and what is there."""
+    primary = task.primary
+    rows = grouped(tuples(primary[~primary["complete"]]), "encoder", "name")
+    lacks = grouped(tuples(task.missing), "encoder", "name")
+    lines = []
+    for place, cells in rows.items():
+        missing = grouped(lacks[place], "fraction").items()
+        lacking = "; ".join(f"{parse(label).title}: {_seeds(runs)}" for label, runs in missing)
+        there = "; ".join(f"{parse(cell.fraction).title}: {cell_text(cell)}" for cell in cells)
+        lines.append(f"{place[0]}, {marked(cells[0])}: missing {lacking}. Present: {there}")
+    return lines
+
+
+def _seeds(runs: Sequence[Any]) -> str:
+    return f"{'seed' if len(runs) == 1 else 'seeds'} {text.listed([str(run.seed) for run in runs])}"
+
+
+def differences(task: Task) -> Table | None:
+    """Return paired differences to scratch and to the other references, one column per budget."""
+    found = task.differences[task.differences["against"] == "reference"]
+    if found.empty:
+        return None
+    heads = {(cell.encoder, cell.name): cell for cell in tuples(task.primary)}
+
+    def head(d: Any) -> tuple[str, str, str]:
+        cell = heads[d.encoder, d.method]
+        return d.encoder, marked(cell) + " (incomplete)" * (not cell.complete), d.reference
+
+    def entry(d: Any) -> str:
+        after = ", ".join(filter(None, (f"n={d.n}", "" if d.p_holm != d.p_holm else text.p_value(d.p_holm))))
+        return f"{BOLD * (d.verdict != 'tie')}{difference_text(d)} ({after})"
+
+    better = "positive" if task.key["higher_is_better"] else "negative"
+    unit = {"%": "% points"}.get(task.key["unit"], text.unit_name(task.key["unit"]))
+    least = f" and at least {task.key['minimum_effect']:g}" if task.key["minimum_effect"] else ""
+    return Table(
+        title=f"{task.title}: paired differences",
+        frame=_by_budget(task, tuples(found), ("encoder", "method", "minus"), head, entry),
+        names=3,
+        notes=[
+            f"Paired differences over common seeds and test units ({unit}; {better} is better) with 95 % "
+            "intervals; n = number of common seeds. p: two-sided, after Holm's correction within a family "
+            "(one encoder and reference, all methods and label shares: "
+            f"{_family(found['family'])}). Bold: better or worse: p < 0.05{least}; all others are ties."
+        ],
     )
 
 
-def _other_modality(record: Record) -> bool:
-    modalities = record["encoder_modality"], record["modality"]
-    return all(modalities) and modalities[0] != modalities[1]
+def no_differences(task: Task) -> str:
+    """Say why a table has no differences; "" where there are some, or nothing to compare."""
+    if (task.differences["against"] == "reference").any() or (task.runs["method"] == SCRATCH).all():
+        return ""
+    return "No differences: no scratch or reference row of the same encoder shares seeds."
 
 
-def _best(rows: Sequence[Row], budget: Budget, higher_is_better: bool) -> Row:
-    sign = -1 if higher_is_better else 1
-    return min(rows, key=lambda row: sign * row.cells[budget].summary.mean)
+def difference_text(d: Any) -> str:
+    """Return `+mean [low, high]`, all signed; a bound beyond 0 gets the decimals that show it."""
+    if d.low != d.low:
+        return text.signed(d.difference, d.unit)
+    more = 0
+    near = min(abs(d.low), abs(d.high))
+    while d.beyond and more < 3 and not text.signed(near, d.unit, more).startswith("+"):
+        more += 1
+    mean, low, high = (text.signed(value, d.unit, more) for value in (d.difference, d.low, d.high))
+    return f"{mean} [{low}, {high}]"
 
 
-def _interval(cells: Sequence[Cell]) -> str:
-    """Describe what the intervals of these cells cover, as far as the records tell."""
-    records = [record for cell in cells for record in cell.records]
-    varying = sorted({c.budget for c in cells if len({subset for _, subset in c.runs}) > 1})
-    subsets = f", the label subset ({listed([b.title for b in varying])})" if varying else ""
-    pretrained = {
-        len({r["pretrain_seed"] for r in cell.records})
-        for cell in cells
-        if cell.summary.n > 1
-        and cell.records[0]["method"] != SCRATCH
-        and cell.records[0]["pretrain_seed"] >= 0
-    }
-    varies = (
-        f"seeds of fine-tuning{', of pretraining' if pretrained and min(pretrained) > 1 else ''}{subsets}"
+def _names(task: Task) -> dict[tuple[str, str], str]:
+    """Return the names of rows with their marks, by encoder and name."""
+    return {(cell.encoder, cell.name): marked(cell) for cell in tuples(task.primary)}
+
+
+def labels_saved(task: Task) -> Table | None:
+    """Return how many times fewer labels each method needs."""
+    found = task.savings[task.savings["what"] == "labels"]
+    if found.empty:
+        return None
+    shown = _names(task)
+    header = ("encoder", "method", "as good as 100 % labels of", "labels needed", "times fewer")
+    rows = [
+        (s.encoder, shown[s.encoder, s.method], s.reference, _share(s), f"{factor_text(s)} (n={s.n})")
+        for s in tuples(found)
+    ]
+    return Table(
+        title=f"{task.title}: labels saved",
+        frame=pd.DataFrame(rows, columns=[*header]),
+        names=3,
+        notes=[
+            "Labels with which a method is as good as the reference with all of them: monotone "
+            "interpolation over its label shares (isotonic, then straight on a log axis), nothing beyond "
+            f"what was measured. Brackets: 95 % interval over {_varied(found)}, from joint draws of all "
+            "scores. n = number of seeds."
+        ],
     )
-    fixed = ["other data sets and recipes"]
-    fixed += (
-        ["other pretraining runs (one checkpoint per method)"] if pretrained and min(pretrained) == 1 else []
+
+
+def _share(saving: Any) -> str:
+    if saving.factor_state == "reached":
+        return f"{100 * saving.share:.2g} %" if saving.share < 0.995 else "100 %"
+    beyond = saving.factor_state == "beyond"
+    return f"less than {100 * saving.smallest_share:.3g} %" if beyond else "not reached"
+
+
+def factor_text(saving: Any) -> str:
+    """Return the factor with its interval in words."""
+    point, low, high = (
+        text.factor(getattr(saving, name), getattr(saving, f"{name}_state"), saving.smallest_share)
+        for name in ("factor", "low", "high")
     )
-    same = sorted({c.budget for c in cells if c.budget.value < 1} - set(varying))
-    fixed += [f"other label subsets ({listed([b.title for b in same])})"] if same else []
-    drawn = [cell.replicates.shape[1] if cell.replicates is not None else 0 for cell in cells]
-    return interval_text(
-        {cell.summary.n for cell in cells},
-        unit=records[0]["interval_unit"],
-        n_units=records[0]["n_units"],
-        replicates=min(drawn),
-        varies=varies,
-        fixed="; ".join(fixed),
+    return f"{point} [{low}, {high}]" if saving.low_state else point
+
+
+def _varied(found: pd.DataFrame) -> str:
+    return " or ".join(sorted(set(found["kind"]) - {"none"})) or "nothing (no interval)"
+
+
+def epochs_saved(task: Task) -> Table | None:
+    """Return how many times less fine-tuning each method needs, one column per budget."""
+    found = task.savings[task.savings["what"] == "fine-tuning"]
+    if found.empty:
+        return None
+    shown = _names(task)
+    frame = _by_budget(
+        task,
+        tuples(found),
+        ("encoder", "method", "as good as"),
+        lambda s: (s.encoder, shown[s.encoder, s.method], s.reference),
+        lambda s: f"{factor_text(s)} (n={s.n})",
+    )
+    return Table(
+        title=f"{task.title}: epochs saved",
+        frame=frame,
+        names=3,
+        notes=[
+            "How many times fewer epochs of fine-tuning a method needs to reach the last validation value of "
+            "the reference at the same label share: monotone interpolation of its mean curve, nothing beyond "
+            "what was measured. The schedule is that of the whole training; a shorter one would end sooner. "
+            f"Brackets: 95 % interval over {_varied(found)}; the validation part is taken as given. n = "
+            "number of seeds."
+        ],
     )
 
 
-def _title(key: TableKey) -> tuple[str, ...]:
-    return key.preset, key.track, key.mode, key.protocol, key.task, key.dataset
+def beside_cost(task: Task) -> Table | None:
+    """Return quality beside cost at the largest budget."""
+    budget: Budget = task.budgets[-1]
+    found = task.cost_quality[task.cost_quality["fraction"] == budget.label]
+    if found[["device_hours", "samples_seen"]].isna().all(axis=None):
+        return None
+    cells = {(c.encoder, c.name): c for c in tuples(task.primary) if c.fraction == budget.label}
+    rows = [
+        (
+            p.encoder,
+            marked(cells[p.encoder, p.method]),
+            cell_text(cells[p.encoder, p.method]),
+            _cost(p.device_hours, "{:,.3g}", p.front_device_hours),
+            _cost(p.samples_seen, "{:,.0f}", p.front_samples_seen),
+        )
+        for p in tuples(found)
+    ]
+    devices = text.listed(sorted(set(task.runs["device"]) - {""}))
+    return Table(
+        title=f"{task.title}: quality beside cost",
+        frame=pd.DataFrame(
+            rows, columns=["encoder", "method", budget.header, "device-hours", "samples seen"]
+        ),
+        names=2,
+        notes=[
+            "n = number of seeds. Cost of one run, pretraining and fine-tuning together (mean over seeds; a "
+            f"pretraining that several runs share is counted in each). {ON_FRONT}: on the Pareto front of "
+            "its encoder: no method has a better mean at no more cost. Device-hours count wall time times "
+            f"devices (devices: {devices}); they compare on equal devices only."
+        ],
+    )
+
+
+def _cost(value: float, form: str, on_front: bool) -> str:
+    return "not recorded" if value != value else form.format(value) + f" {ON_FRONT}" * on_front
+
+
+def over_tasks(found: Overall) -> Table | None:
+    """Return average rank, normalised score and probability of improvement of each method."""
+    if found.ranks is None:
+        return None
+    marks = [f" {EXPOSED}" * (name in found.exposed) for name in found.methods]
+    frame = pd.DataFrame({
+        "method": [f"{name}{mark}" for name, mark in zip(found.methods, marks, strict=True)],
+        "average rank": [f"{rank:.2f}" for rank in found.ranks.average],
+    })  # fmt: skip
+    if found.normalised:
+        frame["normalised score"] = [_aggregate(score) for score in found.normalised]
+    won = {(i.method, i.reference): _aggregate(i.share) for i in found.improvements}
+    for reference in dict.fromkeys(i.reference for i in found.improvements):
+        frame[f"P(better than {reference})"] = [won.get((name, reference), "-") for name in found.methods]
+    title = f"{found.encoder}: methods over {len(found.tasks)} tasks"
+    return Table(title=title, frame=frame, names=1, notes=_over_tasks_notes(found))
+
+
+def _aggregate(found: Aggregate) -> str:
+    point, low, high = (f"{nan if v is None else v:.2f}" for v in (found.value, found.low, found.high))
+    return (point if found.low is None else f"{point} [{low}, {high}]").replace("-0.00", "0.00")
+
+
+def _over_tasks_notes(found: Overall) -> list[str]:
+    low, high = found.seeds
+    seeds = text.count(low, "seed") if low == high else f"{low} to {high} seeds"
+    notes = [
+        f"Common to all of them: {len(found.tasks)} of {text.count(len(found.all_tasks), 'task')}, "
+        f"{text.count(found.cells, 'cell')} (task and label share), n = {seeds} each: "
+        f"{text.listed(list(found.tasks), limit=30)}.",
+        "Average rank: 1 is best; by mean score per cell, averaged over the label shares of a task, then "
+        f"over tasks. {critical_text(found)}",
+    ]
+    if found.normalised:
+        left = text.listed(list(found.guarded), limit=30)
+        guard = f" Left out, since {SCRATCH} and {FULL} are less than two seed deviations apart: {left}."
+        notes.append(
+            f"Normalised score: {SCRATCH} = 0, {FULL} = 1 per cell, averaged over label shares; "
+            "interquartile mean over tasks and seeds. Brackets: 95 % stratified bootstrap interval over "
+            "seeds; tasks, test units and both ends of the scale are taken as given."
+            f"{guard if found.guarded else ''}"
+        )
+    else:
+        notes.append(f"No normalised scores: {found.normalised_reason}.")
+    if found.improvements:
+        notes.append(
+            "P(better than ...): share of pairs of runs that the method wins, per cell, averaged as the "
+            "ranks; 0.5 = no difference. Brackets: 95 % stratified bootstrap interval over seeds; one "
+            "without width says that resampled seeds do not differ, not that more seeds would not."
+        )
+    if found.exposed:
+        notes.append(f"{EXPOSED}: pretraining has seen test data of one of the tasks.")
+    if not found.paired:
+        notes.append(f"No tests of pairs over tasks (Wilcoxon): {found.paired_reason}.")
+    return notes
+
+
+def critical_text(found: Overall) -> str:
+    """Say what the Friedman test and the critical difference are, or why there is none."""
+    ranks = found.ranks
+    assert ranks is not None
+    tested = ""
+    if ranks.friedman_p is not None:
+        p = text.p_value(ranks.friedman_p)
+        tested = f"Friedman test (F-shaped correction) over {ranks.tasks} tasks: {p}. "
+    if ranks.critical_difference is None:
+        return f"{tested}No critical difference: {ranks.reason}."
+    return (
+        f"{tested}Critical difference (Nemenyi, 0.05): {ranks.critical_difference:.2f}; its power is low "
+        "with few tasks."
+    )
+
+
+def pairs_over_tasks(found: Overall) -> Table | None:
+    """Return the tests of all pairs of methods over tasks."""
+    if not found.paired:
+        return None
+    tasks, pairs = len(found.tasks), len(found.paired)
+    least = min(1.0, 2.0 ** (1 - tasks) * pairs)
+    never = f" With {tasks} tasks and {pairs} pairs no corrected p can be below {least:.2g}."
+    rows = [
+        (
+            found.methods[pair.first],
+            found.methods[pair.second],
+            f"{pair.p:.2g}",
+            f"{BOLD * (pair.p_holm < 0.05)}{pair.p_holm:.2g}",
+        )
+        for pair in found.paired
+    ]
+    return Table(
+        title=f"{found.encoder}: pairs of methods over {len(found.tasks)} tasks",
+        frame=pd.DataFrame(rows, columns=["method", "and", "p", "p (Holm)"]),
+        names=2,
+        notes=[
+            f"Wilcoxon signed-rank tests over tasks (n = {tasks}) of the log ratio of errors, which has no "
+            "unit (error: the metric itself where lower is better, else what lacks to 100 % or 1), averaged "
+            f"over label shares; Holm's correction over {text.count(pairs, 'pair')}. Bold: p < 0.05."
+            f"{never if least >= 0.05 else ''}"
+        ],
+    )
+
+
+def absent(found: Overall) -> str:
+    """Say why the methods of an encoder are not compared over tasks; "" where they are."""
+    if found.ranks is not None:
+        return ""
+    tasks = text.listed(list(found.all_tasks))
+    return f"{found.encoder}: no comparison over tasks ({tasks}): {found.ranks_reason}."
+
+
+def left_out(found: Overall) -> str:
+    """Name the methods that are not compared over tasks; "" where there are none."""
+    named = "; ".join(f"{method} ({why})" for method, why in found.left_out)
+    return f"{found.encoder}: not compared over tasks: {named}." if named else ""
+
+
+def costs(found: pd.DataFrame) -> list[Table]:
+    """Return what runs cost, one table per setting."""
+    tables = []
+    for (preset, track, mode, protocol), rows in found.groupby(list(found.columns[:4]), sort=False):
+        frame = pd.DataFrame({
+            "encoder": rows["encoder"],
+            "method": rows["method"],
+            "pretraining samples": rows["pretrain_samples_seen"].map(text.amount),
+            "pretraining time": rows["pretrain_wall_s"].map(text.duration),
+            "pretraining samples/s": rows["pretrain_samples_per_s"].map(text.amount),
+            "fine-tuning runs": rows["runs"].astype(str),
+            "time per run": rows["wall_s"].map(text.duration),
+            "fine-tuning samples/s": rows["samples_per_s"].map(text.amount),
+            "peak memory": (rows["peak_memory_mb"].map(text.amount) + " MB").replace("- MB", "-"),
+        })  # fmt: skip
+        title = f"Cost: preset {preset}, track {track}, mode {mode}, protocol {protocol}"
+        tables.append(Table(title=title, frame=frame, names=2, notes=[COST]))
+    return tables

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import html
-import math
 import re
 import unicodedata
 from functools import lru_cache
 
+TIE, OTHER_MODALITY, EXPOSED, ON_FRONT = "≈", "†", "‡", "◆"  # marks in tables
 _DECIMALS = {"%": 1, "mm": 1, "": 3}
 _UNIT_NAMES = {"": "ratio"}
 
@@ -29,17 +29,29 @@ def p_value(p: float) -> str:
     return "p<0.001" if p < 0.001 else f"p={p:.2g}" if p < 0.1 else f"p={p:.2f}"
 
 
-def factor(value: float, smallest: float) -> str:
-    """Return a factor of `savings.Saving` in words.
+def factor(value: float, state: str, smallest: float) -> str:
+    """Return a factor of `savings` in words.
 
-    >>> [factor(value, 0.1) for value in (2.34, math.inf, 0.0)]
+    >>> [factor(value, state, 0.1) for value, state in ((2.34, "reached"), (0, "beyond"), (0, "not reached"))]
     ['2.3', 'more than 10', 'not reached']
     """
-    if value == 0:
-        return "not reached"
-    if math.isinf(value):
-        return f"more than {1 / smallest:.3g}"
+    if state != "reached":
+        return f"more than {1 / smallest:.3g}" if state == "beyond" else state
     return f"{value:.1f}" if value < 10 else f"{value:.0f}"
+
+
+def amount(value: float) -> str:
+    """Return a number of things for people: `20,480`; `-` where unknown (NaN)."""
+    return "-" if value != value else f"{value:,.0f}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time for people: `12 s`, `3.4 min`, `1.2 h`; `-` where unknown (NaN)."""
+    if seconds != seconds:
+        return "-"
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
 
 
 def unit_name(unit: str) -> str:

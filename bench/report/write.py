@@ -1,18 +1,31 @@
-"""Write the leaderboard of a store."""
+"""Write the leaderboard of a store: records -> summaries -> figures and files, one after the other."""
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from bench.report.reading import read
-from bench.report.workers import Workers
+from bench.console import output_width
+from bench.errors import DataError
+from bench.files import write_atomic
+from bench.report import figures, overview, page, records, text, writers
+from bench.report.leaderboard import Summaries, analyse
+from bench.report.lineage import Lineage
+from bench.report.published import published_tables
 
-if TYPE_CHECKING:
-    from bench.report.assemble import Report
+FACTS = ("pretrain_seed", "exposure", "interval_unit", "n_units", "n_replicates", *records.COSTS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What was written, and what to print."""
+
+    paths: tuple[Path, ...]
+    markdown: str
+    terminal: str  # the main tables, as wide as standard output is
+    problems: tuple[str, ...]  # records that were left out, each with its reason, and what is not comparable
 
 
 def report(
@@ -34,31 +47,40 @@ def report(
         DataError: no usable score record, or `out_dir` cannot be written.
         ConfigError: no record of a reference method.
     """
-    references = (reference,) if isinstance(reference, str) else tuple(reference or ())
-    with Workers() as workers, _without_collections():
-        found = read(store_root, select, workers, meanwhile=_import_rest)
-        from bench.report.assemble import assemble
+    loaded = records.load(store_root, select)
+    if loaded.runs.empty:
+        problems = loaded.problems
+        first = f"; {text.count(len(problems), 'problem')}: {problems[0]}" if problems else ""
+        raise DataError(f"store {store_root} holds no usable score record of those asked for{first}")
+    found = analyse(loaded, (reference,) if isinstance(reference, str) else tuple(reference or ()))
+    published = published_tables(task.published or task.key["task"] for task in found.tasks)
+    blocks = overview.overview(found.cells, found.differences)
+    plots = figures.plots(found.cells, found.differences, found.cost_quality, found.over_tasks, found.curves)
+    drawn = figures.draw_all(plots, out_dir / "plots")
+    body = writers.json_body(found, published) | _page_data(found, blocks, plots, store_root)
+    data = writers.json_text(body)
+    files = {
+        "leaderboard.md": writers.markdown(found, published, blocks, plots),
+        "leaderboard.html": page.render(data, body["figures"], out_dir),
+        "leaderboard.json": data,
+        "leaderboard.tex": writers.latex(found),
+        **writers.csv_files(found),
+    }
+    for name, content in files.items():
+        write_atomic(out_dir / name, content)
+    return Report(
+        paths=(*(out_dir / name for name in files), *drawn),
+        markdown=files["leaderboard.md"],
+        terminal=writers.terminal(found, blocks, output_width()),
+        problems=found.problems,
+    )
 
-        return assemble(found, store_root, out_dir, references, workers)
 
-
-def _import_rest() -> None:
-    """Import what takes as long as reading thousands of records, which others do meanwhile."""
-    import bench.report.assemble  # noqa: F401
-
-
-@contextmanager
-def _without_collections() -> Iterator[None]:
-    """Look for no garbage: of the million objects that thousands of records are, all stay until the end.
-
-    Afterwards they count as old, which saves the search that would begin at once.
-    """
-    before = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if before:
-            gc.freeze()
-            gc.unfreeze()
-            gc.enable()
+def _page_data(
+    found: Summaries, blocks: Sequence[overview.Block], plots: Sequence[figures.Plot], store_root: Path
+) -> dict[str, object]:
+    """Return what the page needs besides the tables: overview, figures, and what opens behind numbers."""
+    facts: dict[Any, Any] = found.runs.set_index("key")[[*FACTS]].to_dict("index")
+    runs = page.records(facts, found.details, found.curves, Lineage(store_root))
+    names = [*found.cells["name"], *found.over_tasks["method"]]
+    return page.additions(blocks, plots, runs, names)

@@ -133,10 +133,10 @@ from bench.store import Store
 from pathlib import Path
 progress = Progress(Plan(cells=(), steps=()), Store(Path("none")), 9)
 steps = [Step("pretrain", {"name": "n" * 60, "encoder": {"name": "[bold]"}, "seed": i}) for i in range(3)]
-progress.started("a", steps[0])
+progress.started(steps[0])
 progress.tick(steps, 4)
 progress.say("a line [bold] " + "w" * 100)
-progress.ended("a", steps[0], "done")
+progress.ended(steps[0], "done")
 progress.tick(steps, 3)
 progress.close()
 """

@@ -27,9 +27,11 @@ HEAVY = (
 LIGHT = (
     "bench.cli.main", "bench.cli.grid", "bench.cli.inspect", "bench.cli.data",
     "bench.errors", "bench.files", "bench.registry", "bench.overrides", "bench.schema",
-    "bench.stages", "bench.request", "bench.plan", "bench.record", "bench.claims", "bench.store",
+    "bench.stages", "bench.settings", "bench.sources", "bench.checks", "bench.config_class", "bench.request",
+    "bench.plan", "bench.record", "bench.claims", "bench.store",
     "bench.show", "bench.provenance", "bench.resources", "bench.execute.status", "bench.execute.plans",
-    "bench.execute.ended", "bench.execute.launches", "bench.execute.queue", "bench.execute.cluster",
+    "bench.execute.ended", "bench.execute.stale",
+    "bench.execute.launches", "bench.execute.queue", "bench.execute.cluster",
     "bench.execute.arrays", "bench.execute.slurm", "bench.execute.follow",
 )  # fmt: skip
 GLOBAL_SEEDS = {

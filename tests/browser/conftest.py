@@ -30,11 +30,11 @@ def worlds() -> Any:
     return module
 
 
-def write_page(records: list[Any], folder: Path) -> Path:
+def write_page(records: list[Any], folder: Path, reference: str | None = "cmc") -> Path:
     """Write the report of these records; return the page."""
     from bench.report.write import report
 
-    report(worlds().write(folder / "store", records), folder / "out", reference="cmc")
+    report(worlds().write(folder / "store", records), folder / "out", reference=reference)
     return folder / "out" / "leaderboard.html"
 
 
@@ -59,6 +59,27 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     effects = {"scratch": 25.0, "cmc": 26.0} | {name: 27.0 + i for i, name in enumerate(names)}
     labels = {"encoder": "<svg onload='window.ran = 1'>" + "e" * 150, "task": "t" * 200}
     return write_page(worlds().world(effects, labels=labels), tmp_path_factory.mktemp("hostile"))
+
+
+@pytest.fixture(scope="session")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of 15 methods on 20 tasks with three label shares."""
+    from bench.report import figures
+
+    made = worlds()
+    effects = {"scratch": 25.0} | {f"method_{i}": 24.0 + i for i in range(14)}
+    options = {
+        "fractions": {"1/100": -8.0, "1/10": 0.0, "1": 8.0},
+        "seeds": 1,
+        "curve": [],
+        "replicates": 100,
+    }
+    records = [
+        r for i in range(20) for r in made.world(effects, labels={"task": f"task_{i}"}, stream=i, **options)
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "plots", lambda *_, **__: [])  # they take a minute and are not looked at
+        return write_page(records, tmp_path_factory.mktemp("wide"), reference=None)
 
 
 class Session:

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pytest_benchmark.fixture import BenchmarkFixture
-
-from bench.record import seal
 from bench.report.analysis import analyse
 from bench.report.exports import csv_text, json_text
 from bench.report.frame import load
 from bench.report.markdown import document
 from bench.report.rows import cell_rows, cost_quality_rows, difference_rows, over_tasks_rows, saving_rows
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from bench.record import seal
 from bench.report.write import report
 
 RECORDS = 5000

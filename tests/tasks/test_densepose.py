@@ -9,9 +9,10 @@ import torch
 import yaml
 from torch.nn import functional as F
 
+from bench import caches
 from bench.api import Batch, DataInfo, FeatureInfo, Features, Stats
 from bench.bodymodels.surface import DP24_FLIP, flip_uv
-from bench.metrics.surface import CACHE_VARIABLE, surrogate_surface
+from bench.metrics.surface import surrogate_surface
 from bench.request import BUILT_IN
 from bench.train.adapters import build_config, load_adapter
 from tasks.densepose import (
@@ -36,7 +37,7 @@ def geodesic_cache(pytestconfig: pytest.Config) -> Iterator[None]:
     """Keep the table of distances between test runs, away from the user's own."""
     folder: Path = pytestconfig.cache.mkdir("bodybench")  # type: ignore[union-attr]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(CACHE_VARIABLE, str(folder))
+        patch.setenv(caches.VARIABLE, str(folder))
         surrogate_surface.cache_clear()
         yield
     surrogate_surface.cache_clear()

@@ -41,5 +41,5 @@ def test_only_the_cells_that_read_it_fail(
         assert store.done(cell.step) == (cell.task == "densepose")
         if cell.task != "densepose":
             reason = outcome.failed[cell.step.key]
-            assert reason.startswith(f"blocked: cannot write {root / 'd_parse'}")
-            assert "a file is in the way; choose another folder (BENCH_DATA=DIR)" in reason
+            assert reason.startswith(f"cannot write {root / 'd_parse'}")
+            assert "a file is in the way; choose another place (BENCH_DATA=DIR)" in reason

@@ -133,16 +133,16 @@ def outside(tmp_path: Path) -> Path:
 def test_methods_and_a_task_of_two_folders_run_and_are_known_by_their_code(
     bench: Bench, outside: Path, small: tuple[str, ...], tmp_path: Path
 ) -> None:
-    """The second folder has modules of the same names, with a loss of twice the size."""
+    """The second folder has modules of the same names, with a loss a hundred times as large."""
     store, other = tmp_path / "store", tmp_path / "theirs"
     (other / "method").mkdir(parents=True)
-    (other / "method" / "twice.yaml").write_text(METHOD_YAML)
+    (other / "method" / "hundredfold.yaml").write_text(METHOD_YAML)
     (other / "mean_colour.py").write_text(METHOD)
-    (other / "helpers.py").write_text("FACTOR = 2.0\n")
+    (other / "helpers.py").write_text("FACTOR = 100.0\n")
     dirs = ("--config-dir", str(outside), "--config-dir", str(other))
     grid = (
         "--methods",
-        "mean_colour,twice,scratch",
+        "mean_colour,hundredfold,scratch",
         "--tasks",
         "silhouette",
         *dirs,
@@ -153,13 +153,13 @@ def test_methods_and_a_task_of_two_folders_run_and_are_known_by_their_code(
     done = bench("run", *grid, "--jobs", "2")
     assert done.returncode == 0, done.stderr
     records = [json.loads(p.read_text()) for p in store.glob("score/*/record.json")]
-    assert {r["labels"]["method"] for r in records} == {"mean_colour", "twice", "scratch"}
+    assert {r["labels"]["method"] for r in records} == {"mean_colour", "hundredfold", "scratch"}
     assert all(0 <= r["metrics"][0]["value"] <= 1 for r in records)
     first, second = (
         json.loads(next(store.glob(f"pretrain/{name}.*/record.json")).read_text())["curve"][0]
-        for name in ("mean_colour", "twice")
+        for name in ("mean_colour", "hundredfold")
     )
-    assert 1.5 < second["colour"] / first["colour"] < 2.5  # equal weights at the start
+    assert second["loss_colour"] > 10 * first["loss_colour"]
     listed = bench("list", "methods", "--config-dir", str(outside)).stdout
     assert "mean_colour" in listed and "hcmoco" in listed
 
@@ -167,11 +167,11 @@ def test_methods_and_a_task_of_two_folders_run_and_are_known_by_their_code(
         cells = json.loads(bench("plan", *grid, "--json").stdout)["cells"]
         return {cell["method"]: cell["state"] for cell in cells}
 
-    all_done = dict.fromkeys(("mean_colour", "twice", "scratch"), "done")
-    (other / "helpers.py").write_text("FACTOR = 2.0  # the same\n")
+    all_done = dict.fromkeys(("mean_colour", "hundredfold", "scratch"), "done")
+    (other / "helpers.py").write_text("FACTOR = 100.0  # the same\n")
     assert states() == all_done
-    (other / "helpers.py").write_text("FACTOR = 3.0\n")
-    assert states() == {**all_done, "twice": "missing"}
+    (other / "helpers.py").write_text("FACTOR = 300.0\n")
+    assert states() == {**all_done, "hundredfold": "missing"}
 
 
 def test_what_cannot_be_imported_is_one_line_before_anything_runs(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 
 from bench.files import sha256_text
 from bench.record import seal
+from bench.report.leaderboard import Summaries, analyse
+from bench.report.records import load
 
 UNITS = 80
 
@@ -191,6 +194,13 @@ def _with_steps(score: Record) -> list[Record]:
 def store(tmp_path: Path) -> Callable[[Iterable[Mapping[str, Any]]], Path]:
     """Return a function that writes records into a fresh store."""
     return lambda records: write(tmp_path / "store", records)
+
+
+@pytest.fixture
+def summaries(tmp_path: Path) -> Callable[..., Summaries]:
+    """Return a function that analyses records, and nothing but them."""
+    stores = (tmp_path / f"analysed{i}" for i in count())
+    return lambda records, *references: analyse(load(write(next(stores), records)), references)
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ from itertools import product
 
 import numpy as np
 import pytest
+from bench.report.stats import difference, estimate
 from numpy.typing import NDArray
 
 from bench.metrics.bootstrap import resample_weights
 from bench.metrics.segmentation import miou
-from bench.report.stats import difference, estimate
 
 Floats = NDArray[np.float64]
 

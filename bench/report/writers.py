@@ -1,0 +1,354 @@
+"""The files of a leaderboard besides page and figures: CSV, JSON, Markdown, LaTeX; text for a terminal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import cache
+from importlib import resources
+from io import StringIO
+from itertools import groupby
+from typing import Any
+
+import orjson
+import pandas as pd
+from jinja2 import Environment, StrictUndefined, Template
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from bench.report import overview, tables, text
+from bench.report.budget import parse
+from bench.report.cost import COST_QUALITY
+from bench.report.figures import Plot
+from bench.report.leaderboard import CELLS, DIFFERENCES, Summaries, Task
+from bench.report.over_tasks import OVER_TASKS
+from bench.report.published import LABELS, PublishedTable
+from bench.report.records import TABLE, grouped, provenance, tuples
+from bench.report.savings import SAVINGS
+from bench.report.tables import BOLD, Table
+
+SCHEMA = 2
+WIDTH = 100  # columns of text, unless told otherwise
+_NAME = 26  # widest name column there
+
+
+def csv_files(found: Summaries) -> dict[str, str]:
+    """Return the summaries as CSV, by name of the file."""
+    return {
+        "leaderboard.csv": csv_text(found.cells[[*CELLS]]),
+        "differences.csv": csv_text(found.differences[[*DIFFERENCES]]),
+        "savings.csv": csv_text(found.savings[[*SAVINGS]]),
+        "cost_quality.csv": csv_text(found.cost_quality[[*COST_QUALITY]]),
+        "over_tasks.csv": csv_text(found.over_tasks[[*OVER_TASKS]]),
+    }
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """Return a frame as CSV: 6 significant digits, lists joined by `;`, empty where there is no value."""
+    plain = [str(name) for name in frame if frame[name].dtype.kind not in "fiu"]
+    texts = {name: frame[name].map(_field) for name in plain}
+    return frame.assign(**texts).to_csv(index=False, float_format="%.6g", lineterminator="\n")
+
+
+def _field(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, tuple):
+        return ";".join(map(_field, value))
+    if value is None or value != value:
+        return ""
+    if value is True or value is False:
+        return "true" if value else "false"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def json_body(found: Summaries, published: Sequence[PublishedTable]) -> dict[str, Any]:
+    """Return everything as plain data; NaN where there is no value.
+
+    Args:
+        found: what to show.
+        published: numbers of the papers.
+    """
+    return {
+        "schema": SCHEMA,
+        "tables": [_table(task) for task in found.tasks],
+        "over_tasks": [asdict(overall) for overall in found.overall],
+        "cost": [_cost(row) for row in found.costs.to_dict("records")],
+        "published_not_comparable": [_published(table) for table in published],
+        "problems": found.problems,
+    }
+
+
+def json_text(body: Mapping[str, Any]) -> str:
+    """Return plain data as JSON (UTF-8; null for NaN and infinity)."""
+    return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE).decode()
+
+
+def _table(task: Task) -> dict[str, Any]:
+    said_once = [name for name in CELLS if name != "interval"]
+    return {
+        "key": task.key,
+        "fractions": [budget.label for budget in task.budgets],
+        "interval": task.interval,
+        "cells": task.cells[said_once].to_dict("records"),
+        "differences": task.differences[[*DIFFERENCES]].to_dict("records"),
+        "savings": task.savings[[*SAVINGS]].to_dict("records"),
+        "cost_quality": task.cost_quality[[*COST_QUALITY]].to_dict("records"),
+        "incomplete": [
+            {
+                "encoder": encoder,
+                "method": name,
+                "missing": {
+                    fraction: runs[["seed", "subset"]].to_dict("records")
+                    for fraction, runs in rows.groupby("fraction", sort=False)
+                },
+            }
+            for (encoder, name), rows in task.missing.groupby(["encoder", "name"], sort=False)
+        ],
+        "not_used": [
+            {**row, "method": row.pop("name")}
+            for row in task.further[
+                ["encoder", "name", "fraction", "seed", "subset", "value", "key"]
+            ].to_dict("records")
+        ],
+        "provenance": provenance(task.runs),
+    }
+
+
+def _cost(row: Mapping[Any, Any]) -> dict[str, Any]:
+    setting = [row[name] for name in ("preset", "track", "mode", "protocol")]
+    return {"setting": setting, **{name: row[name] for name in list(row)[4:]}}
+
+
+def _published(table: PublishedTable) -> dict[str, Any]:
+    labels, metrics = table.frame[[*LABELS]], table.frame.drop(columns=[*LABELS])
+    rows = zip(labels.itertuples(index=False, name=None), metrics.to_dict("records"), strict=True)
+    return {
+        "paper": table.paper,
+        "task": table.task,
+        "metrics": list(metrics.columns),
+        "rows": [
+            {"labels": words, "values": {name: v for name, v in values.items() if v != "-"}}
+            for words, values in rows
+        ],
+    }
+
+
+def markdown(
+    found: Summaries,
+    published: Sequence[PublishedTable],
+    blocks: Sequence[overview.Block],
+    plots: Sequence[Plot],
+) -> str:
+    """Return the whole leaderboard as Markdown.
+
+    Args:
+        found: what to show.
+        published: numbers of the papers.
+        blocks: of the overview, which comes first.
+        plots: figures, by table or by setting and encoder.
+    """
+    pictures = grouped(plots, "subject")
+    body = _template().render(
+        records=text.count(len(found.runs), "score record"),
+        scope=tables.SCOPE,
+        overview=overview.to_markdown(blocks).rstrip("\n"),
+        tasks=[_task(task, pictures) for task in found.tasks],
+        over_tasks=[
+            (setting, [_over_tasks(part, pictures) for part in parts])
+            for setting, parts in groupby(found.overall, key=lambda overall: overall.setting)
+        ],
+        costs=tables.costs(found.costs),
+        published=[_printed(table) for table in published],
+        not_comparable=tables.NOT_COMPARABLE,
+        published_note=tables.PUBLISHED,
+        problems=found.problems,
+    )
+    return body.rstrip("\n") + "\n"
+
+
+@cache
+def _template() -> Template:
+    source = resources.files("bench.report").joinpath("leaderboard.md.j2").read_text(encoding="utf-8")
+    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"md": text.markdown, "entry": _entry, "marks": _marks}
+    return environment.from_string(source)
+
+
+def _entry(entry: str, is_name: bool) -> str:
+    shown = entry.removeprefix(BOLD)
+    shown = text.markdown(shown) if is_name else shown
+    return f"**{shown}**" if entry.startswith(BOLD) else shown
+
+
+def _marks(columns: int, left: int) -> str:
+    """Return the line below a header, which aligns names to the left and numbers to the right."""
+    return " | ".join([":--"] * left + ["--:"] * (columns - left))
+
+
+def _task(task: Task, pictures: Mapping[Any, Sequence[Plot]]) -> dict[str, Any]:
+    facts = provenance(task.runs)
+    keys = facts.pop("record keys")
+    return {
+        "scores": tables.scores(task),
+        "setting": tables.setting(task.key),
+        "incomplete": tables.incomplete(task),
+        "no_differences": tables.no_differences(task),
+        "more": tables.of_task(task)[1:] if task.primary["complete"].any() else tables.of_task(task),
+        "pictures": pictures.get(tuple(task.key[name] for name in TABLE), ()),
+        "facts": "; ".join(f"{n}: {text.markdown(text.listed(list(v)))}" for n, v in facts.items() if v),
+        "count": text.count(len(keys), "record key"),
+        "record_keys": keys,
+    }
+
+
+def _over_tasks(found: Any, pictures: Mapping[Any, Sequence[Plot]]) -> dict[str, Any]:
+    return {
+        "tables": [t for t in (tables.over_tasks(found), tables.pairs_over_tasks(found)) if t],
+        "said": [tables.absent(found), tables.left_out(found)],
+        "pictures": pictures.get((*found.setting, found.encoder), ()),
+    }
+
+
+def _printed(published: PublishedTable) -> Table:
+    frame = published.frame.rename(columns={"pretrain_data": "pretraining data"})
+    title = f"{published.task}, {published.paper}: {text.count(len(frame), 'row')}"
+    return Table(title=title, frame=frame, names=len(LABELS), notes=[])
+
+
+_HEAD = """\
+% Made by bodybench from score records alone. Use with \\usepackage{booktabs} and \\input{leaderboard},
+% or copy single tables. Characters that plain pdfLaTeX may lack are written as [U+....].
+"""
+_ESCAPES = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%",
+    "_": r"\_", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}",
+    ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"{\char34}", "`": r"\textasciigrave{}",
+    text.TIE: r"$\approx$", text.OTHER_MODALITY: r"\dag{}", text.EXPOSED: r"\ddag{}",
+    text.ON_FRONT: r"$\diamond$",
+}  # fmt: skip
+_LETTERS = "ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝßàáâãäåæçèéêëìíîïñòóôõöøùúûüýÿČčŁłŠšŽž"  # in every text font
+
+
+def latex(found: Summaries) -> str:
+    """Return all tables, each a floating `table` with a caption that says n, interval and what varied."""
+    parts = [[_with_setting(table, task) for table in tables.of_task(task)] for task in found.tasks]
+    over = [(tables.over_tasks(part), tables.pairs_over_tasks(part)) for part in found.overall]
+    parts.append([table for pair in over for table in pair if table])
+    lines = [_HEAD]
+    for part in parts:
+        lines += map(_latex_table, part)
+        lines += ["\\clearpage % LaTeX holds few floats at a time\n"] if part else []
+    return "\n".join(lines)
+
+
+def _with_setting(table: Table, task: Task) -> Table:
+    lacking = [f"Incomplete, not ranked: {line}." for line in tables.incomplete(task)]
+    return replace(table, notes=[tables.setting(task.key), *table.notes, *lacking])
+
+
+def _latex_table(table: Table) -> str:
+    frame = table.frame.map(_latex_entry).rename(columns=escape)
+    numbers = len(frame.columns) - table.names
+    source: str = frame.style.hide(axis="index").to_latex(
+        column_format=f"@{{}}{'l' * table.names}{'r' * numbers}@{{}}",
+        caption=" ".join(map(escape, (f"{table.title}.", *dict.fromkeys(table.notes)))),
+        position_float="centering",
+        hrules=True,
+    )
+    return source.replace("\\centering", "\\centering\\small", 1)
+
+
+def _latex_entry(entry: str) -> str:
+    shown = escape(entry.removeprefix(BOLD))
+    return rf"\textbf{{{shown}}}" if entry.startswith(BOLD) else shown
+
+
+@cache
+def escape(words: str) -> str:
+    """Return a text on one line that LaTeX prints as it is.
+
+    >>> escape("50 % of a_b & +1.0")
+    '50 \\\\% of a\\\\_b \\\\& +1.0'
+    """
+    escaped = "".join(map(_character, text.plain(words)))
+    apart = re.sub(r"([-'!?,])(?=[-'`,])", r"\1{}", escaped)  # no ligatures
+    return f"{{[}}{apart[1:]}" if apart.startswith("[") else apart  # else an argument of the row before
+
+
+def _character(character: str) -> str:
+    if character in _ESCAPES:
+        return _ESCAPES[character]
+    if character.isascii() or character in _LETTERS:
+        return character
+    return f"[U+{ord(character):04X}]"
+
+
+def terminal(found: Summaries, blocks: Sequence[overview.Block], width: int = WIDTH) -> str:
+    """Return overview and scores in some columns; what does not fit side by side follows below."""
+    console = Console(file=StringIO(), width=width, color_system=None, highlight=False, markup=False)
+    for part in overview.to_rich(blocks, width):
+        console.print(part)
+    for task in found.tasks:
+        console.print()
+        for part in _terminal_task(task, width):
+            console.print(part)
+    assert isinstance(console.file, StringIO)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
+
+
+def _terminal_task(task: Task, width: int) -> Iterator[RichTable | Text]:
+    key = task.key
+    arrow = "higher" if key["higher_is_better"] else "lower"
+    unit = text.unit_name(key["unit"])
+    where = "{preset} preset, {track}, {mode}, protocol {protocol}".format_map(key)
+    yield Text(text.plain(f"{key['task']} on {key['dataset']}: {key['metric']} ({unit}, {arrow} is better)"))
+    yield Text(text.plain(f"{where}{task.distinction}"))
+    for encoder, cells in grouped(tuples(task.primary), "encoder").items():
+        rows = grouped((cell for cell in cells if cell.complete), "name")
+        yield from _terminal_rows(text.plain(encoder), rows, task, width)
+        for name in dict.fromkeys(cell.name for cell in cells if not cell.complete):
+            lacks = task.missing[(task.missing["encoder"] == encoder) & (task.missing["name"] == name)]
+            missing = "; ".join(
+                f"{parse(label).title}: {text.count(len(runs), 'seed')}"
+                for label, runs in lacks.groupby("fraction", sort=False)
+            )
+            yield Text(text.plain(f"{encoder}: {name} is incomplete (not ranked), missing {missing}"))
+    yield Text(f"* best of its encoder; {text.TIE} a tie with it; n seeds; [95 % interval]")
+    yield from (Text(text.plain(note)) for note in tables.not_ranked(task))
+
+
+def _terminal_rows(
+    encoder: str, rows: Mapping[str, Sequence[Any]], task: Task, width: int
+) -> Iterator[RichTable]:
+    """Yield as many tables as the budgets need to fit."""
+    by_row = {name: {cell.fraction: cell for cell in cells} for name, cells in rows.items()}
+    columns = {
+        budget.header: [_terminal_cell(cells.get(budget.label)) for cells in by_row.values()]
+        for budget in task.budgets
+    }
+    room = width - _NAME
+    blocks: list[list[str]] = [[]]
+    for head, words in columns.items():
+        needed = max(len(head), *map(len, words), 0) + 2
+        if blocks[-1] and needed > room:
+            blocks.append([])
+            room = width - _NAME
+        blocks[-1].append(head)
+        room -= needed
+    for block in blocks if rows else []:
+        table = RichTable(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+        table.add_column(Text(encoder), max_width=_NAME, overflow="fold")
+        for head in block:
+            table.add_column(Text(head), justify="right", no_wrap=True)
+        for i, name in enumerate(by_row):
+            table.add_row(Text(text.plain(name)), *(Text(columns[head][i]) for head in block))
+        yield table
+
+
+def _terminal_cell(cell: Any) -> str:
+    if cell is None:
+        return "n/a  "
+    return f"{tables.mean_text(cell)} n={cell.n}{'*' if cell.best else text.TIE if cell.tie else ' '}"

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from bench.report.overview import Block, overview, to_markdown, to_rich
+
+TINY = Path(__file__).resolve().parents[3] / "leaderboards" / "tiny"
+TABLE = {
+    "preset": "tiny", "track": "controlled", "mode": "strict", "protocol": "1", "dataset": "people",
+    "metric": "miou", "unit": "%", "higher_is_better": True, "minimum_effect": 0.0, "test_set": "a",
+}  # fmt: skip
+LOWER = {"metric": "mpjpe", "unit": "mm", "higher_is_better": False}
+
+
+def cell(name: str, task: str, mean: float, **changes: Any) -> dict[str, Any]:
+    return {
+        **TABLE, "task": task, "encoder": "resnet10", "fraction": "1", "name": name, "primary": True, "n": 3,
+        "mean": mean, "complete": True, "best": False, "tie": False, **changes,
+    }  # fmt: skip
+
+
+def difference(
+    method: str, task: str, value: float, half: float | None, verdict: str, **changes: Any
+) -> dict[str, Any]:
+    return {
+        **TABLE, "task": task, "encoder": "resnet10", "fraction": "1", "method": method,
+        "reference": "scratch", "against": "reference", "difference": value,
+        "low": None if half is None else value - half,
+        "high": None if half is None else value + half, "verdict": verdict, **changes,
+    }  # fmt: skip
+
+
+def made(cells: list[dict[str, Any]], differences: list[dict[str, Any]] | None = None) -> list[Block]:
+    frame = pd.DataFrame(differences or [])
+    return overview(
+        pd.DataFrame(cells), frame.astype({"low": float, "high": float}) if differences else frame
+    )
+
+
+def test_ranks_are_of_methods_that_have_all_tasks_and_lower_may_be_better() -> None:
+    (block,) = made(
+        [
+            cell("scratch", "parts", 30.0), cell("cmc", "parts", 35.0, best=True), cell("mae", "parts", 40.0),
+            cell("scratch", "pose", 50.0, **LOWER), cell("cmc", "pose", 45.0, best=True, **LOWER),
+            cell("mmv", "parts", 20.0), cell("mmv", "pose", 60.0, complete=False, **LOWER),
+            cell("cmc", "parts", 1.0, primary=False, metric="macc"),
+        ]
+    )  # fmt: skip
+    assert [(line.method, line.rank, line.missing) for line in block.lines] == [
+        ("cmc", 1.0, 0), ("scratch", 2.0, 0), ("mae", None, 1), ("mmv", None, 1),
+    ]  # fmt: skip
+    assert [task.title for task in block.tasks] == ["parts", "pose"]
+    assert block.lines[2].tiles[1] is None
+    assert block.answer == "cmc: average rank 1.0"
+    text = to_markdown([block])
+    assert "| method | average rank | missing | parts ↑ | pose ↓ |" in text
+    assert "| cmc | 1.00 |  | **35.0** | **45.0** |" in text
+    assert "| mmv | - | 1 | 20.0 | (60.0) |" in text and "| mae | - | 1 | 40.0 | - |" in text
+
+
+def test_equal_means_share_a_rank_and_one_method_alone_has_none() -> None:
+    both = [cell(name, task, 30.0) for name in ("scratch", "cmc") for task in ("a", "b")]
+    (block,) = made(both)
+    assert [line.rank for line in block.lines] == [1.5, 1.5]
+    assert block.answer == "cmc, scratch: average rank 1.5"
+    (alone,) = made(both[:2])
+    assert [line.rank for line in alone.lines] == [None] and alone.answer == ""
+    assert "Best:" not in to_markdown([alone])
+
+
+def test_colour_is_the_difference_to_scratch_in_half_widths_of_its_interval() -> None:
+    names = ("scratch", "up", "slightly", "down", "bare")
+    cells = [cell(name, "pose", 50.0, tie=name == "up", **LOWER) for name in names]
+    differences = [
+        difference("up", "pose", -4.0, 2.0, "better", **LOWER),
+        difference("slightly", "pose", -1.0, 2.0, "tie", **LOWER),
+        difference("down", "pose", 100.0, 2.0, "worse", **LOWER),
+        difference("bare", "pose", 1.0, None, "tie", **LOWER),
+        difference("scratch", "pose", 9.0, 1.0, "better", reference="up", **LOWER),
+        difference("slightly", "pose", 9.0, 1.0, "worse", against="best", **LOWER),
+    ]
+    (block,) = made(cells, differences)
+    found = {line.method: line.tiles[0] for line in block.lines}
+    assert {name: (tile.verdict, tile.strength) for name, tile in found.items() if tile} == {
+        "scratch": ("", None), "up": ("better", 2.0), "slightly": ("tie", 0.5), "down": ("worse", -3.0),
+        "bare": ("tie", None),
+    }  # fmt: skip
+    text = to_markdown([block])
+    assert "50.0▲≈" in text and "50.0▼ |" in text
+
+
+def test_blocks_never_mix_encoders_label_shares_or_protocols() -> None:
+    cells = [
+        cell("cmc", "parts", 30.0, **changes)
+        for changes in (
+            {"fraction": "1"}, {"fraction": "1/10"}, {"encoder": "vit"}, {"preset": "wide"},
+            {"track": "open"}, {"mode": "loose"}, {"protocol": "2"}, {"fraction": "shots=5"},
+        )
+    ]  # fmt: skip
+    blocks = made(cells)
+    assert all(len(block.lines) == len(block.tasks) == 1 for block in blocks)
+    assert len({(block.setting, block.encoder, block.fraction) for block in blocks}) == len(blocks) == 8
+    same = [
+        b.fraction
+        for b in blocks
+        if b.encoder == "resnet10" and b.setting == ("tiny", "controlled", "strict", "1")
+    ]
+    assert same == ["shots=5", "1/10", "1"]
+
+
+def test_tables_of_one_task_are_columns_of_their_own_with_names() -> None:
+    (block,) = made(
+        [cell("cmc", "parts", 30.0), cell("cmc", "parts", 31.0, test_set="b"), cell("cmc", "pose", 3.0)]
+    )
+    assert [task.title for task in block.tasks] == [
+        "parts on people, miou, test set a, minimum effect 0",
+        "parts on people, miou, test set b, minimum effect 0", "pose",
+    ]  # fmt: skip
+
+
+def printed(blocks: list[Block]) -> str:
+    console = Console(width=100, file=io.StringIO(), color_system=None)
+    for part in to_rich(blocks):
+        console.print(part)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_the_terminal_has_100_columns_and_every_number_once() -> None:
+    names = [f"method_{c}" for c in "abcdefghijklmn"] + ["m" * 200]
+    tasks = [f"task_{i}" for i in range(19)] + ["t" * 200]
+    cells = [
+        cell(n, t, 100 * i + k + 0.5, best=i == 14) for i, n in enumerate(names) for k, t in enumerate(tasks)
+    ]
+    text = printed(made(cells))
+    assert max(map(len, text.splitlines())) <= 100
+    for i in range(len(names)):
+        for k in range(len(tasks)):
+            assert len(re.findall(rf"(?<![\d.]){100 * i + k}\.5(?!\d)", text)) == 1
+    assert text.count("1400.5*") == 1 and "method_a" in text and "tttt…" in text
+
+
+@pytest.mark.parametrize("name", ["[red]x[/red]", "a|b", "$x$", "<script>", "a\nb", "漢\u202e字", "*b*"])
+def test_names_are_shown_as_they_are(name: str) -> None:
+    blocks = made([cell(name, name, 30.0, encoder=name), cell("scratch", name, 20.0, encoder=name)])
+    shown = " ".join(name.replace("\u202e", "").split())
+    assert printed(blocks).count(shown) == 3
+    (row,) = [line for line in to_markdown(blocks).splitlines() if "30.0" in line]
+    assert len(re.findall(r"(?<!\\)\|", row)) == 5
+    assert "<script>" not in to_markdown(blocks)
+
+
+def test_the_measured_leaderboard_says_what_its_readme_says() -> None:
+    body = json.loads((TINY / "leaderboard.json").read_text())
+    rows = {n: pd.DataFrame([r for t in body["tables"] for r in t[n]]) for n in ("cells", "differences")}
+    blocks = overview(rows["cells"], rows["differences"])
+    assert [(block.encoder, block.fraction) for block in blocks] == [
+        (encoder, fraction) for encoder in ("resnet10_w24", "vit_d96") for fraction in ("1/10", "1")
+    ]  # fmt: skip
+    assert blocks[0].answer == blocks[1].answer == "hcmoco: average rank 1.0"
+    (hcmoco,) = [line for line in blocks[0].lines if line.method == "hcmoco"]
+    better = {
+        task.title
+        for task, tile in zip(blocks[0].tasks, hcmoco.tiles, strict=True)
+        if tile and tile.verdict == "better"
+    }
+    assert better == {"parsing_depth"}
