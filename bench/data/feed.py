@@ -105,6 +105,7 @@ def feed(
         steps_per_epoch=max(1, count // batch_size),
         batches=batches,
         prepare=prepare,
+        pictures=2 if found else 1,
         share=own,
         evaluate_at=evaluate_at,
         evaluate=evaluate,
