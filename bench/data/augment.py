@@ -221,7 +221,7 @@ def _image(name: str, values: Tensor, field: Field, move: Move) -> Tensor:
         return move.choose(values.flip(-1), values)
     height, width = move.size
     x, y = move.sources
-    grid = torch.stack([x * (2 / width), y * (2 / height)], -1).sub_(1)
+    grid = torch.stack([x, y], -1).mul_(torch.tensor([2 / width, 2 / height], device=x.device)).sub_(1)
     return F.grid_sample(values, grid, align_corners=False)
 
 
