@@ -221,7 +221,7 @@ def _image(name: str, values: Tensor, field: Field, move: Move) -> Tensor:
         return move.choose(values.flip(-1), values)
     height, width = move.size
     x, y = move.sources
-    grid = torch.stack([x * (2 / width), y * (2 / height)], -1).sub_(1)
+    grid = torch.stack([x, y], -1).mul_(torch.tensor([2 / width, 2 / height], device=x.device)).sub_(1)
     return F.grid_sample(values, grid, align_corners=False)
 
 
@@ -231,7 +231,7 @@ def _map(name: str, values: Tensor, field: Field, move: Move) -> Tensor:
         return move.choose(values.flip(-1), values)
     index, within = move.nearest
     planes = values[:, None] if values.ndim == 3 else values
-    first = torch.arange(len(index), device=index.device)[:, None, None] * within[0].numel()
+    first = torch.arange(len(index), device=index.device)[:, None, None] * math.prod(move.size)
     flat = (index + first).flatten()
     read = [planes[:, c].flatten().index_select(0, flat).view(within.shape) for c in range(planes.shape[1])]
     return torch.stack(read, 1).masked_fill_(~within[:, None], 0).view(values.shape)

@@ -219,6 +219,11 @@ class Dataset:
         """
         raise ConfigError(f"data set {cls.__name__} needs no files; `bench data build` makes it")
 
+    @classmethod
+    def preview(cls, spec: DataSpec, root: Path, rows: Sequence[int]) -> bytes:
+        """Return the sheet of some samples; data that can be made need not be there, nor are they kept."""
+        return cls(spec, root).sheet(rows)
+
     def sheet(self, rows: ArrayLike) -> bytes:
         """Draw samples beside each other with what is known about them; return a PNG.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from lightning_fabric import Fabric
+from numpy.typing import ArrayLike
 
 from bench.api import Batch, Draws
 from bench.data.augment import augment
@@ -34,7 +35,7 @@ def feed(
     labels: tuple[str, ...] = (),
     views: int = 1,
     pairs: tuple[str, ...] = (),
-    rows: Sequence[int] | None = None,
+    rows: ArrayLike | None = None,
     evaluate_at: Sequence[int] = (),
     evaluate: Callable[[], Mapping[str, float]] | None = None,
 ) -> Run:
@@ -97,7 +98,7 @@ def feed(
         out = augmented(batch, recipes[0], draws)
         return _joined(out, augmented(batch, recipes[1], draws)) if views == 2 else out
 
-    count = len(found.rows) if found else len(data) if rows is None else len(rows)
+    count = len(found.rows) if found else len(data) if rows is None else len(np.asarray(rows))
     return Run(
         train=train,
         seed=seed,
@@ -105,6 +106,7 @@ def feed(
         steps_per_epoch=max(1, count // batch_size),
         batches=batches,
         prepare=prepare,
+        pictures=2 if found else 1,
         share=own,
         evaluate_at=evaluate_at,
         evaluate=evaluate,
@@ -112,7 +114,7 @@ def feed(
     )
 
 
-def find_pairs(data: Dataset, kinds: Sequence[str], rows: Sequence[int] | None = None) -> Pairs:
+def find_pairs(data: Dataset, kinds: Sequence[str], rows: ArrayLike | None = None) -> Pairs:
     """Return all pairs of some kinds, numbered by their position in `kinds`.
 
     Raises:

@@ -16,7 +16,8 @@ from bench.api import seeded
 from bench.data.dataset import Arrays, Ints
 from bench.errors import ConfigError
 
-Wanted, Read = TypeVar("Wanted"), TypeVar("Read")
+Wanted = TypeVar("Wanted")
+Read = TypeVar("Read")
 
 READ_AHEAD = 2  # batches per thread
 

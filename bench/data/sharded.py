@@ -24,7 +24,7 @@ from bench.data.dataset import (
     Part,
     Progress,
 )  # fmt: skip
-from bench.data.producer import Place, Producer, sample_clusters, sample_ids
+from bench.data.producer import Place, Producer, rows_per_clip, sample_clusters, sample_ids
 from bench.data.shards import Span
 from bench.errors import ConfigError, DataError, nearest
 
@@ -160,6 +160,32 @@ class ShardedDataset(Dataset):
                 out[name][mine] = values
         return out
 
+    @classmethod
+    def draw(cls, samples: Sequence[Arrays]) -> bytes:
+        """Draw the stored arrays of some samples beside each other; return a PNG.
+
+        Raises:
+            ConfigError: the data set does not draw itself.
+        """
+        raise ConfigError(f"data set {cls.__name__} draws no sheets of its samples")
+
+    @classmethod
+    def preview(cls, spec: DataSpec, root: Path, rows: Sequence[int]) -> bytes:
+        if not cls.missing([spec], root):
+            return cls(spec, root).sheet(rows)
+        producer, samples = cls._producer(spec), []
+        for row in rows:
+            ends = np.cumsum([part.samples for part in spec.parts])
+            k = int(np.searchsorted(ends, row, side="right"))
+            part = spec.parts[k]
+            clip, own = divmod(row - int(ends[k] - part.samples), rows_per_clip(producer, part.source))
+            made = producer.produce(part.source, part.split, clip, spec.size)
+            samples.append({name: values[own] for name, values in made.items()})
+        return cls.draw(samples)
+
+    def sheet(self, rows: ArrayLike) -> bytes:
+        return self.draw([self.stored(row) for row in np.asarray(rows, np.int64).tolist()])
+
     def stored(self, row: int) -> Arrays:
         """Return all stored arrays of one sample."""
         part = int(np.searchsorted(self._firsts, row, side="right")) - 1
@@ -269,5 +295,10 @@ def _chunks(
             found = [f"{folder / span.name}: {what}" for span, what in flaws.items() if what]
             missing = f"{folder}: no shard holds the samples {wanted.first} to {wanted.stop - 1}"
             raise DataError(f"{found[0] if found else missing}; run `bench data build {name}`")
+        if what := shards.damage_since(folder, span):
+            raise DataError(
+                f"{folder / span.name}: {what}; `bench data build {name}`, with the store, preset and "
+                "overrides of the run, makes it anew"
+            )
         chunks.append((folder, span, min(wanted.count, part.samples - wanted.first)))
     return chunks

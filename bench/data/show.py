@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.data.dataset import DataSpec, Part
-from bench.data.opening import Spec, open_dataset, typed
+from bench.data.opening import Spec, adapter_of, typed
 from bench.files import write_atomic
 
 COLUMNS = 12  # samples on a sheet
@@ -29,7 +29,7 @@ def show(specs: Iterable[Spec], root: Path, out: Path, config_dirs: Sequence[str
         largest.
 
     Raises:
-        DataError: samples are missing or damaged, or the folder cannot be written.
+        DataError: samples are missing that cannot be made, or are damaged, or the folder cannot be written.
         ConfigError: the data set does not draw itself.
     """
     parts: dict[str, tuple[DataSpec, Part]] = {}
@@ -40,8 +40,9 @@ def show(specs: Iterable[Spec], root: Path, out: Path, config_dirs: Sequence[str
                 parts[name] = spec, part
     written = []
     for name, (spec, part) in parts.items():
-        data = open_dataset(replace(spec, parts=(part,)), root, config_dirs)
-        rows = np.unique(np.linspace(0, len(data) - 1, COLUMNS).astype(int))
+        alone, adapter = replace(spec, parts=(part,)), adapter_of(spec, config_dirs)
+        count = part.samples or len(adapter.list_ids(alone, root))
+        rows = np.unique(np.linspace(0, count - 1, COLUMNS).astype(int)).tolist()
         written.append(out / f"{name}.png")
-        write_atomic(written[-1], data.sheet(rows))
+        write_atomic(written[-1], adapter.preview(alone, root, rows))
     return written

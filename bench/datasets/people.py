@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from bench.bodymodels.joints import joint_set
 from bench.data.dataset import Arrays, DataSpec, Field, Ints
@@ -35,7 +35,7 @@ LOOK_UPS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
+class PeopleConfig:
     """Settings of the data set."""
 
     seed: int = 0
@@ -126,12 +126,12 @@ class Renderer:
 class People(ShardedDataset):
     """Rendered people. Clusters are persons, who never cross domains or splits; groups are clips."""
 
-    Config = Config
+    Config = PeopleConfig
     joint_set = JOINT_SET
     unit = "person"
 
     @classmethod
-    def producer(cls, config: Config) -> Renderer:
+    def producer(cls, config: PeopleConfig) -> Renderer:
         return Renderer(seed=config.seed)
 
     @classmethod
@@ -191,17 +191,16 @@ class People(ShardedDataset):
                 return found
         return super().pairs(kind)
 
-    def sheet(self, rows: ArrayLike) -> bytes:
+    @classmethod
+    def draw(cls, samples: Sequence[Arrays]) -> bytes:
         from bench.synth.sheet import contact_sheet
 
-        samples = []
-        for row in np.asarray(rows, np.int64).tolist():
-            stored = self.stored(row)
-            sample = {name: stored[name] for name in ("rgb", "fid", "uv")}
+        shown = []
+        for sample in samples:
             nothing = np.zeros(sample["fid"].shape, np.uint16)
-            samples.append({**sample, "depth": stored.get("depth", nothing), "kp": stored["keypoints"]})
+            shown.append({**sample, "depth": sample.get("depth", nothing), "kp": sample["keypoints"]})
         stream = io.BytesIO()
-        contact_sheet(samples, columns=len(samples)).save(stream, format="PNG", optimize=False)
+        contact_sheet(shown, columns=len(shown)).save(stream, format="PNG", optimize=False)
         return stream.getvalue()
 
 

@@ -65,7 +65,8 @@ def _train(trainee: Trainee, run: Run, fabric: Fabric) -> Outcome:
             saved = time.monotonic()
             if leave:
                 raise KeyboardInterrupt
-    return Outcome(curve=meter.curve, cost=meter.cost(steps * int(run.train["batch"]), fabric))
+    seen = steps * int(run.train["batch"]) * run.pictures
+    return Outcome(curve=meter.curve, cost=meter.cost(seen, fabric))
 
 
 def points(steps: int, count: int) -> tuple[int, ...]:

@@ -50,6 +50,7 @@ class Run:
     steps_per_epoch: int
     batches: Callable[[int], Iterator[Any]]  # from a step on, its own raw parts of each batch in turn
     prepare: Callable[[Any, Draws], Batch]  # raw -> augmented part of a batch on the device
+    pictures: int = 1  # per row of a batch; 2 where rows are pairs
     share: Share = field(default_factory=Share)  # which parts of each batch are this process's
     evaluate_at: Sequence[int] = ()  # after how many steps
     evaluate: Callable[[], Mapping[str, float]] | None = None

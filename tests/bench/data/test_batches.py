@@ -5,75 +5,68 @@ import math
 import numpy as np
 import pytest
 import torch
+from field_kinds import FIELDS, LABELS, MODALITIES, H, J, P, W, raw_rows
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.bodymodels.joints import JOINT_SETS
-from bench.data.batches import LABELS, normalise_joints, to_batch
+from bench.data.batches import normalise_joints, to_batch
+from bench.data.dataset import Field
 from bench.errors import ConfigError
 
-RNG = np.random.default_rng(0)
-N, S, J = 3, 16, 24
+N = 6
 
 
-def raw_rows() -> dict[str, np.ndarray]:
-    det = RNG.uniform(0, S, (N, J, 3)).astype(np.float32)
+def test_types_shapes_and_ranges_follow_the_kind() -> None:
+    raw = raw_rows()
+    raw["depth"][0, 0] = 9500
+    det = raw["keypoints_detected"]
     det[..., 2] = 0.5
     det[0, 3] = (7, 2, 0)  # not found
     det[1, 4] = (-1, 5, 0.9)  # found outside the crop
-    points = np.full((N, 5, 2), -1, np.int16)
-    points[:, :2] = RNG.integers(0, S, (N, 2, 2))
-    return {
-        "sample_id": np.arange(N),
-        "valid.rgb": np.ones(N, bool),
-        "rgb": RNG.integers(0, 256, (N, S, S, 3)).astype(np.uint8),
-        "depth": np.array([0, 1500, 9500], np.uint16)[RNG.integers(0, 3, (N, S, S))],
-        "kp_det": det,
-        "kp": RNG.random((N, J, 4)).astype(np.float32),
-        "parts": RNG.integers(0, 25, (N, S, S)).astype(np.uint8),
-        "chart": RNG.integers(0, 25, (N, S, S)).astype(np.uint8),
-        "mask": RNG.random((N, S, S)) < 0.5,
-        "uv": RNG.integers(0, 256, (N, S, S, 2)).astype(np.uint8),
-        "points": points,
-        "point_chart": (points[..., 0] >= 0).astype(np.uint8) * 5,
-        "point_uv": RNG.integers(0, 256, (N, 5, 2)).astype(np.uint8),
-        "cluster": np.arange(N),
-        "betas": RNG.random((N, 10)).astype(np.float32),
-    }
-
-
-def test_types_shapes_and_ranges() -> None:
-    raw = raw_rows()
-    batch = to_batch(raw, ("rgb", "depth", "kp2d"), LABELS, "cpu")
+    batch = to_batch(raw, MODALITIES, LABELS, FIELDS, "cpu", joint_set="smpl24")
     shapes = {name: (tuple(t.shape), str(t.dtype).removeprefix("torch.")) for name, t in batch.items()}
     assert shapes == {
         "sample_id": ((N,), "int64"), "valid.rgb": ((N,), "bool"),
-        "rgb": ((N, 3, S, S), "float32"), "depth": ((N, 1, S, S), "float32"),
+        "rgb": ((N, 3, H, W), "float32"), "depth": ((N, 1, H, W), "float32"),
         "kp2d": ((N, J, 2), "float32"), "kp_pix": ((N, J, 2), "float32"),
         "kp_vis": ((N, J), "bool"), "kp_known": ((N, J), "bool"),
-        "parts": ((N, S, S), "int64"), "chart": ((N, S, S), "int64"), "mask": ((N, S, S), "bool"),
-        "uv": ((N, 2, S, S), "float32"), "points": ((N, 5, 2), "float32"), "point_chart": ((N, 5), "int64"),
-        "point_uv": ((N, 5, 2), "float32"), "kp": ((N, J, 4), "float32"), "cluster": ((N,), "int64"),
-        "betas": ((N, 10), "float32"),
+        "parts": ((N, H, W), "int64"), "chart": ((N, H, W), "int64"), "garment": ((N, H, W), "int64"),
+        "mask": ((N, H, W), "bool"), "uv": ((N, 2, H, W), "float32"), "points": ((N, P, 2), "float32"),
+        "point_chart": ((N, P), "int64"), "point_uv": ((N, P, 2), "float32"),
+        "keypoints": ((N, J, 4), "float32"), "joints3d": ((N, J, 3), "float32"),
+        "vertices": ((N, 6890, 3), "float32"), "rotations": ((N, J, 3), "float32"),
+        "camera": ((N, 3, 3), "float32"), "betas": ((N, 10), "float32"), "action": ((N,), "int64"),
+        "indoors": ((N,), "bool"),
     }  # fmt: skip
     np.testing.assert_allclose(batch["rgb"][1, :, 2, 5], raw["rgb"][1, 2, 5] / 255, rtol=1e-6)
     np.testing.assert_allclose(batch["depth"][:, 0], raw["depth"] / 1000, rtol=1e-6)
-    np.testing.assert_allclose(batch["kp_pix"][2, 3], raw["kp_det"][2, 3, [1, 0]])  # row, col
-    np.testing.assert_allclose(batch["kp"][2, 3], raw["kp"][2, 3, [1, 0, 2, 3]])
-    np.testing.assert_allclose(batch["points"][:, :2], raw["points"][:, :2])
-    assert (batch["points"][:, 2:] == -1).all()
+    np.testing.assert_allclose(batch["uv"][1, :, 2, 5], raw["uv"][1, 2, 5] / 255, rtol=1e-6)
+    np.testing.assert_allclose(batch["kp_pix"][2, 3], det[2, 3, [1, 0]])  # row, col
+    np.testing.assert_allclose(batch["keypoints"][2, 3], raw["keypoints"][2, 3, [1, 0, 2, 3]])
+    for name in ("points", "action", "joints3d", "camera", "parts"):
+        np.testing.assert_array_equal(batch[name], raw[name])
     assert (batch["kp_pix"][0, 3] == -1).all() and not batch["kp_known"][0, 3]
     assert batch["kp_known"][1, 4] and not batch["kp_vis"][1, 4]
     assert batch["kp_vis"].sum() == N * J - 2
 
 
+def test_a_modality_may_be_a_label_and_joints_need_no_picture_beside_them() -> None:
+    raw = raw_rows()
+    batch = to_batch(raw, (), ("rgb", "keypoints_detected"), FIELDS, "cpu", joint_set="smpl24")
+    assert batch["rgb"].shape == (N, 3, H, W) and batch["keypoints_detected"].shape == (N, J, 3)
+    alone = {"keypoints_detected": raw["keypoints_detected"]}
+    assert to_batch(alone, ("kp2d",), (), FIELDS, "cpu", joint_set="smpl24")["kp_vis"].any()
+
+
 def test_wrong_names_are_refused() -> None:
     with pytest.raises(ConfigError, match=r'unknown modality "rgbd"'):
-        to_batch(raw_rows(), ("rgbd",), (), "cpu")
-    with pytest.raises(ConfigError, match=r'no label "part" .*Did you mean "parts"'):
-        to_batch(raw_rows(), ("rgb",), ("part",), "cpu")
-    with pytest.raises(ConfigError, match="needs rgb or depth"):
-        to_batch({"kp_det": raw_rows()["kp_det"]}, ("kp2d",), (), "cpu")
+        to_batch(raw_rows(), ("rgbd",), (), FIELDS, "cpu", joint_set="smpl24")
+    with pytest.raises(ConfigError, match=r'no field "part".*Did you mean "parts"'):
+        to_batch(raw_rows(), ("rgb",), ("part",), FIELDS, "cpu", joint_set="smpl24")
+    joints = {"keypoints_detected": Field(dtype="float32", shape=(J, 3), kind="joints2d", flip="smpl24")}
+    with pytest.raises(ConfigError, match="no pictures"):
+        to_batch(raw_rows(), ("kp2d",), (), joints, "cpu", joint_set="smpl24")
 
 
 def joints(values: dict[str, tuple[float, float]], name: str = "smpl24") -> torch.Tensor:

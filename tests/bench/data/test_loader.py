@@ -4,15 +4,16 @@ import threading
 import time
 from collections.abc import Sequence
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import pytest
-from bench.data.renderer import Arrays
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
-from bench.data.loader import loader
+from bench.data.dataset import Arrays
+from bench.data.loader import Pairs, loader, pair_loader
 from bench.errors import ConfigError
 
 
@@ -97,3 +98,54 @@ def test_errors_of_the_data_reach_the_caller() -> None:
 
     with pytest.raises(OSError, match="gone"):
         list(islice(loader(Broken(10), ["x"], 2, 5, 0), 1))
+
+
+PAIRS = Pairs(rows=np.array([[i, i + 1 + k] for k in (0, 1) for i in range(10)]), kind=np.repeat([0, 1], 10))
+
+
+def paired(
+    size: int, steps: int, seed: int = 0, data: Squares | None = None, **options: Any
+) -> list[list[tuple[int, int, int]]]:
+    """Return (first, second, kind) of the pairs of each batch."""
+    batches = pair_loader(data or Squares(23), ["x"], PAIRS, size, steps, seed, **options)
+    found = []
+    for batch in batches:
+        assert (batch.first["x"] == batch.first["sample_id"] ** 2).all()
+        rows = (batch.first["sample_id"], batch.second["sample_id"], batch.kind)
+        found.append(list(zip(*(values.tolist() for values in rows), strict=True)))
+    return found
+
+
+def test_an_epoch_passes_once_through_all_pairs_in_either_direction() -> None:
+    known = {
+        (*sorted(rows), kind): tuple(rows)
+        for rows, kind in zip(PAIRS.rows.tolist(), PAIRS.kind.tolist(), strict=True)
+    }
+    turned = []
+    for epoch in range(30):
+        seen = [pair for batch in paired(5, 120)[4 * epoch : 4 * epoch + 4] for pair in batch]
+        assert sorted((min(a, b), max(a, b), kind) for a, b, kind in seen) == sorted(known)
+        turned.append({(min(a, b), kind) for a, b, kind in seen if a > b})
+    assert len({frozenset(some) for some in turned}) == 30  # drawn anew in each epoch
+    assert 0.4 < sum(map(len, turned)) / (30 * 20) < 0.6
+
+
+@pytest.mark.parametrize("workers", [0, 1, 4])
+def test_pairs_resume_exactly_whoever_reads_them(workers: int) -> None:
+    whole = paired(3, 20, 7)
+    assert whole != paired(3, 20, 8)
+    for start in (0, 1, 6, 7, 19, 20):
+        again = paired(3, 20, 7, Squares(23, 0.001), start_step=start, workers=workers)
+        assert again == whole[start:]
+
+
+def test_parts_of_a_batch_of_pairs_make_the_batch() -> None:
+    whole = paired(6, 9, 7)
+    for own in (range(3), range(1, 3)):
+        parts = paired(6, 9, 7, own=own, of=3)
+        assert parts == [batch[2 * part : 2 * part + 2] for batch in whole for part in own]
+
+
+def test_too_few_pairs_are_refused() -> None:
+    with pytest.raises(ConfigError, match="a batch of 21 cannot be drawn from 20"):
+        paired(21, 1)

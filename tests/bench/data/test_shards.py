@@ -2,20 +2,19 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
-from bench.data.renderer import Arrays, Field
-from bench.data.spec import Place
 
 from bench.data import shards
+from bench.data.dataset import Arrays, Field
+from bench.data.producer import Place
 from bench.data.shards import Span
 from bench.errors import DataError
 
 FIELDS = {"rgb": Field(dtype="uint8", shape=(4, 4, 3)), "kp": Field(dtype="float32", shape=(2,))}
-PLACE = Place(domain="lab", split="train", seed=0, size=4, version=1)
+PLACE = Place(producer="toy", source="lab", split="train", height=4, width=4)
 
 
 def rows(first: int, count: int) -> Arrays:
@@ -63,7 +62,7 @@ def test_the_second_of_two_writers_loses_without_harm(tmp_path: Path) -> None:
 
 def test_rows_that_do_not_fit_leave_nothing_behind(tmp_path: Path) -> None:
     span = Span(first=0, count=4)
-    with pytest.raises(DataError, match="drew 2 samples, 4 were wanted"):
+    with pytest.raises(DataError, match="made 2 samples, 4 were wanted"):
         shards.write(tmp_path, PLACE, span, FIELDS, clips(span)[:1])
     wrong = [{**clip, "kp": clip["kp"].astype(np.float64)} for clip in clips(span)]
     with pytest.raises(DataError, match="kp as float64"):
@@ -90,13 +89,6 @@ def test_flaws_are_named(tmp_path: Path, harm: object, message: str) -> None:
     assert callable(harm)
     harm(tmp_path / span.name)
     assert message in str(shards.flaw(tmp_path, PLACE, span, FIELDS))
-
-
-def test_shards_that_name_their_shading_are_still_good(tmp_path: Path) -> None:
-    span = Span(first=0, count=4)
-    shards.write(tmp_path, PLACE, span, FIELDS, clips(span))
-    edit(tmp_path / span.name, "place", {**asdict(PLACE), "shading": "full"})
-    assert shards.flaw(tmp_path, PLACE, span, FIELDS) is None
 
 
 def edit(folder: Path, key: str, value: object) -> None:

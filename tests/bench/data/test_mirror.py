@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from bench.bodymodels.joints import JOINT_SETS
+from bench.bodymodels.model import surrogate_body
+from bench.data.mirror import table
+from bench.datasets.people import BODY
+from bench.errors import ConfigError
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("flip", ["p25", "dp24", BODY, *JOINT_SETS])
+def test_mirroring_twice_changes_nothing(flip: str) -> None:
+    found = table(flip, CPU)
+    assert torch.equal(found[found], torch.arange(len(found))) and (found != torch.arange(len(found))).any()
+
+
+def test_classes_that_a_table_does_not_know_stay() -> None:
+    for flip in ("p25", "dp24"):
+        assert table(flip, CPU)[[0, 255]].tolist() == [0, 255]
+
+
+def test_vertices_swap_with_their_mirror_image() -> None:
+    rest = torch.from_numpy(surrogate_body().v_template).double()
+    other = rest[table(BODY, CPU)] * torch.tensor([-1.0, 1.0, 1.0])
+    assert (other - rest).norm(dim=-1).mean() < 2e-3  # metres
+
+
+def test_unknown_tables_are_named() -> None:
+    with pytest.raises(ConfigError, match=r'what mirroring "coco71" swaps\. Did you mean "coco17"'):
+        table("coco71", CPU)

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toy_producer import toy_spec, typed_spec
+
+from bench.data.opening import adapter_of, open_dataset, prepare
+from bench.errors import ConfigError
+
+PLAIN = toy_spec(("wild", "val", 5), ("lab", "val", 3, ["depth"]))
+
+
+def test_plain_and_typed_specs_open_alike(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    assert prepare([PLAIN], tmp_path, on_progress=lambda a, b: told.append((a, b))) == 11
+    assert told[0] == (0, 11) and told[-1] == (11, 11)
+    plain = open_dataset(PLAIN, tmp_path)
+    typed = open_dataset(typed_spec(("wild", "val", 5), ("lab", "val", 3, ["depth"])), tmp_path)
+    assert plain.ids == typed.ids and not plain.valid["depth"].any()
+    np.testing.assert_array_equal(plain.batch([4, 7], ["rgb"])["rgb"], typed.batch([4, 7], ["rgb"])["rgb"])
+
+
+def test_several_specs_are_prepared_at_once(tmp_path: Path) -> None:
+    specs = [PLAIN, toy_spec(("wild", "val", 9)), toy_spec(("wild", "val", 2), seed=3)]
+    assert prepare(specs, tmp_path) == 6 + 9 + 2
+    assert prepare(specs, tmp_path) == 0
+
+
+def test_adapters_that_are_none_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="toy_producer has no Tooy"):
+        open_dataset({**PLAIN, "adapter": "toy_producer:Tooy"}, tmp_path)
+    with pytest.raises(ConfigError, match="not a subclass of bench"):
+        open_dataset({**PLAIN, "adapter": "toy_producer:ToyProducer"}, tmp_path)
+    assert adapter_of(PLAIN).__name__ == "Toy"
+
+
+def test_checking_and_opening_load_no_torch(tmp_path: Path) -> None:
+    prepare([PLAIN], tmp_path)
+    code = (
+        "import sys\nfrom pathlib import Path\n"
+        "from bench.data.opening import adapter_of, open_dataset, typed\n"
+        f"plain = {PLAIN!r}\nadapter_of(plain).check(typed(plain))\n"
+        f"open_dataset(plain, Path({str(tmp_path)!r})).batch([0], ['rgb'])\n"
+        "people = {**plain, 'adapter': 'bench.datasets.people:People', 'size': [32, 32], 'version': 3,\n"
+        "          'parts': [{'source': 'd_dense', 'split': 'val', 'samples': 5, 'hide': ['parts']}]}\n"
+        "adapter_of(people).check(typed(people))\n"
+        "assert not {'torch', 'scipy', 'numba'} & sys.modules.keys(), sys.modules.keys()\n"
+    )
+    here = str(Path(__file__).parent)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False,
+        cwd=Path(__file__).parents[3], env={"PYTHONPATH": here, "PATH": ""},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
