@@ -331,6 +331,7 @@ class _Row:
             "version": spec["score_version"],
             "minimum_effect": spec["minimum_effect"],
             "published": spec["published"],
+            "dataset": _dataset_label(request, spec),
             "replicates": REPLICATES,
         }
 
@@ -345,6 +346,12 @@ class _Row:
 def _joint_set(request: Request) -> str:
     """Return the joint set of stages without data, whose joint encoders are not trained."""
     return next((str(body["joint_set"]) for body in request.datasets.values() if body["joint_set"]), "")
+
+
+def _dataset_label(request: Request, task: Mapping[str, Any]) -> str:
+    """Return what tables call the data: the source, or the data set where it has one only."""
+    one = len(request.datasets[task["dataset"]]["sources"]) == 1
+    return str(task["dataset"] if one else task["source_name"])
 
 
 def _subset(budget: str, seed: int) -> int:

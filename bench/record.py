@@ -16,7 +16,7 @@ Score records (`kind: score`, one per leaderboard cell) have these entries:
 | curve      | list of {progress (0..1], step, metric value on the validation part} of the fine-tuning   |
 | selection  | {rule, step, value}                                                                       |
 | manifests  | {train, val, test: {n, sha256}}                                                           |
-| exposure   | "none", or which test data pretraining has seen                                           |
+| exposure   | "none", or which test data pretraining has seen; or `FINE_TUNED` and the data: no table   |
 | inputs     | keys of the steps it was computed from                                                    |
 | files      | {name: sha256} of the files beside the record                                             |
 | cost       | {wall_s, train_wall_s, samples_seen, samples_per_s, data_wait_share, peak_memory_mb, ...} |
@@ -38,6 +38,7 @@ from bench.errors import DataError, VersionError
 from bench.files import canonical, sha256_text, write_atomic
 
 SCHEMA = 1
+FINE_TUNED = "fine-tuning: "  # begins the exposure of records whose network was fine-tuned on its test data
 IMPORTED = "imported.json"  # beside a record that others have computed
 KINDS = ("pretrain", "finetune", "predict", "score")
 

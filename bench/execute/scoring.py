@@ -20,6 +20,7 @@ from bench.files import write_atomic
 from bench.metrics.bootstrap import replicates, resample_weights
 from bench.plan import Step, code_of
 from bench.provenance import cpu_name, provenance
+from bench.record import FINE_TUNED
 from bench.store import Store
 
 SCORES = "scores.npz"
@@ -106,7 +107,17 @@ def _interval(task: Task, rows: Stats, test: Dataset, count: int) -> dict[str, A
 
 
 def _exposure(test: Dataset, cell: Step, store: Store) -> str:
-    """Return which collections of the test data the pretraining has seen, or "none"."""
+    """Return which collections of the test data the training has seen, or "none".
+
+    Fine-tuning on the test data itself is for overfitting a handful of samples; no table shows it.
+    """
+    tuned = {
+        f"{data['name']}/{part['source']}/{part['split']}"
+        for data in cell.spec["data"].values()
+        for part in data.get("parts", ())
+    }
+    if both := sorted(tuned & test.sources):
+        return f"{FINE_TUNED}{'+'.join(both)}"
     seen: set[str] = set()
     for step in cell.ancestors():
         if step.kind == "pretrain" and (record := store.record(step)):
@@ -123,12 +134,11 @@ def _data_labels(step: Step, cell: Step, store: Store) -> dict[str, Any]:
     first = store.record(chain[0])
     trained = [s for s in chain if s.spec["data"]]
     parts = [p["source"] for s in trained[-1:] for p in s.spec["data"]["parts"]]
-    data = cell.spec["data"]["train"]
     return {
         "paper": "bodybench",
         "published": step.spec["published"],
         "minimum_effect": step.spec["minimum_effect"],
-        "dataset": "+".join(part["source"] for part in data["parts"]),
+        "dataset": step.spec["dataset"],
         "init": first["facts"].get("init", "random") if first else "random",
         "pretrain_data": "+".join(parts) or "none",
         "pretrain_seed": chain[-1].spec["seed"],

@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 
 from bench.errors import DataError
 from bench.provenance import is_dirty
-from bench.record import IMPORTED, parse_record
+from bench.record import FINE_TUNED, IMPORTED, parse_record
 from bench.report import budget
 from bench.report.text import count, listed, plain
 
@@ -142,6 +142,8 @@ def _read(path: Path, where: str) -> dict[str, Any]:
     record = parse_record(raw, where)
     if record["kind"] != "score":
         raise DataError(f'{where}: is of kind "{record["kind"]}", not score')
+    if record["exposure"].startswith(FINE_TUNED):
+        raise DataError(f"{where}: was fine-tuned on its test data ({record['exposure']}), no table shows it")
     return record
 
 
