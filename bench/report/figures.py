@@ -437,13 +437,17 @@ def draw(plot: Plot, folder: Path) -> None:
         DataError: the folder cannot be written.
     """
     import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     with mpl.rc_context(RC), writing(folder):
         figure = render(plot)
         png, svg = (folder / name for name in plot.files)
-        figure.savefig(png, dpi=DPI, metadata={"Software": None})
+        canvas: Any = FigureCanvasAgg(figure)  # whose methods draw once, unlike `savefig`
+        canvas.print_png(png, metadata={"Software": None})
         figure.set_layout_engine("none")  # it has been laid out
-        figure.savefig(svg, metadata={"Date": None})
+        canvas = FigureCanvasSVG(figure)
+        canvas.print_svg(svg, metadata={"Date": None})
 
 
 def render(plot: Plot) -> Figure:
@@ -465,9 +469,9 @@ def render(plot: Plot) -> Figure:
     named = 0 if ranked else 0.06 + 0.15 * math.ceil(len(listed) / in_row)
     tall = height + said + named
     rect = (0, (said + named) / tall, 1, height / tall)
-    figure = Figure(figsize=(wide, tall), layout=ConstrainedLayoutEngine(rect=rect))
+    figure = Figure(figsize=(wide, tall), dpi=DPI, layout=ConstrainedLayoutEngine(rect=rect))
     share = plot.kind != "convergence"
-    axes = figure.subplots(rows, columns, sharey=share, squeeze=False).flat
+    axes = [*figure.subplots(rows, columns, sharey=share, squeeze=False).flat]
     for ax, (title, data) in zip(axes, plot.panels, strict=False):
         ax.set_title(_fit(title, wide * 72 / columns - 40, 8))
         ax.set_xlabel(plot.x)
@@ -477,7 +481,7 @@ def render(plot: Plot) -> Figure:
             places, labels = zip(*plot.ticks, strict=True)
             ax.set_xticks(places, labels)
         _DRAW[plot.kind](ax, data, plot)
-    for ax in list(axes)[len(plot.panels) :]:
+    for ax in axes[len(plot.panels) :]:
         ax.set_axis_off()
     figure.suptitle(_fit(plot.title, (wide * 72 - 20) / 1.2, 8.5))
     words: Any = {"ha": "center", "va": "bottom", "fontsize": 6, "color": "#444444", "linespacing": 1.3}

@@ -378,7 +378,7 @@ def test_a_record_opens_and_closes_by_keyboard_alone(leaderboard: Path, visit: O
     assert page.evaluate(f"{FOCUS}.getAttribute('aria-label')") == name
     page.locator("#t1 summary").first.focus()
     page.keyboard.press("Enter")
-    assert page.locator("#t1 table.scores").is_visible()
+    page.locator("#t1 table.scores").wait_for()
 
 
 def test_a_difference_opens_both_records(leaderboard: Path, visit: Open) -> None:

@@ -326,6 +326,14 @@ def test_without_a_critical_difference_the_caption_says_why(shown: Shown) -> Non
     assert not [p for p in plots(BOTH, EMPTY, EMPTY, none, {}) if p.kind == "ranks"]
 
 
+@pytest.mark.parametrize("encoders", [1, 2, 3, 4, 5, 7])
+def test_places_without_a_panel_stay_empty(encoders: int, shown: Shown) -> None:
+    every = pd.concat([BOTH.assign(encoder=f"encoder {i}") for i in range(encoders)])
+    figure, axes = shown(one("efficiency", every))
+    assert [ax.get_title() for ax in axes] == [f"encoder {i}" for i in range(encoders)]
+    assert [ax.axison for ax in figure.axes] == [True] * encoders + [False] * (len(figure.axes) - encoders)
+
+
 def test_tables_that_share_a_title_have_files_of_their_own() -> None:
     found = plots(pd.concat([BOTH, BOTH.assign(minimum_effect=1.0)]), EMPTY, EMPTY, EMPTY, {})
     assert len({plot.name for plot in found}) == len(found) == 2
