@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import sys
 from collections.abc import Collection, Mapping
@@ -199,4 +198,3 @@ def leaderboard(store: str, out: str | None, reference: str | None, as_json: boo
         return
     click.echo(result.markdown)
     click.echo("\n".join(str(p) for p in result.paths))
-    gc.freeze()  # the program ends; looking for garbage first would take longer than this

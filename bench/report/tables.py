@@ -101,7 +101,7 @@ def _score_notes(task: Task, primary: pd.DataFrame) -> list[str]:
             f"({_family(families.drop_duplicates('encoder')['family'])} of an encoder with its best ones)."
         )
     notes += not_ranked(task)
-    if primary.apply(lambda cell: other_modality(cell), axis=1).any():
+    if any(map(other_modality, tuples(primary))):
         shown = sorted(set(task.runs["modality"]) - {""})
         notes.append(
             f"{OTHER_MODALITY}: the encoder was pretrained on another modality than this task's input "

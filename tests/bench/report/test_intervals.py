@@ -132,7 +132,7 @@ def test_a_verdict_needs_a_small_p_and_an_effect_that_matters(
         ({1}, "not seeds", "two levels"),
         ({3}, "two levels", "n = 1"),
         ({1, 3}, "n = 1", "No interval"),
-        ({2}, "93 to 97 %", "n = 1"),
+        ({2}, "at least 94 %", "n = 1"),
     ],
 )
 def test_the_text_says_what_an_interval_covers(seeds: set[int], said: str, unsaid: str) -> None:
