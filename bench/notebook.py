@@ -31,8 +31,8 @@ def plan(store: str | Path = "bench-store", overrides: Iterable[str] = (), **gri
             (comma lists or Python lists), `preset`, `config_dirs`.
 
     Returns:
-        A row per cell: method, encoder, task, budget, seed, key, state (`done`, `missing`, `n/a`, ...), and the
-        reason why it is not applicable.
+        A row per cell: method, encoder, task, budget, seed, key, state (`done`, `missing`, `n/a`, ...), and
+        the reason why it is not applicable.
 
     Raises:
         ConfigError: a wrong name, key or value.
