@@ -403,6 +403,8 @@ def _load(
         "dataset": {d: load(path, "dataset") for d, path in known["dataset"].items()},
         "preset": load(known["preset"][preset], "preset"),
     }
+    for task in tasks:
+        check("task", config["task"][task], str(known["task"][task]))  # adds what is left out
     _tune(config, preset, known)
     _check_all(config, known, preset)
     config["preset"]["resources"] = {**DEFAULTS, **config["preset"].get("resources", {})}

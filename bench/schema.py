@@ -12,18 +12,18 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from bench.data import augment_spec
-from bench.data.dataset import SIZES
 from bench.errors import ConfigError
 from bench.registry import plain
 from bench.resources import check_resources
-from bench.settings import Count, Decay, NotNegative, OffWhen, Positive, Share, Whole, convert
+from bench.settings import SIDES, Count, Decay, NotNegative, OffWhen, Positive, Share, Whole, convert
 
-Optimizer = Annotated[str, Meta(min_length=1)]  # sgd, adamw, or any that timm.optim knows
+# sgd and adamw are torch's fused ones, the others timm's
+Optimizer = Literal["sgd", "adamw", "adam", "lars", "lamb", "lion", "nadamw", "adafactor", "rmsprop"]
 Schedule = Literal["constant", "cos_epoch", "cos_moco", "cos_warm_step", "poly", "steps"]
 Precision = Literal["32-true", "bf16-mixed"]  # exact resume with 16-mixed needs the state of a loss scaler
 Modality = Literal["rgb", "depth", "kp2d"]
 Kind = Annotated[str, Meta(min_length=1)]  # pyramid, tokens, graph, ...: what a head may ask for
-Side = Annotated[int, Meta(ge=SIZES[0], le=SIZES[1])]  # pixels
+Side = Annotated[int, Meta(ge=SIDES[0], le=SIDES[1])]  # pixels
 # height = width, or [height, width]; not a tuple: msgspec 0.22 crashes on one of fixed length in a union
 Size = Side | Annotated[list[Side], Meta(min_length=2, max_length=2)]
 SCHEDULES: tuple[str, ...] = get_args(Schedule)

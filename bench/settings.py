@@ -23,6 +23,8 @@ from bench.errors import ConfigError, nearest
 
 T = TypeVar("T")
 
+SIDES = (16, 1024)  # pixels of a picture: neither thumbnails nor photographs
+
 Count = Annotated[int, Meta(ge=1)]
 Whole = Annotated[int, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]

@@ -14,7 +14,6 @@ from bench.data import build, manifest, shards
 from bench.data.build import Piece, place_of, spans, stored_fields
 from bench.data.dataset import (
     MODALITIES,
-    SIZES,
     Arrays,
     DataInfo,
     Dataset,
@@ -27,6 +26,7 @@ from bench.data.dataset import (
 from bench.data.producer import Place, Producer, rows_per_clip, sample_clusters, sample_ids
 from bench.data.shards import Span
 from bench.errors import ConfigError, DataError, nearest
+from bench.settings import SIDES
 
 Read = Callable[[str], NDArray[Any]]  # name of a stored array -> its rows
 
@@ -72,8 +72,8 @@ class ShardedDataset(Dataset):
                 f"data {spec.name} ask for version {spec.version} of the producer, installed is "
                 f"{producer.version}; update the YAML (configs/dataset) or install the matching release"
             )
-        if not all(SIZES[0] <= side <= SIZES[1] for side in spec.size):
-            raise ConfigError(f"data.size: {list(spec.size)} is outside {SIZES[0]}..{SIZES[1]} pixels")
+        if not all(SIDES[0] <= side <= SIDES[1] for side in spec.size):
+            raise ConfigError(f"data.size: {list(spec.size)} is outside {SIDES[0]}..{SIDES[1]} pixels")
         if not spec.parts:
             raise ConfigError("data.parts is empty: a data set needs at least one source, split and number")
         for part in spec.parts:

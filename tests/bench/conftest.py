@@ -18,39 +18,48 @@ STAGE = {
 }  # fmt: skip
 FILES = {
     "method/cmc": {
-        "summary": "contrast", "modalities": ["rgb", "depth"], "encoder_kinds": ["pyramid"],
+        "summary": "contrast", "encoders": {"rgb": "image", "depth": "image"}, "gives": ["rgb", "depth"],
+        "mix": "body", "encoder_kinds": ["pyramid"],
         "stages": {"contrast": STAGE, "again": STAGE},
     },
     "method/hcmoco": {
-        "summary": "dense", "modalities": ["rgb", "depth"], "encoder_kinds": ["pyramid"],
+        "summary": "dense", "encoders": {"rgb": "image", "depth": "image"},
+        "gives": ["rgb", "depth", "decoder"], "mix": "body", "encoder_kinds": ["pyramid"],
         "stages": {"first": {"use": "cmc.contrast"}, "dense": {**STAGE, "adapter": "methods.hcmoco:HCMoCo"}},
     },
     "method/scratch": {
-        "summary": "random", "modalities": ["rgb"], "encoder_kinds": ["pyramid", "tokens"],
+        "summary": "random", "encoders": {"rgb": "image"}, "gives": ["rgb"],
+        "encoder_kinds": ["pyramid", "tokens"],
         "stages": {"weights": {"adapter": "methods.scratch:X", "version": 1, "share": 0.0, "config": {}}},
     },
     "encoder/cnn": {
         "summary": "small", "kind": "pyramid", "adapter": "bench.encoders.x:X", "version": 1,
-        "config": {"width": 8, "pool": None}, "graph": {"width": 4}, "pretrained": None,
+        "config": {"width": 8, "pool": None}, "pretrained": None,
     },
     "encoder/vit": {
         "summary": "tokens", "kind": "tokens", "adapter": "bench.encoders.v:V", "version": 1,
-        "config": {"width": 8}, "graph": {"width": 4}, "pretrained": "vit.in1k",
+        "config": {"width": 8}, "pretrained": "vit.in1k",
     },
     **{
         f"task/{name}": {
-            "summary": name, "adapter": "tasks.x:X", "version": 1, "score_version": 1, "modality": "rgb",
-            "primary": {"metric": "miou", "unit": "%", "higher_is_better": True}, "domain": f"d_{name}",
+            "summary": name, "adapter": "tasks.x:X", "version": 1, "score_version": 1, "inputs": ["rgb"],
+            "data": {"people": {"source": f"d_{name}"}},
             "config": {"width": None, "weight": 10.0}, "augment": {"flip": True},
         }
         for name in ("densepose", "parsing_rgb", "parsing_depth")
     },
-    "dataset/people": {"summary": "people", "spec": {"adapter": "bench.data.x:X", "version": 1, "seed": 0}},
+    "dataset/people": {
+        "summary": "people", "adapter": "bench.datasets.x:X", "version": 1, "config": {"seed": 0},
+        "splits": {"train": "train", "val": "val", "test": "test"}, "pairs": ["view"],
+    },
     "preset/tiny": {
         "preset": {
-            "name": "tiny", "summary": "minutes", "dataset": "people", "size": 64, "precision": "32-true",
+            "name": "tiny", "summary": "minutes", "size": 64, "precision": "32-true",
             "cpu_threads": 1, "encoders": {"pyramid": "cnn", "tokens": "vit"},
-            "pretrain": {"samples": {"lab": 100, "wild": 0}, "seen": 800, "batch": 8, "seeds": "each"},
+            "pretrain": {
+                "mixes": {"body": {"dataset": "people", "samples": {"lab": 100, "wild": 0}}},
+                "seen": 800, "batch": 8, "seeds": "each",
+            },
             "finetune": {
                 "samples": {"train": 40, "val": 10, "test": 10}, "steps": 6, "batch": 4,
                 "optimizer": "adamw", "lr": {"pyramid": 1e-3, "tokens": 1e-3}, "momentum": 0.9,

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from bench.data.people import People
 
 from bench.checks import check_applies, check_plan
 from bench.config_class import config_class
@@ -47,16 +46,16 @@ def test_every_preset_passes() -> None:
         ((f"{STAGE}.train.momentum=0.5",), r"train\.momentum: is not read while optimizer=adamw"),
         (("preset.finetune.momentum=0.5",), r"preset\.finetune\.momentum: is not read while optimizer=adamw"),
         (("task.parsing_rgb.augment.rotation_p=0.5",), r"rotation_p: is not read while rotation=0\.0"),
-        (("preset.size=52",), r"MAE: image size 52 is no multiple of the patch 8"),
+        (("preset.size=52",), r"MAE: image size 52 x 52 is no multiple of the patch 8"),
         (("encoder.vit_d96.config.heads=5",), "heads 5 and 4 must divide width 96"),
         (("encoder.resnet10_w24.config.out_indices=[-1]",), "-1 is not a whole number of at least 0"),
-        (("encoder.resnet10_w24.graph.width=0",), r"graph\.width: 0 is not a whole number of at least 1"),
+        (("encoder.semgcn.config.width=0",), r"config\.width: 0 is not a whole number of at least 1"),
         (("method.mae.stages.pixels.config.mask_ratio=0.999",), "leaves 0 of 36 patches"),
         (("method.mae.stages.pixels.config.mask_ratio=1.5",), r"mask_ratio: 1\.5 is not a number below 1"),
         (("task.parsing_rgb.config.class_weights=[1.0]",), "got 1 numbers, wanted 25"),
         (("task.densepose.config.gps_kappa=part",), r'gps_kappa: unknown "part"\. Did you mean "parts"'),
-        (("task.densepose.domain=d_densee",), r'no domain "d_densee" .*\. Did you mean "d_dense"'),
-        (("+preset.pretrain.samples.lab=5",), r'no domain "lab" with a split pretrain\. Known: lab_rg'),
+        (("task.densepose.data.people.source=d_densee",), r'no source "d_densee".*\. Did you mean "d_dense"'),
+        (("+preset.pretrain.mixes.body.samples.lab=5",), r'no source "lab"\.'),
     ],
 )  # fmt: skip
 def test_a_wrong_setting_is_found_by_the_plan(words: tuple[str, ...], said: str) -> None:
@@ -85,10 +84,10 @@ def test_a_grid_without_a_cell_that_applies_is_refused() -> None:
     check_applies(expand(resolve(Words(methods="mae,cmc", encoders="resnet10_w24", tasks="densepose"))))
 
 
-def test_the_data_set_lists_its_domains() -> None:
+def test_the_data_set_lists_its_sources() -> None:
     body = load(BUILT_IN / "dataset" / "people.yaml", "dataset")
-    assert body["domains"] == {name: list(domain.splits) for name, domain in DOMAINS.items()}
-    assert load_adapter(body["spec"]["adapter"]) is People
+    assert body["sources"] == {name: list(domain.splits) for name, domain in DOMAINS.items()}
+    assert load_adapter(body["adapter"]).__name__ == "People"
 
 
 def addresses() -> list[str]:

@@ -21,28 +21,37 @@ TRAIN = {
 def stage(name: str, share: float, version: int = 1) -> dict[str, Any]:
     return {
         "adapter": "methods.toy:Toy", "version": version, "share": share, "config": {"dim": 4},
-        "train": TRAIN, "augment": {}, "name": name, "modalities": ["rgb"],
+        "train": TRAIN, "augment": {}, "augment2": None, "name": name, "encoders": {"rgb": "image"},
+        "optional": [], "mix": "body", "fields": [], "views": 1, "pairs": [],
     }  # fmt: skip
 
 
 def method(
     *stages: dict[str, Any], kinds: tuple[str, ...] = ("pyramid", "tokens"), **more: Any
 ) -> dict[str, Any]:
-    return {"encoder_kinds": list(kinds), "stages": {s["name"]: s for s in stages}, **more}
+    return {"encoder_kinds": list(kinds), "gives": ["rgb"], "stages": {s["name"]: s for s in stages}, **more}
 
 
 def encoder(kind: str, pretrained: str | None = None) -> dict[str, Any]:
     return {
         "adapter": "bench.encoders.toy:Toy", "version": 1, "kind": kind, "config": {"width": 8},
-        "graph": {"width": 4}, "pretrained": pretrained, "summary": "not hashed",
+        "pretrained": pretrained, "summary": "not hashed",
     }  # fmt: skip
 
 
-def task(domain: str) -> dict[str, Any]:
+FINETUNE = {
+    "samples": {"train": 20, "val": 10, "test": 10}, "steps": 6, "batch": 4, "optimizer": "adamw",
+    "lr": {"pyramid": 0.001, "tokens": 0.002}, "evaluations": 2,
+}  # fmt: skip
+
+
+def task(name: str, source: str, **more: Any) -> dict[str, Any]:
     return {
-        "adapter": "tasks.toy:Toy", "version": 1, "score_version": 1, "modality": "rgb", "published": "",
-        "minimum_effect": 0.5, "config": {}, "augment": {}, "domain": domain,
-        "primary": {"metric": "miou", "unit": "%", "higher_is_better": True},
+        "adapter": "tasks.toy:Toy", "version": 1, "score_version": 1, "inputs": ["rgb"], "needs": [],
+        "wants": [], "published": "", "minimum_effect": 0.5, "config": {}, "augment": {}, "name": name,
+        "dataset": "people", "is_default": True, "source_name": source, "extra": [], "size": [32, 32],
+        "samples": FINETUNE["samples"], "splits": {"train": "train", "val": "val", "test": "test"},
+        "finetune": FINETUNE, **more,
     }  # fmt: skip
 
 
@@ -56,18 +65,23 @@ def request(**changes: Any) -> Request:
             "mae": method(stage("mae.pixels", 1.0), kinds=("tokens",)),
             "scratch": method({**stage("scratch.weights", 0.0), "train": {}}),
         },
-        "tasks": {"densepose": task("d_dense"), "parsing": task("d_parse")},
+        "tasks": {"densepose": task("densepose", "d_dense"), "parsing": task("parsing", "d_parse")},
         "encoders": {
             "cnn": encoder("pyramid"), "vit": encoder("tokens"), "tagged": encoder("pyramid", "x.in1k"),
         },
-        "dataset": {"spec": {"adapter": "bench.data.toy:Toy", "version": 1, "seed": 0}},
-        "preset": {
-            "name": "tiny", "size": 32, "precision": "32-true", "cpu_threads": 1,
-            "pretrain": {"samples": {"lab": 24, "wild": 0}, "seen": 64, "batch": 8, "seeds": "each"},
-            "finetune": {
-                "samples": {"train": 20, "val": 10, "test": 10}, "steps": 6, "batch": 4, "optimizer": "adamw",
-                "lr": {"pyramid": 0.001, "tokens": 0.002}, "evaluations": 2,
+        "datasets": {
+            "people": {
+                "adapter": "bench.datasets.toy:Toy", "version": 1, "config": {"seed": 0}, "sources": {},
+                "splits": {"train": "train", "val": "val", "test": "test"}, "joint_set": "smpl24",
             },
+        },
+        "preset": {
+            "name": "tiny", "size": [32, 32], "precision": "32-true", "cpu_threads": 1,
+            "pretrain": {
+                "mixes": {"body": {"dataset": "people", "samples": {"lab": 24, "wild": 0}, "hide": {}}},
+                "seen": 64, "batch": 8, "seeds": "each",
+            },
+            "finetune": FINETUNE,
         },
         "budgets": ("fraction=1/10", "fraction=1"), "seeds": (0, 1), "chosen_encoders": (),
         "default_encoders": {
@@ -98,11 +112,11 @@ def step_of(plan: Plan, *words: str | int) -> Step:
 
 
 GOLDEN = [
-    ("pretrain", "c5d22dcce6cbe8d1"),
-    ("pretrain", "b6959b47e06fcaf2"),
-    ("finetune", "76c06534a6879475"),
-    ("predict", "cd5bf1fc44e9b094"),
-    ("score", "685299a57d2f5512"),
+    ("pretrain", "56ab49bb599a4cd6"),
+    ("pretrain", "eed4936cf9300c0e"),
+    ("finetune", "f1034dc90ed2170c"),
+    ("predict", "bec4492ff5aaec11"),
+    ("score", "4ec556fd340a949d"),
 ]
 
 
@@ -136,14 +150,15 @@ def test_keys_do_not_depend_on_order_resources_or_summaries() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "moved"),
     [
-        ("preset.size", 64, {"pretrain", "finetune", "predict", "score"}),
+        ("preset.size", [64, 64], {"pretrain", "finetune", "predict", "score"}),
         ("preset.pretrain.seen", 128, {"pretrain", "finetune", "predict", "score"}),
-        ("preset.finetune.steps", 7, {"finetune", "predict", "score"}),
-        ("preset.finetune.steps", 6.0, {"finetune", "predict", "score"}),  # hence typed requests
-        ("preset.finetune.samples.test", 11, {"predict", "score"}),
+        ("tasks.densepose.finetune.steps", 7, {"finetune", "predict", "score"}),
+        ("tasks.densepose.finetune.steps", 6.0, {"finetune", "predict", "score"}),  # hence typed requests
+        ("tasks.densepose.samples.test", 11, {"predict", "score"}),
         ("tasks.densepose.score_version", 2, {"score"}),
         ("tasks.densepose.minimum_effect", 0.4, {"score"}),
         ("tasks.parsing.version", 2, set()),
+        ("datasets.people.config.seed", 1, {"pretrain", "finetune", "predict", "score"}),
         ("methods.mae.stages", {"mae.pixels": stage("mae.pixels", 1.0, version=2)}, set()),
         ("seeds", (0, 1, 2), set()),
         ("budgets", ("fraction=1/10",), set()),
@@ -173,7 +188,7 @@ def test_equal_stages_are_one_step() -> None:
     assert first[0].inputs[0] is first[1].inputs[0] and first[0].key != first[1].key
     assert len([s for s in plan.steps if s.kind == "pretrain" and s.spec["name"] == "cmc.contrast"]) == 2 * 2
     assert first[0].spec["train"]["steps"] == 4 and first[0].spec["data"]["parts"] == [
-        {"domain": "lab", "split": "pretrain", "samples": 24}
+        {"source": "lab", "split": "pretrain", "samples": 24, "hide": []}
     ]
 
 
@@ -216,7 +231,7 @@ def test_what_cannot_be_run_says_why() -> None:
 
 
 def test_shots_are_planned_where_samples_have_classes() -> None:
-    tasks = {"actions": {**task("d_act"), "shots": True}}
+    tasks = {"actions": {**task("actions", "d_act"), "shots": True}}
     plan = expand(request(tasks=tasks, budgets=("shots=16",)))
     specs = [s.spec for s in plan.steps if s.kind == "finetune"]
     assert specs and all(s["subset"] == s["seed"] for s in specs)
@@ -276,6 +291,47 @@ def test_overrides_show_in_the_labels_of_the_cells_that_they_concern() -> None:
     spec = step_of(many, "cmc", "cnn", "densepose", "fraction=1", 0).inputs[0].inputs[0].spec
     assert spec["preset"].startswith("tiny (20 overrides, ")
     assert {s.spec["preset"] for s in many.steps if s.kind == "pretrain"} == {"tiny"}
+
+
+def test_what_a_method_does_not_give_makes_cells_not_applicable() -> None:
+    base = request()
+    gives = {name: {**body, "gives": ["rgb"]} for name, body in base.methods.items()}
+    gives["hcmoco"] = {**gives["hcmoco"], "gives": ["rgb", "depth", "decoder"]}
+    tasks = {
+        "pair": task("pair", "d", needs=["decoder"]),
+        "both": task("both", "d", inputs=["rgb", "depth"]),
+        "depth": task("depth", "d", inputs=["depth"]),
+        "wish": task("wish", "d", wants=["decoder"]),
+    }
+    plan = expand(request(methods=gives, tasks=tasks, budgets=("fraction=1",), seeds=(0,)))
+    reasons = {c.task: c.reason for c in plan.cells if c.method == "cmc"}
+    assert reasons == {
+        "pair": "pair needs decoder, which cmc does not give",
+        "both": "both needs depth, which cmc does not give",
+        "depth": "",  # the encoder of colour reads depth, too
+        "wish": "",
+    }
+    assert all(not c.reason for c in plan.cells if c.method == "hcmoco")
+
+
+def test_a_pair_counts_two_pictures() -> None:
+    pairs = method({**stage("pair.train", 1.0), "pairs": ["view"]})
+    single = method(stage("single.train", 1.0))
+    defaults = {"pair": ("cnn",), "single": ("cnn",)}
+    plan = expand(request(methods={"pair": pairs, "single": single}, default_encoders=defaults, seeds=(0,)))
+    steps = {s.spec["name"]: s.spec["train"]["steps"] for s in plan.steps if s.kind == "pretrain"}
+    assert steps == {"pair.train": 4, "single.train": 8}
+
+
+def test_hidden_fields_and_encoders_by_modality_are_part_of_the_spec() -> None:
+    base = request()
+    mix = {"dataset": "people", "samples": {"lab": 24, "wild": 8}, "hide": {"lab": ["depth"]}}
+    preset = {**base.preset, "pretrain": {**base.preset["pretrain"], "mixes": {"body": mix}}}
+    two = method({**stage("cmc.a", 1.0), "encoders": {"rgb": "image", "kp2d": "vit"}})
+    plan = expand(request(preset=preset, methods={"cmc": two}, seeds=(0,)))
+    (spec,) = (s.spec for s in plan.steps if s.kind == "pretrain")
+    assert [(p["source"], p["hide"]) for p in spec["data"]["parts"]] == [("lab", ["depth"]), ("wild", [])]
+    assert {m: e["name"] for m, e in spec["encoders"].items()} == {"rgb": "cnn", "kp2d": "vit"}
 
 
 NAMES = st.sampled_from(["hcmoco", "cmc", "mae", "scratch"])

@@ -77,7 +77,10 @@ def test_a_request_holds_what_was_asked_for_in_that_order(configs: Path) -> None
         ("first", "cmc.contrast"),
         ("dense", "hcmoco.dense"),
     ]
-    assert stages["first"]["modalities"] == ["rgb", "depth"] and stages["first"]["train"]["lr"] == 0.03
+    assert (
+        stages["first"]["encoders"] == {"rgb": "image", "depth": "image"}
+        and stages["first"]["train"]["lr"] == 0.03
+    )
     assert found.default_encoders == {"scratch": ("cnn",), "hcmoco": ("cnn",)}
     assert found.preset["name"] == "tiny"
     cells = expand(found).cells
@@ -118,15 +121,21 @@ def test_reused_stages_are_trained_once(configs: Path) -> None:
             r'schedule: unknown "poli"\. Did you mean "poly"',
         ),
         ({"overrides": ("preset.encoders.pyramid=cnm",)}, r'unknown encoder "cnm"\. Did you mean "cnn"'),
-        ({"overrides": ("preset.dataset=peple",)}, r'unknown dataset "peple"\. Did you mean "people"'),
-        ({"overrides": ("preset.pretrain.samples.lab=7",)}, "7 do not fill a batch of 8"),
         (
-            {"overrides": ("preset.pretrain.samples.lab=-7",)},
+            {"overrides": ("preset.pretrain.mixes.body.dataset=peple",)},
+            r'unknown dataset "peple"\. Did you mean "people"',
+        ),
+        ({"tasks": "densepose@peple"}, r'unknown dataset "peple"\. Did you mean "people"'),
+        ({"encoders": "dept=cnn"}, r'unknown modality "dept"\. Did you mean "depth"'),
+        ({"encoders": "depth=cnm"}, r'unknown encoder "cnm"\. Did you mean "cnn"'),
+        ({"overrides": ("preset.pretrain.mixes.body.samples.lab=7",)}, "7 samples do not fill a batch of 8"),
+        (
+            {"overrides": ("preset.pretrain.mixes.body.samples.lab=-7",)},
             r"samples\.lab: -7 is not a whole number of at least 0",
         ),
         ({"overrides": ("~preset.finetune.lr.pyramid",)}, "finetune.lr has no rate for pyramid encoders"),
         ({"overrides": ("preset.finetune.lr.pyramid=0",)}, r"lr\.pyramid: 0\.0 is not a number above 0"),
-        ({"overrides": ("method.cmc.stages.contrast.train.optimizer=adam",)}, r'Did you mean "adamw"'),
+        ({"overrides": ("method.cmc.stages.contrast.train.optimizer=adamm",)}, r'unknown "adamm"'),
         ({"overrides": ("preset.finetune.warmup=2",)}, r"warmup: 2\.0 is not a number of at most 1"),
         ({"overrides": ("preset.finetune.betas=[0.9]",)}, r"betas: \[0\.9\] is not a list of 2 values"),
         ({"overrides": ("preset.finetune.betas=[0.9,1]",)}, r"betas: 1\.0 is not a number below 1"),
@@ -154,11 +163,11 @@ def test_mistakes_are_one_line_with_the_nearest_name(
     ("name", "change", "message"),
     [
         ("method/cmc", lambda b: b.pop("encoder_kinds"), r'cmc\.yaml: "encoder_kinds" is missing'),
-        ("method/cmc", lambda b: b.update(encoder_kinds=["cnn"]), 'unknown "cnn"'),
+        ("method/cmc", lambda b: b.update(mix="hands"), 'no mix "hands"'),
         (
             "method/cmc",
-            lambda b: b.update(modalities=[]),
-            r"modalities: \[\] is too short; at least 1 needed",
+            lambda b: b.update(gives=[]),
+            r"gives: \[\] is too short; at least 1 needed",
         ),
         ("method/cmc", lambda b: b.update(stages={}), r"stages: \{\} is too short; at least 1 needed"),
         ("method/cmc", lambda b: b["stages"].update(again=3), r"stages\.again: 3 is not a section"),
@@ -184,12 +193,12 @@ def test_mistakes_are_one_line_with_the_nearest_name(
         ),
         (
             "task/densepose",
-            lambda b: b["primary"].pop("unit"),
-            r'densepose\.yaml: "primary\.unit" is missing',
+            lambda b: b["data"].update(people={"sorce": "x"}),
+            r'densepose\.yaml: data\.people: unknown key "sorce"\. Did you mean "source"',
         ),
-        ("task/densepose", lambda b: b.update(modality="audio"), 'modality: unknown "audio"'),
-        ("encoder/cnn", lambda b: b.update(kind="cnn"), r'cnn\.yaml: kind: unknown "cnn"'),
-        ("dataset/people", lambda b: b["spec"].pop("version"), r'people\.yaml: "spec\.version" is missing'),
+        ("task/densepose", lambda b: b.update(inputs=["audio"]), 'inputs: unknown "audio"'),
+        ("encoder/cnn", lambda b: b.update(kind=""), r"cnn\.yaml: kind: "),
+        ("dataset/people", lambda b: b.pop("version"), r'people\.yaml: "version" is missing'),
         ("preset/tiny", lambda b: b["preset"].pop("finetune"), r'tiny\.yaml: "finetune" is missing'),
         (
             "task/densepose",
@@ -241,7 +250,7 @@ def test_overrides_reach_the_request_and_change_keys(configs: Path) -> None:
     found = resolve(
         dataclasses.replace(ONE, overrides=("preset.size=32", "method.cmc.stages.contrast.config.dim=4"))
     )
-    assert found.preset["size"] == 32
+    assert found.preset["size"] == [32, 32]
     stages = found.methods["cmc"]["stages"]
     assert (
         stages["contrast"]["config"]["dim"] == 4 and stages["again"]["config"]["dim"] == 8
@@ -249,7 +258,7 @@ def test_overrides_reach_the_request_and_change_keys(configs: Path) -> None:
     assert found.changes == {"preset.size": 32, "method.cmc.stages.contrast.config.dim": 4}
     words = (
         "preset.size=32", "method.cmc.stages.again.config.temperature=0.1", "task.densepose.config.width=3",
-        "encoder.cnn.config.width=4", "dataset.people.spec.seed=1", "+encoder.cnn.config.act=gelu",
+        "encoder.cnn.config.width=4", "dataset.people.config.seed=1", "+encoder.cnn.config.act=gelu",
     )  # fmt: skip
     assert len({tuple(keys(word)) for word in words} | {tuple(base)}) == len(words) + 1
 
@@ -265,23 +274,31 @@ def test_interpolations_are_resolved_and_checked(configs: Path) -> None:
         resolve(ONE)
 
 
-def test_presets_tune_methods_and_hold_resources(configs: Path) -> None:
+def test_presets_of_adapters_and_resources(configs: Path) -> None:
     before = keys()
-
-    def tune(methods: dict[str, Any]) -> None:
-        extra = {"methods": methods, "resources": {"data_workers": 2}}
-        edit(configs / "preset/tiny.yaml", lambda b: b["preset"].update(extra))
-
-    tune({"hcmoco": {"stages": {"dense": {"config": {"dim": 2}}}}})
-    assert keys() == before  # concerns another method; resources are in no key
-    assert keys("preset.resources.data_workers=3") == before
+    edit(configs / "preset/tiny.yaml", lambda b: b["preset"].update(resources={"data_workers": 2}))
+    assert keys() == before and keys("preset.resources.data_workers=3") == before  # in no key
     changed = resolve(dataclasses.replace(ONE, overrides=("preset.resources.data_workers=3",)))
     assert changed.resources["data_workers"] == 3 and not changed.changes
-    tune({"cmc": {"stages": {"contrast": {"config": {"dim": 2}}}}})
+
+    def tune(kind: str, name: str, **presets: Any) -> None:
+        edit(configs / kind / f"{name}.yaml", lambda b: b.update(presets=presets))
+
+    tune("method", "hcmoco", tiny={"stages": {"dense": {"config": {"dim": 2}}}})
+    assert keys() == before  # concerns another method
+    tune("method", "cmc", tiny={"stages": {"contrast": {"config": {"dim": 2}}}})
     assert keys() != before
     assert resolve(Words(methods="hcmoco")).methods["hcmoco"]["stages"]["first"]["config"]["dim"] == 2
-    tune({"cmd": {}})
-    with pytest.raises(ConfigError, match=r'preset tiny: unknown method "cmd"\. Did you mean "cmc"'):
+    tune("task", "densepose", tiny={"finetune": {"steps": 9}, "size": [32, 64]})
+    found = resolve(ONE)
+    assert found.tasks["densepose"]["finetune"]["steps"] == 9
+    assert found.tasks["densepose"]["size"] == [32, 64] and found.preset["finetune"]["steps"] == 6
+    assert not found.changes
+    tune("task", "densepose", tinny={})
+    with pytest.raises(ConfigError, match=r'densepose\.yaml: presets: unknown preset "tinny"\. Did you mean'):
+        resolve(ONE)
+    tune("task", "densepose", tiny={"finetune": {"stepps": 9}})
+    with pytest.raises(ConfigError, match=r'"task densepose: finetune\.stepps"\. Did you mean "steps"'):
         resolve(ONE)
 
 
