@@ -6,14 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.api import Encoder, Method, Task
-from bench.errors import BenchError, ConfigError
+from bench.console import warn
+from bench.errors import BenchError
 from bench.files import canonical
 from bench.plan import Step
-from bench.train.adapters import load_configured
+from bench.train.adapters import ImportFailure, load_configured
 
 
 def check_adapters(steps: Iterable[Step], config_dirs: Sequence[str]) -> None:
     """Import the adapters of steps and of what these need, and build their configs.
+
+    Code that fails while it is imported fails the steps that need it, no others; here it is only named.
 
     Raises:
         ConfigError: no such class, one of another kind, or a wrong value.
@@ -35,8 +38,10 @@ def check_adapters(steps: Iterable[Step], config_dirs: Sequence[str]) -> None:
 def _load(spec: Mapping[str, Any], kind: type, where: str, config_dirs: Sequence[str]) -> None:
     try:
         load_configured(spec, kind, where, config_dirs)
+    except ImportFailure as error:
+        warn(f"{error}; its cells will fail")
     except BenchError:
         raise
     except Exception as error:  # whatever code of others raises when it is imported
-        said = f"{type(error).__name__}: {error}"
-        raise ConfigError(f"adapter {spec['adapter']} cannot be imported: {said}") from error
+        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        warn(f"adapter {spec['adapter']} cannot be imported, its cells will fail: {said}")

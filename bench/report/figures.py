@@ -16,6 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
+from io import BytesIO
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -444,10 +445,14 @@ def draw(plot: Plot, folder: Path) -> None:
         figure = render(plot)
         png, svg = (folder / name for name in plot.files)
         canvas: Any = FigureCanvasAgg(figure)  # whose methods draw once, unlike `savefig`
-        canvas.print_png(png, metadata={"Software": None})
+        stream = BytesIO()  # files appear whole: another report may read them
+        canvas.print_png(stream, metadata={"Software": None})
+        write_atomic(png, stream.getvalue(), durable=False)
         figure.set_layout_engine("none")  # it has been laid out
         canvas = FigureCanvasSVG(figure)
-        canvas.print_svg(svg, metadata={"Date": None})
+        stream = BytesIO()
+        canvas.print_svg(stream, metadata={"Date": None})
+        write_atomic(svg, stream.getvalue(), durable=False)
 
 
 def render(plot: Plot) -> Figure:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -58,7 +58,7 @@ DIFFERENCES = (
 RUNS = ("table", "encoder", "name", "method", "fraction", "seed", "subset")  # of `missing`
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """One table with all that belongs to it."""
 
@@ -86,10 +86,15 @@ class Task:
         at = "{metric}, test set {test_set}, minimum effect {minimum_effect:g}".format_map(self.key)
         return f", {at}" if self.several else ""
 
-    @property
+    @cached_property
     def primary(self) -> pd.DataFrame:
         """Return the cells of the primary metric."""
         return self.cells[self.cells["primary"]]
+
+    @cached_property
+    def primary_cells(self) -> list[Any]:
+        """Return the cells of the primary metric as named tuples."""
+        return tuples(self.primary)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -452,7 +457,7 @@ def comparability_warnings(tasks: Sequence[Task], references: Sequence[str]) -> 
     """
     found = [*_apart(tasks)]
     for task in tasks:
-        places = grouped(tuples(task.primary), "encoder", "fraction")
+        places = grouped(task.primary_cells, "encoder", "fraction")
         for (encoder, fraction), cells in places.items():
             where = f"{task.title}, {encoder}, {parse(fraction).header}"
             runs = {cell.name: set(zip(cell.seeds, cell.subsets, strict=True)) for cell in cells}

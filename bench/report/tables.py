@@ -49,10 +49,10 @@ def setting(key: Mapping[str, Any]) -> str:
     )
 
 
-def of_task(task: Task) -> list[Table]:
-    """Return all tables of a task that have rows."""
-    made = (scores(task), differences(task), labels_saved(task), epochs_saved(task), beside_cost(task))
-    return [table for table in made if table is not None and len(table.frame)]
+def beside_scores(task: Task) -> list[Table]:
+    """Return the tables of a task besides its scores."""
+    made = (differences(task), labels_saved(task), epochs_saved(task), beside_cost(task))
+    return [table for table in made if table is not None]
 
 
 def _by_budget(task: Task, rows: Iterable[Any], left: Sequence[str], head: Any, entry: Any) -> pd.DataFrame:
@@ -84,7 +84,9 @@ def scores(task: Task) -> Table:
     def head(cell: Any) -> tuple[str, str]:
         return cell.encoder, marked(cell)
 
-    frame = _by_budget(task, tuples(primary[primary["complete"]]), ("encoder", "method"), head, entry)
+    frame = _by_budget(
+        task, (cell for cell in task.primary_cells if cell.complete), ("encoder", "method"), head, entry
+    )
     frame["encoder"] = frame["encoder"].where(~frame["encoder"].duplicated(), "")
     return Table(title=task.title, frame=frame, names=2, notes=_score_notes(task, primary))
 
@@ -101,7 +103,7 @@ def _score_notes(task: Task, primary: pd.DataFrame) -> list[str]:
             f"({_family(families.drop_duplicates('encoder')['family'])} of an encoder with its best ones)."
         )
     notes += not_ranked(task)
-    if any(map(other_modality, tuples(primary))):
+    if any(map(other_modality, task.primary_cells)):
         shown = sorted(set(task.runs["modality"]) - {""})
         notes.append(
             f"{OTHER_MODALITY}: the encoder was pretrained on another modality than this task's input "
@@ -180,8 +182,7 @@ def mean_text(cell: Any) -> str:
 
 def incomplete(task: Task) -> list[str]:
     """Return one line per row that lacks runs: which, and what is there."""
-    primary = task.primary
-    rows = grouped(tuples(primary[~primary["complete"]]), "encoder", "name")
+    rows = grouped((cell for cell in task.primary_cells if not cell.complete), "encoder", "name")
     lacks = grouped(tuples(task.missing), "encoder", "name")
     lines = []
     for place, cells in rows.items():
@@ -201,7 +202,7 @@ def differences(task: Task) -> Table | None:
     found = task.differences[task.differences["against"] == "reference"]
     if found.empty:
         return None
-    heads = {(cell.encoder, cell.name): cell for cell in tuples(task.primary)}
+    heads = {(cell.encoder, cell.name): cell for cell in task.primary_cells}
 
     def head(d: Any) -> tuple[str, str, str]:
         cell = heads[d.encoder, d.method]
@@ -248,7 +249,7 @@ def difference_text(d: Any) -> str:
 
 def _names(task: Task) -> dict[tuple[str, str], str]:
     """Return the names of rows with their marks, by encoder and name."""
-    return {(cell.encoder, cell.name): marked(cell) for cell in tuples(task.primary)}
+    return {(cell.encoder, cell.name): marked(cell) for cell in task.primary_cells}
 
 
 def labels_saved(task: Task) -> Table | None:
@@ -328,7 +329,7 @@ def beside_cost(task: Task) -> Table | None:
     found = task.cost_quality[task.cost_quality["fraction"] == budget.label]
     if found[["device_hours", "samples_seen"]].isna().all(axis=None):
         return None
-    cells = {(c.encoder, c.name): c for c in tuples(task.primary) if c.fraction == budget.label}
+    cells = {(c.encoder, c.name): c for c in task.primary_cells if c.fraction == budget.label}
     rows = [
         (
             p.encoder,

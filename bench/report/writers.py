@@ -25,7 +25,7 @@ from bench.report.figures import Plot
 from bench.report.leaderboard import CELLS, DIFFERENCES, Summaries, Task
 from bench.report.over_tasks import OVER_TASKS
 from bench.report.published import LABELS, PublishedTable
-from bench.report.records import TABLE, grouped, provenance, tuples
+from bench.report.records import TABLE, grouped, provenance
 from bench.report.savings import SAVINGS
 from bench.report.tables import BOLD, Table
 
@@ -196,7 +196,7 @@ def _task(task: Task, pictures: Mapping[Any, Sequence[Plot]]) -> dict[str, Any]:
         "setting": tables.setting(task.key),
         "incomplete": tables.incomplete(task),
         "no_differences": tables.no_differences(task),
-        "more": tables.of_task(task)[1:] if task.primary["complete"].any() else tables.of_task(task),
+        "more": tables.beside_scores(task),
         "pictures": pictures.get(tuple(task.key[name] for name in TABLE), ()),
         "facts": "; ".join(f"{n}: {text.markdown(text.listed(list(v)))}" for n, v in facts.items() if v),
         "count": text.count(len(keys), "record key"),
@@ -234,7 +234,10 @@ _LETTERS = "ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝßàáâãä
 
 def latex(found: Summaries) -> str:
     """Return all tables, each a floating `table` with a caption that says n, interval and what varied."""
-    parts = [[_with_setting(table, task) for table in tables.of_task(task)] for task in found.tasks]
+    parts = [
+        [_with_setting(t, task) for t in (tables.scores(task), *tables.beside_scores(task)) if len(t.frame)]
+        for task in found.tasks
+    ]
     over = [(tables.over_tasks(part), tables.pairs_over_tasks(part)) for part in found.overall]
     parts.append([table for pair in over for table in pair if table])
     lines = [_HEAD]
@@ -306,7 +309,7 @@ def _terminal_task(task: Task, width: int) -> Iterator[RichTable | Text]:
     where = "{preset} preset, {track}, {mode}, protocol {protocol}".format_map(key)
     yield Text(text.plain(f"{key['task']} on {key['dataset']}: {key['metric']} ({unit}, {arrow} is better)"))
     yield Text(text.plain(f"{where}{task.distinction}"))
-    for encoder, cells in grouped(tuples(task.primary), "encoder").items():
+    for encoder, cells in grouped(task.primary_cells, "encoder").items():
         rows = grouped((cell for cell in cells if cell.complete), "name")
         yield from _terminal_rows(text.plain(encoder), rows, task, width)
         for name in dict.fromkeys(cell.name for cell in cells if not cell.complete):

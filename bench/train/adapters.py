@@ -14,6 +14,10 @@ from bench.errors import AssetError, ConfigError, nearest
 from bench.settings import convert
 
 
+class ImportFailure(ConfigError):
+    """The code of an adapter failed while it was imported; only the steps that need it fail."""
+
+
 def load_adapter(address: str, config_dirs: Sequence[str] = (), source: str = "") -> Any:
     """Import `module:Class` from the project, from one of some folders, or from an installed package.
 
@@ -30,7 +34,7 @@ def load_adapter(address: str, config_dirs: Sequence[str] = (), source: str = ""
     try:
         module = _module(address, module_name, config_dirs, source)
     except SystemExit as error:
-        raise ConfigError(
+        raise ImportFailure(
             f'adapter "{address}": {module_name} called sys.exit({error.code!r}) while it was imported; '
             'read the command line, and end the program, under `if __name__ == "__main__":` alone'
         ) from error
