@@ -12,7 +12,6 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from bench.data import augment_spec
-from bench.data.dataset import SIZES
 from bench.errors import ConfigError
 from bench.registry import plain
 from bench.resources import check_resources
@@ -23,6 +22,7 @@ Schedule = Literal["constant", "cos_epoch", "cos_moco", "cos_warm_step", "poly",
 Precision = Literal["32-true", "bf16-mixed"]  # exact resume with 16-mixed needs the state of a loss scaler
 Modality = Literal["rgb", "depth", "kp2d"]
 Kind = Annotated[str, Meta(min_length=1)]  # pyramid, tokens, graph, ...: what a head may ask for
+SIZES = (16, 1024)  # pixels; neither thumbnails nor photographs
 Side = Annotated[int, Meta(ge=SIZES[0], le=SIZES[1])]  # pixels
 # height = width, or [height, width]; not a tuple: msgspec 0.22 crashes on one of fixed length in a union
 Size = Side | Annotated[list[Side], Meta(min_length=2, max_length=2)]

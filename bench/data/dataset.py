@@ -18,7 +18,6 @@ from numpy.typing import ArrayLike, NDArray
 from bench.errors import ConfigError
 
 Arrays = dict[str, NDArray[Any]]
-SIZES = (16, 1024)  # pixels; neither thumbnails nor photographs
 Ints = NDArray[np.int64]
 Outcome = Literal["built", "present", "taken"]  # taken: another process is at work on it
 Progress = Callable[[int, int], object]  # samples there, samples wanted

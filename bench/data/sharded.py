@@ -14,7 +14,6 @@ from bench.data import build, manifest, shards
 from bench.data.build import Piece, place_of, spans, stored_fields
 from bench.data.dataset import (
     MODALITIES,
-    SIZES,
     Arrays,
     DataInfo,
     Dataset,
@@ -27,6 +26,7 @@ from bench.data.dataset import (
 from bench.data.producer import Place, Producer, rows_per_clip, sample_clusters, sample_ids
 from bench.data.shards import Span
 from bench.errors import ConfigError, DataError, nearest
+from bench.schema import SIZES
 
 Read = Callable[[str], NDArray[Any]]  # name of a stored array -> its rows
 

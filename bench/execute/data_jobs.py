@@ -6,15 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.console import is_terminal, live_line, warn
-from bench.data.dataset import Found
 from bench.errors import AssetError, ConfigError, nearest
 from bench.files import canonical
 from bench.plan import Plan, Step
 from bench.resources import cores
 from bench.store import Store
+
+if TYPE_CHECKING:
+    from bench.data.dataset import Found
 
 DataSpec = Mapping[str, Any]
 
