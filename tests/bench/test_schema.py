@@ -10,8 +10,8 @@ from bench.schema import check
 
 def task(**changes: Any) -> dict[str, Any]:
     return {
-        "adapter": "tasks.x:X", "version": 1, "score_version": 1, "modality": "rgb", "domain": "d_parse",
-        "primary": {"metric": "miou", "unit": "%", "higher_is_better": True}, "config": {}, "augment": {},
+        "adapter": "tasks.x:X", "version": 1, "score_version": 1, "inputs": ["rgb"],
+        "data": {"people": {"source": "d_parse"}}, "config": {}, "augment": {},
         **changes,
     }  # fmt: skip
 
