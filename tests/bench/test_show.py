@@ -98,8 +98,8 @@ def test_explain_looks_through_to_the_pretraining(configs: Path, tmp_path: Path)
         "pretrain.before.config.dim: 8 -> 4",
         'finetune.preset: "tiny" -> "tiny (finetune.samples.test=9)"',
         'finetune.variant: "" -> "contrast.config.dim=4"',
-        'predict.data.parts: [{"domain": "d_densepose", "samples": 10, "split": "test"}] -> '
-        '[{"domain": "d_densepose", "samples": 9, "split": "test"}]',
+        'predict.data.parts: [{"hide": [], "samples": 10, "source": "d_densepose", "split": "test"}] -> '
+        '[{"hide": [], "samples": 9, "source": "d_densepose", "split": "test"}]',
     ]
     assert "are equal" in explain_keys(one.key, one.key, tmp_path / "store")
     with pytest.raises(ConfigError, match='no step with key "ffff"'):

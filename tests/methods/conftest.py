@@ -16,15 +16,14 @@ PYRAMID = {
     "adapter": "bench.encoders.timm_pyramid:TimmPyramid",
     "version": 1,
     "config": {"model": "resnet10t", "options": {"channels": [8, 16, 24, 32], "stem_width": 8}},
-    "graph": {"width": 16, "blocks": 1},
 }
 VIT = {
     "adapter": "bench.encoders.vit:ViT",
     "version": 1,
     "config": {"image_size": SIZE, "patch": 8, "width": 32, "blocks": 2, "heads": 2, "hooks": [0, 1]},
-    "graph": {"width": 16, "blocks": 1},
 }
-DATA = DataInfo(n_samples=40, image_size=SIZE, joint_set="mpii16")
+GRAPH = {"adapter": "bench.encoders.graph:SemGCN", "version": 1, "config": {"width": 16, "blocks": 1}}
+DATA = DataInfo(n_samples=40, size=(SIZE, SIZE), joint_set="mpii16")
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +44,7 @@ def encoders() -> Callable[..., dict[str, Encoder]]:
 
     def build(*modalities: str, spec=PYRAMID, seed=0) -> dict[str, Encoder]:
         with seeded_initialisation("test", seed):
-            return {m: build_encoder(spec, m, DATA.joint_set) for m in modalities}
+            return {m: build_encoder(GRAPH if m == "kp2d" else spec, m, DATA.joint_set) for m in modalities}
 
     return build
 

@@ -6,12 +6,7 @@ import yaml
 from bench.request import BUILT_IN
 from bench.train.adapters import build_config, load_adapter
 
-NAMES = ("scratch", "imagenet", "cmc", "hcmoco", "mae")
-TRAIN = {
-    "optimizer", "lr", "base_batch", "groups", "momentum", "weight_decay", "betas", "schedule", "warmup",
-    "clip",
-}  # fmt: skip
-AUGMENT = {"scale", "rotation", "rotation_p", "shift", "flip", "crop_scale"}
+NAMES = sorted(path.stem for path in (BUILT_IN / "method").glob("*.yaml"))
 
 
 def load(name):
@@ -28,17 +23,15 @@ def stages(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_yaml_lists_every_key_with_its_default(name):
+def test_yaml_and_code_agree(name):
+    """Values that stand in both are the same; shares of the budget add up."""
     shares = 0.0
     for stage in stages(name):
         schema = load_adapter(stage["adapter"]).Config
         assert set(stage["config"]) == {f.name for f in dataclasses.fields(schema)}
         assert build_config(schema, stage["config"], name) == schema()
         shares += stage["share"]
-        if stage["share"]:
-            assert set(stage["train"]) == TRAIN
-            assert set(stage["augment"]) == AUGMENT
-    assert shares == (0 if name in ("scratch", "imagenet") else 1)
+    assert shares in (0, 1)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -31,7 +31,9 @@ def test_paper_sizes():
 
     with torch.device("meta"):
         encoder = build_encoder({"adapter": "bench.encoders.vit:ViT", "version": 1, "config": {}}, "rgb")
-        method = MAE(MAEConfig(), {"rgb": encoder}, DataInfo(n_samples=1, image_size=224, joint_set="mpii16"))
+        method = MAE(
+            MAEConfig(), {"rgb": encoder}, DataInfo(n_samples=1, size=(224, 224), joint_set="mpii16")
+        )
     assert method.n_visible == 49
     assert sum(p.numel() for p in method.decoder.blocks.parameters()) / 1e6 == pytest.approx(25.2, abs=0.05)
     assert method.decoder.predict.out_features == 768
@@ -99,7 +101,7 @@ def test_training_lowers_the_loss(mae, batch, context):
 
 def test_only_matrices_decay(mae):
     named = dict(mae.named_parameters())
-    kept = {n for n, p in named.items() if mae.no_decay(n, p)}
+    kept = {n for n, p in named.items() if mae.group(n, p)}
     assert "decoder.norm.weight" in kept
     assert "decoder.embed.bias" in kept
     assert "decoder.embed.weight" not in kept
@@ -129,7 +131,7 @@ def test_unusable_encoders_and_sizes_are_refused(make, encoders, mae, batch, con
     with pytest.raises(ConfigError, match="mask_ratio"):
         make(MAE, MAEConfig(**SMALL, mask_ratio=0.99), encoders("rgb", spec=vit_spec))
     with pytest.raises(ConfigError, match="36"):
-        odd = DataInfo(n_samples=1, image_size=36, joint_set="mpii16")
+        odd = DataInfo(n_samples=1, size=(36, 36), joint_set="mpii16")
         make(MAE, MAEConfig(**SMALL), encoders("rgb", spec=vit_spec), data=odd)
     with pytest.raises(StepError, match="expected 32"):
         mae.training_step({**batch, "rgb": torch.rand(2, 3, 64, 64)}, context())

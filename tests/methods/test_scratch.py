@@ -8,9 +8,9 @@ from methods.scratch import Scratch, ScratchConfig
 def test_exports_the_encoders_as_they_are(make, encoders, batch, context):
     own = encoders("rgb", "depth")
     method = make(Scratch, ScratchConfig(), own)
-    assert method.export() == own
+    assert method.export().encoders == own
     fresh = encoders("rgb", "depth")
-    for m, encoder in method.export().items():
+    for m, encoder in method.export().encoders.items():
         assert all(
             torch.equal(a, b) for a, b in zip(encoder.parameters(), fresh[m].parameters(), strict=True)
         )

@@ -13,7 +13,7 @@ from bench.request import BUILT_IN
 from bench.train.adapters import build_config, load_adapter
 from tasks.parsing import COARSE, Parsing, ParsingConfig, pixel_cross_entropy
 
-DATA = DataInfo(n_samples=8, image_size=32, joint_set="smpl24")
+DATA = DataInfo(n_samples=8, size=(32, 32), joint_set="smpl24")
 INFO = FeatureInfo(kind="pyramid", channels=(8, 8), strides=(4, 8), pooled=8)
 
 
@@ -27,7 +27,8 @@ def random_maps(seed: int = 0, n: int = 3) -> np.ndarray:
 
 def scores(predicted: np.ndarray, target: np.ndarray) -> dict[str, float]:
     stats = task().score_samples({"parts": predicted}, {"parts": target})
-    return {s.name: s.value for s in task().aggregate({k: v.sum(0) for k, v in stats.items()})}
+    values = task().aggregate(stats, np.ones((1, len(predicted))))
+    return {name: float(value[0]) for name, value in values.items()}
 
 
 def logits_of(labels: np.ndarray) -> torch.Tensor:
@@ -46,9 +47,8 @@ def test_yaml_fits_the_code(name: str) -> None:
     adapter = load_adapter(spec["adapter"])
     built = adapter(build_config(adapter.Config, spec["config"], name), DATA)
     assert built.cfg == ParsingConfig()
-    first = built.aggregate({"confusion": np.eye(25)})[0]
-    declared = spec["primary"]
-    assert declared == {"metric": first.name, "unit": first.unit, "higher_is_better": first.higher_is_better}
+    values = built.aggregate({"confusion": np.eye(25)[None]}, np.ones((2, 1)))
+    assert list(values) == [metric.name for metric in built.metrics] and values["miou"].shape == (2,)
 
 
 def test_prediction_then_perfect_scores() -> None:

@@ -7,13 +7,11 @@ PYRAMID = {
     "adapter": "bench.encoders.timm_pyramid:TimmPyramid",
     "version": 1,
     "config": {"model": "resnet10t", "options": {"channels": [8, 16, 24, 32], "stem_width": 8}},
-    "graph": {"width": 16, "blocks": 1},
 }
 VIT = {
     "adapter": "bench.encoders.vit:ViT",
     "version": 1,
     "config": {"image_size": 32, "patch": 8, "width": 32, "blocks": 3, "heads": 2, "hooks": [0, 2]},
-    "graph": {"width": 16, "blocks": 1},
 }
 
 

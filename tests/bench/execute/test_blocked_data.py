@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from bench.data.spec import parse
 
+from bench.data.build import place_of
+from bench.data.opening import typed
+from bench.datasets.people import Renderer
 from bench.execute.data_jobs import specs_of_step
 from bench.execute.local import execute
 from bench.plan import expand
@@ -21,10 +23,10 @@ def test_only_the_cells_that_read_it_fail(
     request = resolve(words)
     plan = expand(request)
     folders = {
-        Path(part.place.folder).parent
+        Path(place_of(spec, part, Renderer(seed=0)).folder).parent
         for step in plan.steps
-        for spec in specs_of_step(step)
-        for part in parse(spec).parts
+        for spec in map(typed, specs_of_step(step))
+        for part in spec.parts
     }
     assert {folder.name for folder in folders} == {"d_dense", "d_parse"}
     root = tmp_path / "data" / next(iter(folders)).parent

@@ -49,8 +49,9 @@ class MeanColour(Method):
 METHOD_YAML = """
 summary: regress the mean colour
 paper: null
-modalities: [rgb]
-optional: []
+encoders: {rgb: image}
+gives: [rgb]
+mix: body
 encoder_kinds: [pyramid]
 stages:
   colour:
@@ -71,8 +72,9 @@ from dataclasses import dataclass
 import numpy as np
 from torch.nn import functional as F
 
-from bench.api import Score, Task
+from bench.api import Metric, Task
 from bench.heads import pixel_head
+from bench.metrics.weighted import weighted_sums
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +84,8 @@ class Config:
 
 class Silhouette(Task):
     Config = Config
-    fields = ("mask",)
+    targets = ("mask",)
+    metrics = (Metric(name="iou"),)
 
     def head(self, info):
         return pixel_head(info, 1, self.cfg.width)
@@ -98,9 +101,9 @@ class Silhouette(Task):
         either = (predicted["mask"] | truth["mask"]).sum((1, 2))
         return {"both": both, "either": either}
 
-    def aggregate(self, totals):
-        return [Score(name="iou", value=float(totals["both"] / np.maximum(1, totals["either"])), unit="",
-                      higher_is_better=True)]
+    def aggregate(self, rows, weights):
+        totals = weighted_sums(rows, weights)
+        return {"iou": totals["both"] / np.maximum(1, totals["either"])}
 '''
 
 TASK_YAML = """
@@ -109,9 +112,8 @@ paper: null
 adapter: silhouette:Silhouette
 version: 1
 score_version: 1
-modality: rgb
-primary: {metric: iou, unit: "", higher_is_better: true}
-domain: d_dense
+inputs: [rgb]
+data: {people: {source: d_dense}}
 config: {width: 16}
 augment: {flip: true}
 """

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from bench.api import Score, Stats
+from bench.data.dataset import Arrays
 from bench.metrics.bootstrap import replicates, resample_weights
+from bench.metrics.weighted import weighted_sums
 
 
-def mean(totals: Stats) -> list[Score]:
-    value = float(totals["sum"] / totals["n"])
-    return [Score(name="mean", value=value, unit="", higher_is_better=True)]
+def mean(rows: Arrays, weights: np.ndarray) -> Arrays:
+    totals = weighted_sums(rows, weights)
+    return {"mean": totals["sum"] / totals["n"]}
 
 
 def test_equal_clusters_give_equal_weights_whatever_the_order() -> None:
@@ -34,7 +35,8 @@ def test_whole_clusters_are_drawn() -> None:
 
 def test_agrees_with_scipy_on_a_mean() -> None:
     values = np.random.default_rng(0).gamma(2.0, 1.0, 80)
-    drawn = replicates(mean, {"sum": values, "n": np.ones(80)}, resample_weights(np.arange(80), 4000, seed=1))
+    weights = resample_weights(np.arange(80), 4000, seed=1)
+    drawn = replicates(mean, {"sum": values, "n": np.ones(80)}, weights, "mean")
     low, high = np.percentile(drawn, [2.5, 97.5])
     reference = scipy_stats.bootstrap(
         (values,), np.mean, n_resamples=4000, method="percentile", rng=np.random.default_rng(2)
@@ -48,25 +50,25 @@ def test_replicates_equal_the_metric_of_the_repeated_samples() -> None:
     rng = np.random.default_rng(3)
     stats = {"sum": rng.normal(size=5), "n": rng.integers(1, 9, 5)}
     weights = resample_weights([0, 1, 1, 2, 3], 600, seed=0)  # more than one chunk
-    values = replicates(mean, stats, weights)
+    values = replicates(mean, stats, weights, "mean")
     for row in (0, 300, 599):
         picked = np.repeat(np.arange(5), weights[row].astype(int))
-        expected = mean({name: rows[picked].sum(0) for name, rows in stats.items()})[0].value
-        assert values[row] == pytest.approx(expected)
+        copied = {name: rows[picked] for name, rows in stats.items()}
+        expected = mean(copied, np.ones((1, len(picked))))["mean"]
+        assert values[row] == pytest.approx(expected[0])
 
 
-def test_statistics_keep_their_shape() -> None:
-    seen: list[tuple[int, ...]] = []
+def test_rows_keep_their_shape_and_weights_come_in_chunks() -> None:
+    seen: list[tuple[tuple[int, ...], int]] = []
 
-    def aggregate(totals: Stats) -> list[Score]:
-        seen.append(totals["matrix"].shape)
-        return [Score(name="total", value=float(totals["matrix"].sum()), unit="", higher_is_better=True)]
+    def total(rows: Arrays, weights: np.ndarray) -> Arrays:
+        seen.append((rows["matrix"].shape, len(weights)))
+        return {"total": weighted_sums(rows, weights)["matrix"].sum((1, 2))}
 
-    values = replicates(
-        aggregate, {"matrix": np.ones((4, 2, 3), np.int64)}, resample_weights(range(4), 3, seed=0)
-    )
-    assert seen == [(2, 3)] * 3
-    assert values.tolist() == [24.0] * 3
+    matrices = {"matrix": np.ones((4, 2, 3), np.int64)}
+    values = replicates(total, matrices, resample_weights(range(4), 600, seed=0), "total")
+    assert seen == [((4, 2, 3), 512), ((4, 2, 3), 88)]
+    assert values.tolist() == [24.0] * 600
 
 
 def test_no_samples_give_no_weights() -> None:

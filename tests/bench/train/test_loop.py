@@ -51,8 +51,8 @@ class Toy(Trainee):
     def after_step(self, ctx: Context) -> None:
         self.get_buffer("seen").add_(ctx.step)
 
-    def no_decay(self, name: str, parameter: nn.Parameter) -> bool:
-        return parameter.ndim == 1
+    def group(self, name: str, parameter: nn.Parameter) -> dict[str, float]:
+        return {"weight_decay": 0.0} if parameter.ndim == 1 else {}
 
 
 def batches(start: int) -> Iterator[Tensor]:
