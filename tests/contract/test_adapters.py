@@ -1,19 +1,18 @@
-"""All shipped adapters keep the contract. Those that take long run with `pytest -m slow`."""
+"""All shipped adapters keep the contract."""
 
 from __future__ import annotations
 
 import pytest
 
 from bench.contract import check_method, check_task, failures
+from bench.registry import BUILT_IN
 
 
-@pytest.mark.parametrize("name", ["densepose", "parsing_rgb", "parsing_depth"])
+@pytest.mark.parametrize("name", sorted(path.stem for path in (BUILT_IN / "task").glob("*.yaml")))
 def test_task(name: str) -> None:
     assert failures(check_task(name)) == []
 
 
-@pytest.mark.parametrize(
-    "name", ["scratch", *(pytest.param(n, marks=pytest.mark.slow) for n in ("cmc", "hcmoco", "mae"))]
-)
+@pytest.mark.parametrize("name", sorted(path.stem for path in (BUILT_IN / "method").glob("*.yaml")))
 def test_method(name: str) -> None:
     assert failures(check_method(name)) == []

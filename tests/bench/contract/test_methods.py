@@ -9,7 +9,7 @@ import pytest
 
 from bench.contract.finding import Finding, run
 from bench.contract.methods import Stages
-from bench.contract.setting import method_stages, render
+from bench.contract.setting import method_gives, method_stages, prepared
 from bench.scaffold import write
 from bench.store import Store
 
@@ -33,8 +33,9 @@ FAULTS: dict[str, tuple[str, str, str, str]] = {  # name: check, what it says, l
                 "        logits = logits * self.count\n" + RETURN),
     "single": ("batch of one", "is nan", RETURN,
                "        logits = logits / logits.std(0, correction=0)\n" + RETURN),
-    "hidden": ("export", "but not rgb", "    def training_step",
-               "    def export(self):\n        return {'depth': self.encoders['depth']}\n\n"
+    "hidden": ("export", "gives depth, the YAML says gives: [rgb]", "    def training_step",
+               "    def export(self):\n        from bench.api import Export\n\n"
+               "        return Export(encoders={'depth': self.encoders['depth']})\n\n"
                "    def training_step"),
     "depth": ("missing modalities", "without depth in all samples", RETURN,
               "        some = batch['valid.depth'].float()\n"
@@ -47,7 +48,7 @@ QUICK = ("finite loss", "gradients", "batch of one", "missing modalities", "dete
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return render(method_stages("cmc", ()), tmp_path_factory.mktemp("rendered"))
+    return prepared(method_stages("cmc", ()), tmp_path_factory.mktemp("rendered"), ())
 
 
 @pytest.fixture
@@ -62,10 +63,15 @@ def check(
         assert source.read_text().count(old) == 1
         source.write_text(source.read_text().replace(old, new))
         if "depth" in name or name == "hidden":
-            config.write_text(config.read_text().replace("modalities: [rgb]", "modalities: [rgb, depth]"))
+            text = config.read_text().replace("{rgb: image}", "{rgb: image, depth: image}")
+            config.write_text(text.replace("optional: []", "optional: [depth]"))
         dirs = (str(tmp_path),)
         stages = Stages(
-            name=name, steps=method_stages(name, dirs), store=Store(tmp_path / "store"), config_dirs=dirs
+            name=name,
+            steps=method_stages(name, dirs),
+            gives=method_gives(name, dirs),
+            store=Store(tmp_path / "store"),
+            config_dirs=dirs,
         )
         return {f.check: f for f in run((n, c) for n, c in stages.checks() if n in checks)}
 

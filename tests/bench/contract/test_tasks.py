@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bench.api import Batch
 from bench.contract import tasks
 from bench.contract.finding import Broken, Finding, run
-from bench.contract.setting import render, task_cells
-from bench.contract.tasks import Cells
+from bench.contract.setting import prepared, task_cells
+from bench.contract.tasks import TaskChecks
 from bench.scaffold import write
 from bench.store import Store
 
@@ -21,11 +23,12 @@ FAULTS: dict[str, tuple[str, str, str, str]] = {  # name: check, what it says, w
              'logits = out["maps"][:, 0]', 'logits = 0 * out["maps"][:, 0]'),
     "peeks": ("predictions read no labels", "predict()", '(out["maps"][:, 0] > 0)',
               '(out["maps"][:, 0] + batch.get("mask", 0) > 0)'),
-    "inverted": ("perfect and worse predictions", "perfect predictions score", '"mask": truth["mask"]}',
+    "inverted": ("oracle and worse predictions", "perfect predictions score", '"mask": truth["mask"]}',
                  '"mask": ~truth["mask"]}'),
-    "unit": ("perfect and worse predictions", "the YAML declares primary", 'unit="%"', 'unit=""'),
-    "shared": ("scores add up", "in parts", '{"both": both,', '{"both": both * len(both),'),
-    "rows": ("scores add up", "has not one row per sample", '"either": either}',
+    "names": ("oracle and worse predictions", "the task declares iou", 'return {"iou": 100',
+              'return {"ion": 100'),
+    "shared": ("scores of chunks and weights", "in chunks", '{"both": both,', '{"both": both * len(both),'),
+    "rows": ("scores of chunks and weights", "has not one row per sample", '"either": either}',
              '"either": either.sum(keepdims=True)}'),
     "objects": ("bootstrap from saved scores", "", '"either": either}',
                 '"either": either.astype(object)}'),
@@ -34,7 +37,7 @@ FAULTS: dict[str, tuple[str, str, str, str]] = {  # name: check, what it says, w
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return render(task_cells("densepose", ()), tmp_path_factory.mktemp("rendered"))
+    return prepared(task_cells("densepose", ()), tmp_path_factory.mktemp("rendered"), ())
 
 
 @pytest.fixture
@@ -49,7 +52,7 @@ def check(
         assert source.read_text().count(old) == 1
         source.write_text(source.read_text().replace(old, new))
         dirs = (str(tmp_path),)
-        cells = Cells(steps=task_cells(name, dirs), store=Store(tmp_path / "store"), config_dirs=dirs)
+        cells = TaskChecks(steps=task_cells(name, dirs), store=Store(tmp_path / "store"), config_dirs=dirs)
         return {f.check: f for f in run((n, c) for n, c in cells.checks() if only in ("", n))}
 
     return found
@@ -68,10 +71,14 @@ def test_labels_that_do_not_move_with_the_picture_are_found(
     name: str, label: str, rendered: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BENCH_DATA", str(rendered.data))
-    check = dict(Cells(steps=task_cells("densepose", ()), store=rendered, config_dirs=()).checks())[name]
+    check = dict(TaskChecks(steps=task_cells("densepose", ()), store=rendered, config_dirs=()).checks())[name]
     check()
     moves = tasks.augment
-    monkeypatch.setattr(tasks, "augment", lambda b, how, draws: moves(b, how, draws) | {label: b[label]})
+
+    def stuck(batch: Batch, *words: Any, **more: Any) -> Batch:
+        return moves(batch, *words, **more) | {label: batch[label]}
+
+    monkeypatch.setattr(tasks, "augment", stuck)
     with pytest.raises(Broken, match=f"{label}.* move"):
         check()
 
