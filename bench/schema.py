@@ -26,6 +26,7 @@ Kind = Annotated[str, Meta(min_length=1)]  # pyramid, tokens, graph, ...: what a
 Side = Annotated[int, Meta(ge=SIDES[0], le=SIDES[1])]  # pixels
 # height = width, or [height, width]; not a tuple: msgspec 0.22 crashes on one of fixed length in a union
 Size = Side | Annotated[list[Side], Meta(min_length=2, max_length=2)]
+OPTIMIZERS: tuple[str, ...] = get_args(Optimizer)
 SCHEDULES: tuple[str, ...] = get_args(Schedule)
 MODALITIES: tuple[str, ...] = get_args(Modality)
 

@@ -16,7 +16,7 @@ def test_every_listed_encoder_is_what_its_yaml_says(name):
 
     spec = yaml.safe_load((BUILT_IN / "encoder" / f"{name}.yaml").read_text())
     joints = spec["kind"] == "graph"
-    with torch.device("meta"):
+    with torch.device("cpu" if joints else "meta"):
         encoder = build_encoder(spec, "kp2d" if joints else "rgb", "mpii16")
     assert encoder.feature_info.kind == spec["kind"]
     assert len(encoder.feature_info.channels) == (1 if joints else 4)

@@ -12,7 +12,8 @@ from bench.errors import DataError
 
 @pytest.mark.parametrize("modality", ["rgb", "depth", "kp2d"])
 def test_round_trip(spec, modality, colour, depth, tmp_path):
-    encoder = build_encoder(spec, modality, "mpii16")
+    graph = {"adapter": "bench.encoders.graph:SemGCN", "version": 1, "config": {"width": 16, "blocks": 1}}
+    encoder = build_encoder(graph if modality == "kp2d" else spec, modality, "mpii16")
     x = {"rgb": colour, "depth": depth, "kp2d": torch.randn(2, 16, 2)}[modality]
     encoder(x)  # moves the statistics of batch norm
     save_encoder(encoder, tmp_path / "encoder")

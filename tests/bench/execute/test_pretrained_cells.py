@@ -68,6 +68,6 @@ def test_all_steps_take_what_the_weights_brought(
     assert record["facts"]["weights_mean"] == " ".join(map(str, mean))
     before = safetensors.torch.load_file(folder / "encoder.safetensors")["model.pos_embed"]
     after = safetensors.torch.load_file(store.folder(tuned) / "weights.safetensors")[
-        "encoder.model.pos_embed"
+        "network.encoder.model.pos_embed"
     ]
     assert not torch.equal(before, after)  # fine-tuning trains it

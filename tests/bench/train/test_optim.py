@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from bench.errors import ConfigError
+from bench.schema import OPTIMIZERS
 from bench.train.optim import build_optimizer, parameter_groups
 
 RECIPE = {"optimizer": "adamw", "lr": 0.01, "momentum": 0.9, "betas": [0.8, 0.95], "weight_decay": 0.1}
@@ -21,8 +22,8 @@ def network() -> nn.Sequential:
     return net.to(memory_format=torch.channels_last)
 
 
-def norms(name: str, parameter: nn.Parameter) -> bool:
-    return parameter.ndim <= 1
+def norms(name: str, parameter: nn.Parameter) -> dict[str, Any]:
+    return {"weight_decay": 0.0} if parameter.ndim <= 1 else {}
 
 
 def test_groups_split_by_rule_and_leave_out_frozen_parameters() -> None:
@@ -31,7 +32,14 @@ def test_groups_split_by_rule_and_leave_out_frozen_parameters() -> None:
     decayed, plain = parameter_groups(net, 0.1, norms)
     assert [p.ndim for p in decayed["params"]] == [4, 2] and decayed["weight_decay"] == 0.1
     assert len(plain["params"]) == 3 and plain["weight_decay"] == 0.0
-    assert len(parameter_groups(net, 0.1, lambda n, p: False)) == 1
+    assert len(parameter_groups(net, 0.1, lambda n, p: {})) == 1
+    (slow, *_), (fixed, *_) = (
+        parameter_groups(net, 0.1, lambda n, p: options if n.startswith("0") else {})
+        for options in ({"lr_scale": 0.5}, {"schedule": "constant"})
+    )
+    assert (slow["lr_scale"], slow["schedule"], fixed["schedule"]) == (0.5, "", "constant")
+    with pytest.raises(ConfigError, match=r'unknown option "lr_scael" .*Did you mean "lr_scale"'):
+        parameter_groups(net, 0.1, lambda n, p: {"lr_scael": 2.0})
 
 
 def adamw(p: torch.Tensor, g: torch.Tensor, s: dict[str, Any], t: int, decay: float) -> torch.Tensor:
@@ -68,7 +76,22 @@ def test_updates_equal_the_published_rules(name: str, rule: Any) -> None:
 
 
 def test_unknown_optimiser_and_nothing_to_train_are_named() -> None:
-    with pytest.raises(ConfigError, match=r'unknown optimizer "adam".*Did you mean "adamw"'):
-        build_optimizer(network(), {**RECIPE, "optimizer": "adam"}, norms)
+    with pytest.raises(ConfigError, match=r'unknown optimizer "adamm"\.'):
+        build_optimizer(network(), {**RECIPE, "optimizer": "adamm"}, norms)
     with pytest.raises(ConfigError, match="nothing to train"):
         build_optimizer(nn.Flatten(), RECIPE, norms)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_listed_optimiser_lowers_a_loss(name: str) -> None:
+    net = network()
+    optimizer = build_optimizer(net, {**RECIPE, "optimizer": name, "weight_decay": 0.0}, norms)
+    x = torch.rand((4, 3, 4, 4), generator=torch.Generator().manual_seed(0))
+    losses = []
+    for _ in range(5):
+        optimizer.zero_grad(set_to_none=True)
+        loss = net(x).square().sum()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0]

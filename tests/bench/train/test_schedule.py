@@ -9,6 +9,7 @@ from bench.train.schedule import learning_rate
 
 def rates(schedule: str, steps: int = 100, per_epoch: int = 10, warmup: float = 0.0) -> list[float]:
     train = {"lr": 2.0, "steps": steps, "schedule": schedule, "warmup": warmup}
+    train |= {"milestones": [0.5, 0.9], "gamma": 0.1}
     return [learning_rate(train, step, per_epoch) for step in range(steps)]
 
 
@@ -20,6 +21,7 @@ def rates(schedule: str, steps: int = 100, per_epoch: int = 10, warmup: float = 
         ("cos_moco", 2.0, 1 + math.cos(0.9 * math.pi)),
         ("cos_warm_step", 2.0, 1 + math.cos(0.99 * math.pi)),
         ("poly", 2.0, 2 * 0.01**0.9),
+        ("steps", 2.0, 0.02),
     ],
 )
 def test_end_points_follow_the_closed_forms(schedule: str, first: float, last: float) -> None:
