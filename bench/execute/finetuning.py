@@ -283,17 +283,21 @@ def layer_rates(given: Pretrained, decay: float) -> dict[int, float]:
     """Return the factor on the rate of each parameter of the image encoders (timm's layer decay).
 
     Raises:
-        ConfigError: layer decay is asked for, but there is no timm model.
+        ConfigError: layer decay is asked for, but there is no timm model, or one whose layers timm does not
+            tell apart (those that give feature pyramids).
     """
     if decay == 1.0:
         return {}
-    from timm.optim import param_groups_layer_decay
+    from timm.optim._param_groups import param_groups_layer_decay
 
     rates: dict[int, float] = {}
     for modality, encoder in given.encoders.items():
         if not isinstance(encoder, ImageEncoder):
             raise ConfigError(f"layer_decay: the {modality} encoder has no layers that timm knows; use 1.0")
-        for group in param_groups_layer_decay(encoder.model, layer_decay=decay):
+        groups = param_groups_layer_decay(encoder.model, layer_decay=decay)
+        if len({group["lr_scale"] for group in groups}) == 1:
+            raise ConfigError(f"layer_decay: timm tells no layers of the {modality} encoder apart; use 1.0")
+        for group in groups:
             rates |= {id(parameter): float(group["lr_scale"]) for parameter in group["params"]}
     return rates
 

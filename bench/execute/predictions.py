@@ -40,7 +40,7 @@ def read_chunks(path: Path) -> Iterator[Arrays]:
         DataError: the file is damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             members: dict[str, list[str]] = {}
             for entry in file.files:
                 members.setdefault(entry.partition("/")[0], []).append(entry)

@@ -56,16 +56,17 @@ def build_optimizer(module: nn.Module, train: Mapping[str, Any], group: Group) -
         return torch.optim.SGD(groups, lr=lr, momentum=float(train["momentum"]), fused=True)
     if name == "adamw":
         return torch.optim.AdamW(groups, lr=lr, betas=(betas[0], betas[1]), fused=True)
-    import timm.optim
+    from timm.optim._optim_factory import get_optimizer_class, get_optimizer_info, list_optimizers
 
-    known = timm.optim.list_optimizers()
+    known = [str(found) for found in list_optimizers()]
     if name not in known:
         raise ConfigError(f'unknown optimizer "{name}".{nearest(name, [*FUSED, *known])}')
-    defaults = timm.optim.get_optimizer_info(name)
-    options = {"betas": betas} if defaults.has_betas else {}
+    defaults = get_optimizer_info(name)
+    options: dict[str, Any] = {"lr": lr}
+    if defaults.has_betas:
+        options["betas"] = betas
     if defaults.has_momentum:
-        options = {"momentum": float(train["momentum"])}
-    made: torch.optim.Optimizer = timm.optim.get_optimizer_class(name, bind_defaults=True)(
-        groups, lr=lr, **options
-    )
-    return made
+        options["momentum"] = float(train["momentum"])
+    make: Any = get_optimizer_class(name, bind_defaults=True)
+    optimizer: torch.optim.Optimizer = make(groups, **options)
+    return optimizer
