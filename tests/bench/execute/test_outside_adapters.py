@@ -119,6 +119,67 @@ augment: {flip: true}
 """
 
 
+DATASET = '''
+"""Grey squares on noise, made in memory: a data set that knows nothing of people or shards."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.api import DataInfo, Dataset, Field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    grey: int = 200
+
+
+class Squares(Dataset):
+    Config = Config
+
+    @classmethod
+    def prepare(cls, specs, root, jobs=1, on_progress=None):
+        return 0
+
+    def __init__(self, spec, root):
+        (part,) = spec.parts
+        self.spec, count = spec, part.samples
+        self.info = DataInfo(n_samples=count, size=spec.size, joint_set="")
+        self.fields = {
+            "rgb": Field(dtype="uint8", shape=(*spec.size, 3), kind="image"),
+            "mask": Field(dtype="bool", shape=spec.size, kind="mask"),
+        }
+        self.ids = [f"{part.split}/{i}" for i in range(count)]
+        self.clusters, self.unit = np.arange(count) // 2, "square"
+        self.valid = {m: np.full(count, m == "rgb") for m in ("rgb", "depth", "kp2d")}
+        self.sources, self.manifest_sha256 = frozenset({f"squares/{part.split}"}), "0" * 64
+
+    def batch(self, rows, fields):
+        rows = np.asarray(rows)
+        height, width = self.info.size
+        found = {"rgb": np.empty((len(rows), height, width, 3), np.uint8),
+                 "mask": np.zeros((len(rows), height, width), bool)}
+        for k, row in enumerate(rows):
+            rng = np.random.default_rng([int(row), len(self.ids[0])])
+            top, left = rng.integers(0, height // 2, 2)
+            found["mask"][k, top : top + height // 2, left : left + width // 2] = True
+            found["rgb"][k] = rng.integers(0, 100, (height, width, 1))
+            found["rgb"][k][found["mask"][k]] = self.spec.config["grey"]
+        out = {name: found[name] for name in fields}
+        return {**out, "sample_id": rows, **{f"valid.{m}": v[rows] for m, v in self.valid.items()}}
+'''
+
+DATASET_YAML = """
+summary: grey squares
+adapter: squares:Squares
+version: 1
+config: {grey: 200}
+default: main
+sources: {main: [train, val, test]}
+splits: {train: train, val: val, test: test}
+"""
+
+
 @pytest.fixture
 def outside(tmp_path: Path) -> Path:
     folder = tmp_path / "mine"
@@ -240,3 +301,26 @@ def test_unknown_key_in_outside_config(bench: Bench, outside: Path, tmp_path: Pa
     assert done.returncode == 2
     assert 'Did you mean "method.mean_colour.stages.colour.config.weight"' in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_data_set_of_the_same_folder_is_chosen_by_its_name(
+    bench: Bench, outside: Path, small: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Method, task and data set from outside, together; nothing in the harness knows of any of them."""
+    (outside / "dataset").mkdir()
+    (outside / "dataset" / "squares.yaml").write_text(DATASET_YAML)
+    (outside / "squares.py").write_text(DATASET)
+    words = ("--methods", "mean_colour,scratch", "--tasks", "silhouette@squares,silhouette")
+    place = ("--config-dir", str(outside), "--store", str(tmp_path / "s"))
+    done = bench("run", *words, *place, "--jobs", "2", *small, "preset.finetune.steps=30")
+    assert done.returncode == 0, done.stderr + done.stdout
+    records = [json.loads(p.read_text()) for p in (tmp_path / "s").glob("score/*/record.json")]
+    found = {(r["labels"]["method"], r["labels"]["dataset"]): r for r in records}
+    assert found.keys() == {(m, d) for m in ("mean_colour", "scratch") for d in ("squares", "d_dense")}
+    one = found["scratch", "squares"]
+    assert one["interval"]["unit"] == "square" and one["interval"]["n_units"] == 24
+    assert one["metrics"][0]["value"] > found["scratch", "d_dense"]["metrics"][0]["value"]  # easily told
+    (outside / "squares.py").write_text(DATASET.replace("rng.integers(0, 100", "rng.integers(0, 90"))
+    cells = json.loads(bench("plan", *words, *place, *small, "preset.finetune.steps=30", "--json").stdout)
+    states = {cell["task"]: cell["state"] for cell in cells["cells"] if cell["method"] == "scratch"}
+    assert states == {"silhouette@squares": "missing", "silhouette": "done"}  # its code is in the key
