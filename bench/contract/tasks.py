@@ -186,7 +186,7 @@ class TaskChecks:
         The order of samples may: it decides between detections of equal score.
         """
         predicted, truth = self._predicted()
-        task, whole = self._task(), self._scores(predicted, truth)
+        task = self._task()
         order = np.arange(len(next(iter(predicted.values()))))
         chunks = []
         for part in (order[: len(order) // 3], order[len(order) // 3 :]):
@@ -201,7 +201,7 @@ class TaskChecks:
         copied = {name: np.repeat(values, twice.astype(int), axis=0) for name, values in rows.items()}
         ones = np.ones((1, len(order)))
         for what, wanted, found in (
-            ("in chunks", whole, task.aggregate(rows, ones)),
+            ("in chunks", self._scores(predicted, truth), task.aggregate(rows, ones)),
             ("of weighted samples", plain_metrics(task, copied), task.aggregate(rows, twice[None])),
         ):
             for name, value in wanted.items():
