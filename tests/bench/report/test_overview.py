@@ -166,10 +166,11 @@ def test_the_measured_leaderboard_says_what_its_readme_says() -> None:
         (encoder, fraction) for encoder in ("resnet10_w24", "vit_d96") for fraction in ("1/10", "1")
     ]  # fmt: skip
     assert blocks[0].answer == blocks[1].answer == "hcmoco: average rank 1.0"
-    (hcmoco,) = [line for line in blocks[0].lines if line.method == "hcmoco"]
-    better = {
-        task.title
-        for task, tile in zip(blocks[0].tasks, hcmoco.tiles, strict=True)
-        if tile and tile.verdict == "better"
-    }
-    assert better == {"parsing_depth"}
+    better = set()
+    for block in blocks:
+        for line in block.lines:
+            for task, tile in zip(block.tasks, line.tiles, strict=True):
+                assert tile is None or tile.verdict != "worse"
+                if tile and tile.verdict == "better":
+                    better.add((line.method, block.fraction, task.title))
+    assert better == {("hcmoco", "1", "parsing_depth")}
