@@ -158,7 +158,7 @@ def adapters(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "config": {"weight": 1.0, "trouble": "", **config},
         }  # fmt: skip
         body = {
-            "summary": name, "paper": None, "modalities": ["rgb"], "optional": [],
+            "summary": name, "paper": None, "encoders": {"rgb": "image"}, "gives": ["rgb"], "mix": "body",
             "encoder_kinds": ["pyramid"], "stages": {"colour": stage}, "resources": resources,
         }  # fmt: skip
         (root / "method" / f"{name}.yaml").write_text(yaml.safe_dump(body))

@@ -115,7 +115,7 @@ def test_200_steps_of_the_loop(benchmark: BenchmarkFixture, tmp_path: Path) -> N
             folder=folder,
             steps_per_epoch=10,
             batches=batches,
-            prepare=lambda raw, generator: {"x": raw},
+            prepare=lambda raw, draws: {"x": raw},
             evaluate_at=(STEPS,),
         )
         fit(Small(), run, fabric)
