@@ -48,6 +48,8 @@ class Colour(Method):
 
     def training_step(self, batch, ctx):
         time.sleep(float(os.environ.get("STEP_S", "0")))
+        if "GO" in os.environ and not os.path.exists(os.environ["GO"]):
+            time.sleep(2)  # the slow are still to be running when the last has started
         if ctx.step >= 2 and not os.environ.get("MENDED"):
             if self.cfg.trouble == "fails":
                 raise ValueError("this method fails at its third step")

@@ -79,14 +79,14 @@ def test_interrupted_pretraining_goes_on_with_the_same_numbers(
     jobs: Jobs,
 ) -> None:
     """One is requeued by an operator, one gets SIGUSR2, one is pushed out by a job of a better partition."""
-    store = jobs(tmp_path / "store")
-    seen = "preset.pretrain.seen=640"  # forty steps
+    store, go = jobs(tmp_path / "store"), tmp_path / "go"
+    seen = "preset.pretrain.seen=1600"  # a hundred steps
     for methods, node in (("slow_a,slow_b", "n1"), ("slow_c", "n2")):
         file = site(partition="spare", sbatch={"nodelist": node})
         words = ("--methods", methods, *CELL, "--store", str(store), "--config-dir", str(adapters))
-        done = bench("run", *words, *SLURM, "--site", file, *small, seen, STEP_S="0.25")
+        done = bench("run", *words, *SLURM, "--site", file, *small, seen, STEP_S="0.1", GO=str(go))
         assert done.returncode == 0, done.stderr
-    cluster.until("three trainings", lambda: len(list(store.glob("pretrain/*/progress.json"))) == 3, 90)
+    cluster.until("three trainings", lambda: len(list(store.glob("pretrain/*/progress.json"))) == 3, 180)
     folders = {p.name[:6]: p for p in store.glob("pretrain/*")}
     job = {name: cluster.jobs(store)[folder.name.rpartition("-")[2]] for name, folder in folders.items()}
     cluster.output("scontrol", "requeue", job["slow_a"])
@@ -95,6 +95,8 @@ def test_interrupted_pretraining_goes_on_with_the_same_numbers(
     sent = time.monotonic()
     cluster.until("a checkpoint", lambda: list(folders["slow_b"].glob("checkpoint-*.pt")), 10)
     print(f"checkpoint {time.monotonic() - sent:.1f} s after the signal")
+    cluster.until("checkpoints", lambda: all(list(p.glob("checkpoint-*.pt")) for p in folders.values()), 60)
+    go.touch()
     words = ("--methods", "slow_*", *CELL, "--config-dir", str(adapters), *small, seen)
     local = bench("run", *words, "--store", str(tmp_path / "local"), "--jobs", "1")
     assert local.returncode == 0, local.stderr
