@@ -29,7 +29,7 @@ from bench.errors import DataError
 from bench.files import sha256_file, sha256_text, write_atomic, writing
 from bench.report import budget, text
 from bench.report.overview import distinctions, is_scratch
-from bench.report.records import SETTING, TABLE
+from bench.report.records import SETTING, TABLE, common_curves
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -265,20 +265,6 @@ def convergence(
         y=f"{table.metric}, validation",
         ticks=[(25.0 * i, str(25 * i)) for i in range(5)],
     )
-
-
-def common_curves(
-    curves: Sequence[NDArray[np.float64]],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Return progress (P,) and values (S, P) of seeds where all of them have been; None where nowhere."""
-    if not curves:
-        return None
-    low, high = max(curve[0, 0] for curve in curves), min(curve[-1, 0] for curve in curves)
-    grid = np.unique(np.concatenate([curve[:, 0] for curve in curves]))
-    grid = grid[(grid >= low) & (grid <= high)]
-    if not grid.size:
-        return None
-    return grid, np.stack([np.interp(grid, curve[:, 0], curve[:, 1]) for curve in curves])
 
 
 def bars(table: _Table, found: pd.DataFrame) -> Plot:

@@ -22,8 +22,9 @@ from bench.report import overview, text
 from bench.report.leaderboard import analyse
 from bench.report.records import load
 from bench.report.tables import NOT_COMPARABLE
+from bench.report.terminal import WIDTH, terminal
 from bench.report.write import report
-from bench.report.writers import WIDTH, csv_files, latex, markdown, terminal
+from bench.report.writers import csv_files, latex, markdown
 
 Make = Callable[..., Any]
 Store = Callable[..., Path]
