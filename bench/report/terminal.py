@@ -27,8 +27,8 @@ def terminal(found: Summaries, blocks: Sequence[Block], width: int = WIDTH) -> s
     """Return overview and scores in some columns; what does not fit side by side follows below."""
     console = Console(file=StringIO(), width=width, color_system=None, highlight=False, markup=False)
     for block in blocks:
-        for part in _block(block, width):
-            console.print(part, Text(), sep="\n")
+        for table in _block(block, width):
+            console.print(table, Text(), sep="\n")
     console.print(Text(f"* best. {tables.OVERVIEW.partition('column. ')[2]}"))
     for task in found.tasks:
         console.print()
