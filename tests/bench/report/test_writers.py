@@ -69,13 +69,6 @@ def test_every_table_is_whole_and_says_what_it_shows(make_world: Make, summaries
     assert "\\textbf{+" in found[1] and "minimum effect" in found[0]
 
 
-def test_names_of_200_characters_and_one_method_alone(make_record: Make, summaries: Make) -> None:
-    name = "x/..\\" * 40
-    source = latex(summaries([make_record(SCORES, method=name)]))
-    assert escape(name) in source
-    assert "n/a" not in source
-
-
 @pytest.mark.parametrize("name", ["é", "Ł", "ß"])
 def test_letters_of_every_text_font_stay(name: str) -> None:
     assert escape(name) == name
