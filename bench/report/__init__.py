@@ -6,5 +6,5 @@ records       score records -> one long data frame, curves, replicates
 leaderboard   -> `Summaries`: data frames of cells, differences, savings, costs, comparisons over tasks
               (with `intervals`, `savings`, `cost`, `over_tasks`, which resample with `bootstrap`)
 overview      -> methods by tasks;  tables -> texts with notes;  figures -> PNG and SVG
-writers       -> CSV, JSON, Markdown (leaderboard.md.j2), LaTeX, terminal;  page -> HTML
+writers       -> CSV, JSON, Markdown (leaderboard.md.j2), LaTeX;  terminal -> text;  page -> HTML
 """

@@ -29,7 +29,7 @@ from bench.errors import DataError
 from bench.files import sha256_file, sha256_text, write_atomic, writing
 from bench.report import budget, text
 from bench.report.overview import distinctions, is_scratch
-from bench.report.records import SETTING, TABLE
+from bench.report.records import SETTING, TABLE, common_curves
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -267,20 +267,6 @@ def convergence(
     )
 
 
-def common_curves(
-    curves: Sequence[NDArray[np.float64]],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Return progress (P,) and values (S, P) of seeds where all of them have been; None where nowhere."""
-    if not curves:
-        return None
-    low, high = max(curve[0, 0] for curve in curves), min(curve[-1, 0] for curve in curves)
-    grid = np.unique(np.concatenate([curve[:, 0] for curve in curves]))
-    grid = grid[(grid >= low) & (grid <= high)]
-    if not grid.size:
-        return None
-    return grid, np.stack([np.interp(grid, curve[:, 0], curve[:, 1]) for curve in curves])
-
-
 def bars(table: _Table, found: pd.DataFrame) -> Plot:
     """Show the paired differences to one reference as bars, one panel per encoder."""
     at, reference = table.at, str(found["reference"].iloc[0])
@@ -508,6 +494,14 @@ def _line(look: Look, *, joined: bool = True) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _point(ax: Axes, at: tuple[float, float, float, float], look: Look, colour: str) -> None:
+    """Draw x, a mean, and the bar of its interval where there is one."""
+    x, mean, low, high = at
+    if math.isfinite(low) and math.isfinite(high):
+        ax.vlines(x, low, high, color=colour, linewidth=0.9)
+    ax.plot([x], [mean], **_line(look, joined=False))
+
+
 def _draw_efficiency(ax: Axes, data: Sequence[tuple[Any, ...]], plot: Plot) -> None:
     names = sorted({name for name, *_ in data}, key=_scratch_first)
     places = [place for place, _ in plot.ticks]
@@ -545,9 +539,8 @@ def _draw_convergence(ax: Axes, data: Sequence[tuple[Any, ...]], plot: Plot) -> 
     few = len(data) <= CROWD
     for i, (name, seeds, x, mean, low, high) in enumerate(data):
         if seeds > 1:
-            ax.fill_between(
-                x, low, high, color=plot.looks[name].colour, alpha=0.15 if few else 0.06, linewidth=0
-            )
+            alpha, colour = 0.15 if few else 0.06, plot.looks[name].colour
+            ax.fill_between(x, low, high, color=colour, alpha=alpha, linewidth=0)
         every = max(1, len(x) // 5)
         ax.plot(x, mean, markevery=(i % every, every), **_line(plot.looks[name]))
     ax.set_xlim(0, 103)
@@ -558,17 +551,9 @@ def _draw_differences(ax: Axes, data: Sequence[tuple[Any, ...]], plot: Plot) -> 
     wide = 0.8 / len(names)
     for name, place, mean, low, high, verdict in data:
         x = place - 0.4 + wide * (names.index(name) + 0.5)
-        ax.bar(
-            x,
-            mean,
-            0.88 * wide,
-            color=plot.looks[name].colour,
-            alpha=0.2 if verdict == "tie" else 0.6,
-            linewidth=0,
-        )
-        if math.isfinite(low) and math.isfinite(high):
-            ax.vlines(x, low, high, color=INK, linewidth=0.9)
-        ax.plot([x], [mean], **_line(plot.looks[name], joined=False))
+        alpha = 0.2 if verdict == "tie" else 0.6
+        ax.bar(x, mean, 0.88 * wide, color=plot.looks[name].colour, alpha=alpha, linewidth=0)
+        _point(ax, (x, mean, low, high), plot.looks[name], INK)
     ax.axhline(0, color=INK, linewidth=0.6)
     ax.set_xlim(-0.5, len(plot.ticks) - 0.5)
     ax.grid(visible=False, axis="x")
@@ -581,13 +566,9 @@ def _draw_cost(ax: Axes, data: Sequence[tuple[Any, ...]], plot: Plot) -> None:
     if len(steps) > 1:
         ax.step(*zip(*steps, strict=True), where="post", color=PALE, linestyle="--", linewidth=0.9, zorder=1)
     for name, hours, mean, low, high, _ in data:
-        if math.isfinite(low) and math.isfinite(high):
-            ax.vlines(hours, low, high, color=plot.looks[name].colour, linewidth=0.9)
-        ax.plot([hours], [mean], **_line(plot.looks[name], joined=False))
+        _point(ax, (hours, mean, low, high), plot.looks[name], plot.looks[name].colour)
     least, most = min(row[1] for row in data), max(row[1] for row in data)
-    spare = max(
-        1.3, math.sqrt(6.3 * least / most)
-    )  # the axis has at least two of 1, 2, 5 times 10 to any power
+    spare = max(1.3, math.sqrt(6.3 * least / most))  # so that two of 1, 2, 5 times 10 to any power fit
     ax.set_xscale("log")
     ax.set_xlim(least / spare, most * spare)
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if most / least < 300 else LogLocator(numticks=6))

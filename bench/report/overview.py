@@ -6,25 +6,16 @@ The first thing that the page, the Markdown and the terminal show. All numbers c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
-from rich.table import Table
-from rich.text import Text
 
 from bench.report import budget, text
 from bench.report.records import SCRATCH, SETTING, TABLE
-from bench.report.text import TIE
 
-BETTER, WORSE = "▲", "▼"
 FULL = 3.0  # differences of so many half-widths of their interval have the full colour
-NOTE = (
-    f"Bold: best of a column. {TIE}: tie with it. {BETTER} {WORSE}: better or worse than scratch (paired, "
-    "p < 0.05 after Holm's correction). Average rank: 1 is best; over the tasks, for methods that have them "
-    "all. Missing: tasks that a method lacks, or where it lacks runs (in parentheses)."
-)
 
 
 def is_scratch(name: str) -> bool:
@@ -183,88 +174,3 @@ def _tasks(tables: Sequence[tuple[Any, ...]], words: Mapping[tuple[Any, ...], st
         )
         for at, t in zip(named, tables, strict=True)
     ]
-
-
-def _shown(tile: Tile | None, task: Task) -> str:
-    """Return a number with its marks, without emphasis."""
-    if tile is None:
-        return "-"
-    number = text.number(tile.mean, task.unit)
-    mark = {"better": BETTER, "worse": WORSE}.get(tile.verdict, "")
-    return f"{number if tile.complete else f'({number})'}{mark}{TIE if tile.tie else ''}"
-
-
-def _head(task: Task) -> str:
-    return f"{task.title} {'↑' if task.higher_is_better else '↓'}"
-
-
-def _rank(line: Line) -> str:
-    return "-" if line.rank is None else f"{line.rank:.2f}"
-
-
-def to_markdown(blocks: Sequence[Block]) -> str:
-    """Return the matrices as a section of Markdown."""
-    lines = ["## Overview", ""]
-    for block in blocks:
-        header = ["method", "average rank", "missing", *(text.markdown(_head(task)) for task in block.tasks)]
-        lines += [f"**{text.markdown(block.title)}**", ""]
-        if block.answer:
-            lines += [f"Best: {text.markdown(block.answer)}.", ""]
-        lines += [_row(header), _row([":--", *["--:"] * (len(header) - 1)])]
-        for line in block.lines:
-            numbers = [(t, _shown(t, task)) for t, task in zip(line.tiles, block.tasks, strict=True)]
-            cells = [f"**{shown}**" if tile and tile.best else shown for tile, shown in numbers]
-            lines.append(_row([text.markdown(line.method), _rank(line), str(line.missing or ""), *cells]))
-        lines.append("")
-    return "\n".join([*lines, NOTE, ""])
-
-
-def _row(words: Iterable[str]) -> str:
-    return f"| {' | '.join(words)} |"
-
-
-def to_rich(blocks: Sequence[Block], width: int = 100) -> list[Table | Text]:
-    """Return the matrices for a terminal; tasks that do not fit side by side follow below."""
-    found: list[Table | Text] = []
-    for block in blocks:
-        names = [_cut(line.method, 24) for line in block.lines]
-        heads = [_cut(_head(task), 16) for task in block.tasks]
-        columns = [
-            [
-                _shown(line.tiles[i], task) + "*" * bool((t := line.tiles[i]) and t.best)
-                for line in block.lines
-            ]
-            for i, task in enumerate(block.tasks)
-        ]
-        room = width - max(map(len, ["method", *names])) - 2 - 6 - 9  # beside names, ranks, missing
-        parts: list[list[int]] = [[]]
-        used = 0
-        for i, column in enumerate(columns):
-            wide = max(map(len, [heads[i], *column])) + 2
-            if parts[-1] and used + wide > room:
-                parts.append([])
-                used = 0
-            parts[-1].append(i)
-            used += wide
-        for place, part in enumerate(parts):
-            title = Text(_cut(block.title, width), style="bold") if place == 0 else None
-            table = Table(box=None, padding=(0, 2, 0, 0), title=title, title_justify="left", width=width)
-            table.expand = False
-            table.width = None
-            for head in ["method", "rank", "missing", *(heads[i] for i in part)]:
-                table.add_column(Text(head), justify="left" if head == "method" else "right", no_wrap=True)
-            for line, name in zip(block.lines, names, strict=True):
-                cells = [_cell(columns[i][block.lines.index(line)], line.tiles[i]) for i in part]
-                table.add_row(Text(name), Text(_rank(line)), Text(str(line.missing or "")), *cells)
-            found += [table, Text()]
-    return [*found, Text(f"* best. {NOTE.partition('column. ')[2]}")]
-
-
-def _cell(shown: str, tile: Tile | None) -> Text:
-    colour = {"better": "green", "worse": "red"}.get(tile.verdict if tile else "", "")
-    return Text(shown, style=f"{colour} {'bold' if tile and tile.best else ''}".strip())
-
-
-def _cut(name: str, width: int) -> str:
-    name = text.plain(name)
-    return name if len(name) <= width else f"{name[: width - 1]}…"

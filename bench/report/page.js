@@ -22,6 +22,12 @@
     element.append(...children.flat().map((c) => (c instanceof Node ? c : plain(c))));
     return element;
   };
+  const button = (attributes, click, ...children) => {
+    const made = make("button", { type: "button", ...attributes }, ...children);
+    made.addEventListener("click", click);
+    return made;
+  };
+  const scrolling = (label, child) => make("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": label }, child);
   const note = (words) => make("p", { class: "note" }, words);
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
   const count = (n, noun) => `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"}`;
@@ -29,7 +35,7 @@
   const group = (rows, key) => {
     const found = new Map();
     for (const row of rows) found.set(key(row), [...(found.get(key(row)) ?? []), row]);
-    return found;
+    return [...found];
   };
   const dot = (name) =>
     make("svg", { class: "dot ink", viewBox: "0 0 10 10", "aria-hidden": "true" },
@@ -107,7 +113,8 @@
     Object.entries(wanted).every(([name, value]) => !value || !facets[name] || facets[name].includes(value)) &&
     (!search || facets.method === undefined || facets.method.toLowerCase().includes(search));
   const filter = (element, facets) => (filtered.push([element, facets]), element);
-  const facetsOf = (key) => Object.fromEntries(["task", ...SETTING].map((name) => [name, [key[name]]]));
+  const settingOf = (values) => Object.fromEntries(SETTING.map((name, i) => [name, values[i]]));
+  const facetsOf = (key) => Object.fromEntries(["task", ...SETTING].filter((name) => name in key).map((name) => [name, [key[name]]]));
 
   const apply = () => {
     for (const select of all("select", form)) wanted[select.name] = select.choices[select.selectedIndex];
@@ -161,10 +168,9 @@
   };
 
   const opener = (cell, parts) => {
-    const button = make("button", { type: "button", class: "open", "aria-haspopup": "dialog" }, ...parts);
-    button.setAttribute("aria-label", `${plain(button.textContent).trim()}; ${plain(cell.says)}`);
-    button.addEventListener("click", () => cell.open());
-    return button;
+    const made = button({ class: "open", "aria-haspopup": "dialog" }, cell.open, ...parts);
+    made.setAttribute("aria-label", `${plain(made.textContent).trim()}; ${plain(cell.says)}`);
+    return made;
   };
 
   const named = (name, signs = []) => [
@@ -190,14 +196,11 @@
       return body;
     });
     const whole = make("table", { class: kind }, make("caption", { class: "unseen" }, label), make("thead", {}, make("tr", {}, ...heads)), ...bodies);
-    return make("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": label }, whole);
+    return scrolling(label, whole);
   };
 
-  const sorter = (title, better) => {
-    const button = make("button", { type: "button", "data-sort": better }, title);
-    button.addEventListener("click", () => sort(button.closest("th"), better));
-    return button;
-  };
+  const sorter = (title, better) =>
+    button({ "data-sort": better }, (event) => sort(event.currentTarget.closest("th"), better), title);
 
   const sort = (header, better) => {
     const first = better === "high" ? "descending" : "ascending";
@@ -219,20 +222,20 @@
       body.append(...all("tr[data-row]", body).sort((a, b) => compare(a, b) || a.dataset.row - b.dataset.row));
   };
 
-  const byPair = (rows, columns, show, key) =>
-    [...group(rows, (row) => row.encoder)].map(([title, own]) => ({
-      title,
-      rows: [...group(own, key)].map(([, pair]) => ({
-        name: pair[0].method,
-        texts: [pair[0].reference],
-        marks: pair[0].complete === false ? ["(incomplete)"] : [],
-        dot: true,
-        cells: columns.map(({ share: at }) => {
-          const row = pair.find((r) => r.fraction === at);
-          return row ? show(row) : { main: "n/a" };
-        }),
-      })),
-    }));
+  // groups of a grid: rows of the data by encoder, each made a row of the grid
+  const byEncoder = (rows, show, together = (own) => own) =>
+    group(rows, (row) => row.encoder).map(([title, own]) => ({ title, rows: together(own).map((row) => ({ dot: true, ...show(row) })) }));
+
+  const byPair = (rows, columns, show) =>
+    byEncoder(rows, ([, pair]) => ({
+      name: pair[0].method,
+      texts: [pair[0].reference],
+      marks: pair[0].complete === false ? ["(incomplete)"] : [],
+      cells: columns.map(({ share: at }) => {
+        const row = pair.find((r) => r.fraction === at);
+        return row ? show(row) : { main: "n/a" };
+      }),
+    }), (own) => group(own, (r) => `${r.reference}\n${r.method}`));
 
   // ---- one task
 
@@ -251,12 +254,9 @@
       value: cell.mean, whisker: some && cell.low !== null ? whisker(cell, scale) : null,
       says: `${cell.name}, ${table.title}, ${cell.encoder}, ${shareHeader(cell.fraction)}`, open: () => openCell(table, cell),
     };
-    const groups = [...group(primary.filter((c) => c.complete), (c) => c.encoder)].map(([title, own]) => ({
-      title,
-      rows: [...group(own, (c) => c.name)].map(([name, cells]) => ({
-        name, dot: true, marks: marks(cells[0]), cells: table.fractions.map((at) => score(cells.find((c) => c.fraction === at))),
-      })),
-    }));
+    const groups = byEncoder(primary.filter((c) => c.complete), ([name, cells]) => ({
+      name, marks: marks(cells[0]), cells: table.fractions.map((at) => score(cells.find((c) => c.fraction === at))),
+    }), (own) => group(own, (c) => c.name));
     const least = key.minimum_effect ? `, or below the minimum effect (${key.minimum_effect})` : "";
     const parts = [make("p", { class: "setting" }, `${sentence(key)} Metric: ${key.metric} (${unit}, ${key.higher_is_better ? "higher" : "lower"} is better${key.minimum_effect ? `; differences below ${key.minimum_effect} are ties` : ""}).`)];
     if (groups.length) parts.push(grid("scores", `${table.title}: ${key.metric} by method and labels`, ["method"], columns, groups));
@@ -278,25 +278,22 @@
     return make("svg", { class: "whisker ink", viewBox: "0 0 100 8", preserveAspectRatio: "none", "aria-hidden": "true" }, line);
   };
 
-  const incomplete = (table, score) => {
-    const items = table.incomplete.map(({ encoder, method, missing }) => {
-      const cells = table.primary.filter((c) => c.encoder === encoder && c.name === method);
-      const lacks = table.fractions.filter((at) => missing[at]).map((at) => [at, missing[at]]).map(([at, runs]) => `${share(at)}: ${runs.length === 1 ? "seed" : "seeds"} ${runs.map((r) => r.seed).join(", ")}`);
-      const present = cells.map((c) => make("span", { class: "present" }, `${share(c.fraction)}: `, opener(score(c), [`${number(c.mean, table.key.unit)} ${spread(c, table.key.unit)} (n=${c.n})`])));
-      const item = make("li", { "data-row": "" }, dot(method), make("b", {}, method), ` on ${encoder}: missing ${lacks.join("; ")}. Present: `, ...present);
-      return filter(item, { method, encoder: [encoder], share: [...Object.keys(missing), ...cells.map((c) => c.fraction)] });
-    });
-    return make("div", { class: "incomplete", "data-holder": "" }, make("h3", {}, "Incomplete, not ranked"), make("ul", {}, ...items));
-  };
+  const listing = (title, items) => make("div", { class: "incomplete", "data-holder": "" }, make("h3", {}, title), make("ul", {}, ...items));
 
-  const further = (table) => {
-    const runs = [...group(table.not_used, (r) => `${r.encoder}\n${r.method}`)].map(([, own]) => {
-      const said = own.map((r) => `${share(r.fraction)}, ${runName(r.seed, r.subset)}: ${number(r.value, table.key.unit)}`);
-      const item = make("li", { "data-row": "" }, make("b", {}, own[0].method), ` on ${own[0].encoder}: ${said.join("; ")}`);
-      return filter(item, { method: own[0].method, encoder: [own[0].encoder], share: own.map((r) => r.fraction) });
-    });
-    return make("div", { class: "incomplete", "data-holder": "" }, make("h3", {}, "Not used: runs that most rows lack"), make("ul", {}, ...runs));
-  };
+  const incomplete = (table, score) => listing("Incomplete, not ranked", table.incomplete.map(({ encoder, method, missing }) => {
+    const cells = table.primary.filter((c) => c.encoder === encoder && c.name === method);
+    const lacks = table.fractions.filter((at) => missing[at]).map((at) => `${share(at)}: ${missing[at].length === 1 ? "seed" : "seeds"} ${missing[at].map((r) => r.seed).join(", ")}`);
+    const present = cells.map((c) => make("span", { class: "present" }, `${share(c.fraction)}: `, opener(score(c), [`${number(c.mean, table.key.unit)} ${spread(c, table.key.unit)} (n=${c.n})`])));
+    const item = make("li", { "data-row": "" }, dot(method), make("b", {}, method), ` on ${encoder}: missing ${lacks.join("; ")}. Present: `, ...present);
+    return filter(item, { method, encoder: [encoder], share: [...Object.keys(missing), ...cells.map((c) => c.fraction)] });
+  }));
+
+  const further = (table) => listing("Not used: runs that most rows lack", group(table.not_used, (r) => `${r.encoder}\n${r.method}`).map(([, own]) => {
+    const [{ method, encoder }] = own;
+    const said = own.map((r) => `${share(r.fraction)}, ${runName(r.seed, r.subset)}: ${number(r.value, table.key.unit)}`);
+    const item = make("li", { "data-row": "" }, make("b", {}, method), ` on ${encoder}: ${said.join("; ")}`);
+    return filter(item, { method, encoder: [encoder], share: own.map((r) => r.fraction) });
+  }));
 
   const part = (title, body, ...notes) => make("div", { "data-holder": "" }, make("h3", {}, title), body, ...notes.map(note));
 
@@ -315,7 +312,7 @@
     };
     const unit = key.unit === "%" ? "% points" : unitName(key.unit);
     const least = key.minimum_effect ? ` and at least ${key.minimum_effect}` : "";
-    const body = grid("differences", `${table.title}: paired differences`, ["method", "minus"], columns, byPair(rows, columns, show, (r) => `${r.reference}\n${r.method}`));
+    const body = grid("differences", `${table.title}: paired differences`, ["method", "minus"], columns, byPair(rows, columns, show));
     const families = unique(rows.map((r) => r.family)).sort((a, b) => a - b);
     return [part("Paired differences", body, `Paired differences over common seeds and test units (${unit}; ${key.higher_is_better ? "positive" : "negative"} is better) with 95 % intervals; n = number of common seeds. p: two-sided, after Holm's correction within a family (one encoder and reference, all methods and label shares: ${families.join(" to ")} comparisons). Bold: better or worse: p < 0.05${least}; all others are ties.`)];
   };
@@ -326,16 +323,14 @@
     const labels = table.savings.filter((s) => s.what === "labels");
     const needed = (s) => s.share !== null ? `${s.share < 0.995 ? Number((100 * s.share).toPrecision(2)) : 100} %` : s.factor_state === "not reached" ? "not reached" : `less than ${Number((100 * s.smallest_share).toPrecision(3))} %`;
     if (labels.length) {
-      const groups = [...group(labels, (s) => s.encoder)].map(([title, own]) => ({
-        title, rows: own.map((s) => ({ name: s.method, dot: true, texts: [s.reference], cells: [{ main: needed(s) }, { main: saved(s) }] })),
-      }));
+      const groups = byEncoder(labels, (s) => ({ name: s.method, texts: [s.reference], cells: [{ main: needed(s) }, { main: saved(s) }] }));
       found.push(part("Labels saved", grid("plain", `${table.title}: labels saved`, ["method", "as good as 100 % labels of"], [{ title: "labels needed" }, { title: "times fewer" }], groups),
         `Labels with which a method is as good as the reference with all of them: monotone interpolation over its label shares (isotonic, then straight on a log axis), nothing beyond what was measured. Brackets: 95 % interval over ${covers(labels)}. n = number of seeds.`));
     }
     const epochs = table.savings.filter((s) => s.what !== "labels");
     if (epochs.length) {
       const plainColumns = columns.map(({ title, share: at }) => ({ title, share: at }));
-      const groups = byPair(epochs, columns, (row) => ({ main: saved(row) }), (r) => `${r.reference}\n${r.method}`);
+      const groups = byPair(epochs, columns, (row) => ({ main: saved(row) }));
       found.push(part("Epochs saved", grid("plain", `${table.title}: epochs saved`, ["method", "as good as"], plainColumns, groups),
         `How many times fewer epochs of fine-tuning a method needs to reach the last validation value of the reference at the same label share. The schedule is that of the whole training; a shorter one would end sooner. Brackets: 95 % interval over ${covers(epochs)}; the validation part is taken as given.`));
     }
@@ -347,16 +342,13 @@
     const rows = table.cost_quality.filter((p) => p.fraction === largest);
     if (rows.every((p) => p.device_hours === null && p.samples_seen === null)) return [];
     const shown = (value, words, on) => ({ main: value === null ? "not recorded" : words + (on ? ` ${FRONT}` : "") });
-    const groups = [...group(rows, (p) => p.encoder)].map(([title, own]) => ({
-      title,
-      rows: own.map((p) => ({
-        name: p.method, dot: true,
-        cells: [
-          { main: number(p.mean, p.unit), spread: spread(p, p.unit), n: p.n },
-          shown(p.device_hours, Number(p.device_hours?.toPrecision(3)).toLocaleString("en"), p.front_device_hours),
-          shown(p.samples_seen, amount(p.samples_seen), p.front_samples_seen),
-        ],
-      })),
+    const groups = byEncoder(rows, (p) => ({
+      name: p.method,
+      cells: [
+        { main: number(p.mean, p.unit), spread: spread(p, p.unit), n: p.n },
+        shown(p.device_hours, Number(p.device_hours?.toPrecision(3)).toLocaleString("en"), p.front_device_hours),
+        shown(p.samples_seen, amount(p.samples_seen), p.front_samples_seen),
+      ],
     }));
     const columns = [{ title: shareHeader(largest) }, { title: "device-hours" }, { title: "samples seen" }];
     return [part("Quality beside cost", grid("plain", `${table.title}: quality beside cost`, ["method"], columns, groups),
@@ -369,7 +361,7 @@
       const image = document.getElementById(`picture-${i}`);
       if (image && image.width < 600) image.className = "narrow";
       const inside = image
-        ? make("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": figure.title }, image)
+        ? scrolling(figure.title, image)
         : make("figcaption", {}, make("a", { href: encodeURI(figure.file) }, figure.title), `. ${figure.caption}`);
       return [filter(make("figure", {}, inside), figure.encoder ? { encoder: [figure.encoder] } : {})];
     });
@@ -440,28 +432,25 @@
         `Wilcoxon signed-rank tests over tasks (n = ${found.tasks.length}) of the log ratio of errors, averaged over label shares; Holm's correction over ${count(rows.length, "pair")}. Bold: p < 0.05.`));
     } else if (found.ranks) parts.push(note(`No tests of pairs over tasks (Wilcoxon): ${found.paired_reason}.`));
     if (found.left_out.length) parts.push(note(`Not compared over tasks: ${found.left_out.map(([name, why]) => `${name} (${why})`).join("; ")}.`));
-    const setting = Object.fromEntries(SETTING.map((name, i) => [name, found.setting[i]]));
+    const setting = settingOf(found.setting);
     return [...parts, ...pictures((f) => f.subject.task === undefined && f.subject.encoder === found.encoder && SETTING.every((n) => f.subject[n] === setting[n]))];
   };
 
   const costTables = () => {
-    const shown = {
-      "pretraining samples": [(r) => r.pretrain_samples_seen, amount, "low"],
-      "pretraining time": [(r) => r.pretrain_wall_s, duration, "low"],
-      "pretraining samples/s": [(r) => r.pretrain_samples_per_s, amount, "high"],
-      "fine-tuning runs": [(r) => r.runs, amount, "high"],
-      "time per run": [(r) => r.wall_s, duration, "low"],
-      "fine-tuning samples/s": [(r) => r.samples_per_s, amount, "high"],
-      "peak memory": [(r) => r.peak_memory_mb, memory, "low"],
-    };
-    const columns = Object.entries(shown).map(([title, [, , better]]) => ({ title, better }));
-    const parts = [...group(data.cost, (row) => row.setting.join("\n"))].map(([, rows]) => {
-      const setting = Object.fromEntries(SETTING.map((name, i) => [name, rows[0].setting[i]]));
-      const groups = [...group(rows, (r) => r.encoder)].map(([title, own]) => ({
-        title, rows: own.map((r) => ({ name: r.method, dot: true, cells: Object.values(shown).map(([get, say]) => ({ main: say(get(r)), value: get(r) })) })),
-      }));
-      const facets = Object.fromEntries(SETTING.map((name) => [name, [setting[name]]]));
-      return filter(make("div", {}, make("p", { class: "setting" }, sentence(setting)), grid("costs", `Cost: ${words(setting)}`, ["method"], columns, groups)), facets);
+    const shown = [
+      ["pretraining samples", "pretrain_samples_seen", amount, "low"],
+      ["pretraining time", "pretrain_wall_s", duration, "low"],
+      ["pretraining samples/s", "pretrain_samples_per_s", amount, "high"],
+      ["fine-tuning runs", "runs", amount, "high"],
+      ["time per run", "wall_s", duration, "low"],
+      ["fine-tuning samples/s", "samples_per_s", amount, "high"],
+      ["peak memory", "peak_memory_mb", memory, "low"],
+    ];
+    const columns = shown.map(([title, , , better]) => ({ title, better }));
+    const parts = group(data.cost, (row) => row.setting.join("\n")).map(([, rows]) => {
+      const setting = settingOf(rows[0].setting);
+      const groups = byEncoder(rows, (r) => ({ name: r.method, cells: shown.map(([, name, say]) => ({ main: say(r[name]), value: r[name] })) }));
+      return filter(make("div", {}, make("p", { class: "setting" }, sentence(setting)), grid("costs", `Cost: ${words(setting)}`, ["method"], columns, groups)), facetsOf(setting));
     });
     return [note("Means over records; a pretraining that several cells share is counted in each."), ...parts];
   };
@@ -481,7 +470,7 @@
   const overview = document.getElementById("overview");
   const blocks = data.overview.map((block) => ({
     ...block,
-    facets: { encoder: [block.encoder], share: [block.fraction], ...Object.fromEntries(SETTING.map((n, i) => [n, [block.setting[i]]])) },
+    facets: { encoder: [block.encoder], share: [block.fraction], ...facetsOf(settingOf(block.setting)) },
   }));
   let chosen = blocks.findIndex((block) => block.fraction === blocks[0].fraction);
 
@@ -489,9 +478,8 @@
     const level = (s) => (s === null ? "" : ` ${s < 0 ? "down" : "up"}${Math.abs(s) <= 0.5 ? 0 : Math.abs(s) <= 1 ? 1 : Math.abs(s) <= 2 ? 2 : 3}`);
     const found = block.tasks.map((t) => tableOf(t.table));
     const heads = block.tasks.map((t, i) => {
-      const button = make("button", { type: "button" }, `${t.title} ${t.higher_is_better ? "↑" : "↓"}`);
-      button.addEventListener("click", () => jump(`#${found[i].id}`));
-      return filter(make("th", { scope: "col", class: "task" }, button), { task: [t.table.task] });
+      const link = button({}, () => jump(`#${found[i].id}`), `${t.title} ${t.higher_is_better ? "↑" : "↓"}`);
+      return filter(make("th", { scope: "col", class: "task" }, link), { task: [t.table.task] });
     });
     const rows = block.lines.map((line, place) => {
       const tiles = line.tiles.map((tile, i) => {
@@ -502,9 +490,9 @@
         const shown = number(tile.mean, block.tasks[i].unit).replace(/^0\./, ".");
         const value = make(tile.best ? "b" : "span", { class: "value" }, tile.complete ? shown : `(${shown})`);
         const says = `${line.method}, ${block.tasks[i].title}, ${block.labels}${tile.verdict ? `, ${tile.verdict} against scratch` : ""}`;
-        const button = opener({ says, open: () => openCell(found[i], cell) }, [value, make("span", { class: "sign" }, mark), make("span", { class: "sign tied" }, tile.tie ? TIE : "")]);
-        button.title = `${says}: ${tile.mean.toPrecision(4)} (n=${tile.n})`;
-        return filter(make("td", { class: `tile${level(tile.strength)}${tile.best ? " best" : ""}` }, button), facets);
+        const made = opener({ says, open: () => openCell(found[i], cell) }, [value, make("span", { class: "sign" }, mark), make("span", { class: "sign tied" }, tile.tie ? TIE : "")]);
+        made.title = `${says}: ${tile.mean.toPrecision(4)} (n=${tile.n})`;
+        return filter(make("td", { class: `tile${level(tile.strength)}${tile.best ? " best" : ""}` }, made), facets);
       });
       const rank = make("td", { class: "number" }, line.rank === null ? "–" : line.rank.toFixed(2));
       const lacks = block.lines.some((l) => l.missing) ? [make("td", { class: "number" }, line.missing || "")] : [];
@@ -515,7 +503,7 @@
     const head = make("tr", {}, make("th", { scope: "col" }, "method"), make("th", { scope: "col", class: "number" }, "rank"), ...lacking, ...heads);
     const dense = block.tasks.length > 4 ? " dense" : "";
     const whole = make("table", { class: `matrix${dense}` }, make("caption", { class: "unseen" }, block.title), make("thead", {}, head), make("tbody", {}, ...rows));
-    return make("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": `Overview: ${block.title}` }, whole);
+    return scrolling(`Overview: ${block.title}`, whole);
   };
 
   const chooseBlock = () => {
@@ -528,8 +516,7 @@
   const showOverview = () => {
     const chips = blocks.map((block, i) => {
       const setting = several ? [make("small", {}, ` ${block.setting.join(", ")}`)] : [];
-      const chip = make("button", { type: "button", "aria-pressed": "false" }, make("b", {}, `${block.encoder}, ${block.labels}`), ...setting, make("span", {}, block.answer || "no ranks"));
-      chip.addEventListener("click", () => ((chosen = i), chooseBlock()));
+      const chip = button({ "aria-pressed": "false" }, () => ((chosen = i), chooseBlock()), make("b", {}, `${block.encoder}, ${block.labels}`), ...setting, make("span", {}, block.answer || "no ranks"));
       return filter(chip, block.facets);
     });
     overview.append(make("div", { class: "chips", role: "group", "aria-label": "Encoder and label share" }, ...chips));
@@ -575,8 +562,7 @@
 
   const show = (key, title, place, ...parts) => {
     open = key;
-    const close = make("button", { type: "button", class: "close", "aria-label": "Close" }, "✕");
-    close.addEventListener("click", () => dialog.close());
+    const close = button({ class: "close", "aria-label": "Close" }, () => dialog.close(), "✕");
     dialog.replaceChildren(make("header", {}, make("h2", { id: "record-title" }, title), close), make("p", { class: "place" }, place), ...parts.flat());
     dialog.scrollTop = 0;
     close.focus();
@@ -601,7 +587,7 @@
     });
     const head = make("thead", {}, make("tr", {}, make("td"), ...runs.map((run) => make("th", { scope: "col" }, run))));
     const body = make("table", { class: "facts" }, head, make("tbody", {}, ...lines));
-    return make("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": label }, body);
+    return scrolling(label, body);
   };
 
   const placeOf = (table, cell) => `${table.title}, ${cell.encoder}, ${shareHeader(cell.fraction)}`;
@@ -629,11 +615,7 @@
     const summary = [["difference", gap(row).join(" ")], ["interval", row.low === null ? "none" : `95 %, over ${row.kind}`], ["n", count(row.n, "common run")]];
     if (row.p !== null) summary.push(["p, after Holm's correction", pValue(row.p_holm)]);
     summary.push(["verdict", row.verdict]);
-    const links = both.map((cell) => {
-      const button = make("button", { type: "button" }, `Record of ${cell.name}`);
-      button.addEventListener("click", () => openCell(table, cell));
-      return button;
-    });
+    const links = both.map((cell) => button({}, () => openCell(table, cell), `Record of ${cell.name}`));
     const runs = common.map(([i]) => runName(both[0].seeds[i], both[0].subsets[i]));
     show(null, `${row.method} minus ${row.reference}`, placeOf(table, row), note(sentence(table.key)), facts(summary), perRun(lines, runs, "Values"), make("p", { class: "links" }, ...links), convergence(both, table));
   };
@@ -732,23 +714,18 @@
   document.getElementById("counts").append(plain(`${count(held.length, "score record")}, ${counted.join(", ")}, ${count(unique(tables.map((t) => t.key.task)).length, "task")}. Every number opens its records.`));
   offer();
   showOverview();
+  for (const table of tables) section(table.id, table.title, null, () => task(table), [gist(table)]);
   const nav = make("ul");
   main.before(make("nav", { "aria-label": "Contents" }, nav));
-  const contents = (id, title) => {
-    const link = make("a", { href: `#${id}` }, title);
-    nav.append(make("li", {}, link));
-  };
-  for (const table of tables) section(table.id, table.title, null, () => task(table), [gist(table)]);
-  data.over_tasks.forEach((found, i) => {
-    const setting = Object.fromEntries(SETTING.map((name, k) => [name, [found.setting[k]]]));
-    contents(`s${i + 1}`, `Over tasks: ${found.encoder}`);
-    section(`s${i + 1}`, `Over tasks: ${found.encoder}`, { ...setting, encoder: [found.encoder] }, () => overTasks(found));
-  });
-  if (data.cost.length) section("cost", "Cost", null, costTables), contents("cost", "Cost");
-  if (data.published_not_comparable.length) section("published", "Published numbers (another protocol; not comparable)", null, published), contents("published", "Published numbers");
-  if (data.problems.length) {
-    section("problems", "Problems", null, () => [make("ul", {}, ...data.problems.map((problem) => make("li", {}, problem)))]);
-    contents("problems", `Problems (${data.problems.length})`);
+  const beyond = [
+    ...data.over_tasks.map((found, i) => [`s${i + 1}`, `Over tasks: ${found.encoder}`, "", () => overTasks(found), { ...facetsOf(settingOf(found.setting)), encoder: [found.encoder] }]),
+    ...(data.cost.length ? [["cost", "Cost", "", costTables]] : []),
+    ...(data.published_not_comparable.length ? [["published", "Published numbers", " (another protocol; not comparable)", published]] : []),
+    ...(data.problems.length ? [["problems", "Problems", "", () => [make("ul", {}, ...data.problems.map((problem) => make("li", {}, problem)))]]] : []),
+  ];
+  for (const [id, title, more, build, facets = null] of beyond) {
+    section(id, title + more, facets, build);
+    nav.append(make("li", {}, make("a", { href: `#${id}` }, id === "problems" ? `${title} (${data.problems.length})` : title)));
   }
   form.addEventListener("input", () => (apply(), remember()));
   form.addEventListener("reset", () => setTimeout(() => (apply(), remember())));

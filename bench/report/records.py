@@ -273,3 +273,19 @@ def stack(keys: Sequence[str], replicates: Mapping[str, Floats]) -> Floats | Non
     drawn = [replicates[key] for key in keys]
     size = min(map(len, drawn))
     return np.stack([values[:size] for values in drawn]) if size else None
+
+
+def common_curves(curves: Sequence[Floats]) -> tuple[Floats, Floats] | None:
+    """Return progress (P,) and values (S, P) of seeds where all of them have been; None where nowhere.
+
+    Args:
+        curves: of each seed, (P, 2): progress, ascending, and value.
+    """
+    if not curves:
+        return None
+    low, high = max(curve[0, 0] for curve in curves), min(curve[-1, 0] for curve in curves)
+    grid = np.unique(np.concatenate([curve[:, 0] for curve in curves]))
+    grid = grid[(grid >= low) & (grid <= high)]
+    if not grid.size:
+        return None
+    return grid, np.stack([np.interp(grid, curve[:, 0], curve[:, 1]) for curve in curves])

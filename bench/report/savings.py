@@ -16,7 +16,7 @@ import pandas as pd
 
 from bench.report.bootstrap import Runs, all_seed_weights, joint_draws, percentiles, seed_draws
 from bench.report.budget import parse
-from bench.report.records import PLACE, Floats, Records, grouped, stack, tuples
+from bench.report.records import PLACE, Floats, Records, common_curves, grouped, stack, tuples
 
 SAVINGS = (
     *PLACE, "what", "method", "reference", "fraction", "n", "share", "smallest_share", "factor",
@@ -210,19 +210,3 @@ def _factors(x: Floats, values: Floats, ends: Floats) -> list[float | None]:
         target = goal + seed_draws(ends[:seeds] - ends[:seeds].mean(), weights)
         found += reversed(percentiles(first_reach(x, y, target), ways))
     return [inf if place == -inf else 0.0 if place == inf else 1 / place for place in found]
-
-
-def common_curves(curves: Sequence[Floats]) -> tuple[Floats, Floats] | None:
-    """Return progress (P,) and values (S, P) of seeds where all of them have been; None where nowhere.
-
-    Args:
-        curves: of each seed, (P, 2): progress, ascending, and value.
-    """
-    if not curves:
-        return None
-    low, high = max(curve[0, 0] for curve in curves), min(curve[-1, 0] for curve in curves)
-    grid = np.unique(np.concatenate([curve[:, 0] for curve in curves]))
-    grid = grid[(grid >= low) & (grid <= high)]
-    if not grid.size:
-        return None
-    return grid, np.stack([np.interp(grid, curve[:, 0], curve[:, 1]) for curve in curves])

@@ -14,11 +14,18 @@ from bench.report.bootstrap import Aggregate
 from bench.report.budget import Budget, parse
 from bench.report.leaderboard import Task
 from bench.report.over_tasks import FULL, Overall
+from bench.report.overview import Block, Tile
 from bench.report.records import SCRATCH, grouped, tuples
 from bench.report.text import EXPOSED, ON_FRONT, OTHER_MODALITY, TIE
 
 SCOPE = "Tables never mix presets, tracks, modes or protocols; rows compare within one encoder."
 COST = "Means over records; a pretraining that several cells share is counted in each."
+BETTER, WORSE = "▲", "▼"
+OVERVIEW = (
+    f"Bold: best of a column. {TIE}: tie with it. {BETTER} {WORSE}: better or worse than scratch (paired, "
+    "p < 0.05 after Holm's correction). Average rank: 1 is best; over the tasks, for methods that have them "
+    "all. Missing: tasks that a method lacks, or where it lacks runs (in parentheses)."
+)
 NOT_COMPARABLE = "Published numbers (another protocol; not comparable)"
 PUBLISHED = (
     "As printed in the papers: other data, budgets and recipes, one run each, no intervals. They stand here "
@@ -47,6 +54,31 @@ def setting(key: Mapping[str, Any]) -> str:
         f"Preset {key['preset']}, track {key['track']}, mode {key['mode']}, protocol {key['protocol']}. "
         f"Metric: {key['metric']} ({text.unit_name(key['unit'])}, {direction} is better{least})."
     )
+
+
+def overview(block: Block) -> Table:
+    """Return the matrix of methods by tasks, best average rank first."""
+    rows = [
+        (
+            line.method,
+            "-" if line.rank is None else f"{line.rank:.2f}",
+            str(line.missing or ""),
+            *(_tile(tile, task.unit) for tile, task in zip(line.tiles, block.tasks, strict=True)),
+        )
+        for line in block.lines
+    ]
+    heads = [f"{task.title} {'↑' if task.higher_is_better else '↓'}" for task in block.tasks]
+    frame = pd.DataFrame(rows, columns=["method", "average rank", "missing", *heads])
+    best = [f"Best: {block.answer}."] if block.answer else []
+    return Table(title=block.title, frame=frame, names=1, notes=best)
+
+
+def _tile(tile: Tile | None, unit: str) -> str:
+    if tile is None:
+        return "-"
+    number = text.number(tile.mean, unit)
+    mark = {"better": BETTER, "worse": WORSE}.get(tile.verdict, "")
+    return f"{BOLD * tile.best}{number if tile.complete else f'({number})'}{mark}{TIE * tile.tie}"
 
 
 def beside_scores(task: Task) -> list[Table]:

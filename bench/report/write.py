@@ -10,7 +10,7 @@ from typing import Any
 from bench.console import output_width
 from bench.errors import DataError
 from bench.files import write_atomic
-from bench.report import figures, overview, page, records, text, writers
+from bench.report import figures, overview, page, records, terminal, text, writers
 from bench.report.leaderboard import Summaries, analyse
 from bench.report.lineage import Lineage
 from bench.report.published import published_tables
@@ -71,7 +71,7 @@ def report(
     return Report(
         paths=(*(out_dir / name for name in files), *drawn),
         markdown=files["leaderboard.md"],
-        terminal=writers.terminal(found, blocks, output_width()),
+        terminal=terminal.terminal(found, blocks, output_width()),
         problems=found.problems,
     )
 

@@ -1,37 +1,31 @@
-"""The files of a leaderboard besides page and figures: CSV, JSON, Markdown, LaTeX; text for a terminal."""
+"""The files of a leaderboard besides page and figures: CSV, JSON, Markdown, LaTeX."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cache
 from importlib import resources
-from io import StringIO
 from itertools import groupby
 from typing import Any
 
 import orjson
 import pandas as pd
 from jinja2 import Environment, StrictUndefined, Template
-from rich.console import Console
-from rich.table import Table as RichTable
-from rich.text import Text
 
-from bench.report import overview, tables, text
-from bench.report.budget import parse
+from bench.report import tables, text
 from bench.report.cost import COST_QUALITY
 from bench.report.figures import Plot
 from bench.report.leaderboard import CELLS, DIFFERENCES, Summaries, Task
 from bench.report.over_tasks import OVER_TASKS
+from bench.report.overview import Block
 from bench.report.published import LABELS, PublishedTable
 from bench.report.records import TABLE, grouped, provenance
 from bench.report.savings import SAVINGS
 from bench.report.tables import BOLD, Table
 
 SCHEMA = 2
-WIDTH = 100  # columns of text, unless told otherwise
-_NAME = 26  # widest name column there
 
 
 def csv_files(found: Summaries) -> dict[str, str]:
@@ -139,7 +133,7 @@ def _published(table: PublishedTable) -> dict[str, Any]:
 def markdown(
     found: Summaries,
     published: Sequence[PublishedTable],
-    blocks: Sequence[overview.Block],
+    blocks: Sequence[Block],
     plots: Sequence[Plot],
 ) -> str:
     """Return the whole leaderboard as Markdown.
@@ -154,7 +148,8 @@ def markdown(
     body = _template().render(
         records=text.count(len(found.runs), "score record"),
         scope=tables.SCOPE,
-        overview=overview.to_markdown(blocks).rstrip("\n"),
+        overview=[tables.overview(block) for block in blocks],
+        overview_note=tables.OVERVIEW,
         tasks=[_task(task, pictures) for task in found.tasks],
         over_tasks=[
             (setting, [_over_tasks(part, pictures) for part in parts])
@@ -287,71 +282,3 @@ def _character(character: str) -> str:
     if character.isascii() or character in _LETTERS:
         return character
     return f"[U+{ord(character):04X}]"
-
-
-def terminal(found: Summaries, blocks: Sequence[overview.Block], width: int = WIDTH) -> str:
-    """Return overview and scores in some columns; what does not fit side by side follows below."""
-    console = Console(file=StringIO(), width=width, color_system=None, highlight=False, markup=False)
-    for part in overview.to_rich(blocks, width):
-        console.print(part)
-    for task in found.tasks:
-        console.print()
-        for part in _terminal_task(task, width):
-            console.print(part)
-    assert isinstance(console.file, StringIO)
-    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
-
-
-def _terminal_task(task: Task, width: int) -> Iterator[RichTable | Text]:
-    key = task.key
-    arrow = "higher" if key["higher_is_better"] else "lower"
-    unit = text.unit_name(key["unit"])
-    where = "{preset} preset, {track}, {mode}, protocol {protocol}".format_map(key)
-    yield Text(text.plain(f"{key['task']} on {key['dataset']}: {key['metric']} ({unit}, {arrow} is better)"))
-    yield Text(text.plain(f"{where}{task.distinction}"))
-    for encoder, cells in grouped(task.primary_cells, "encoder").items():
-        rows = grouped((cell for cell in cells if cell.complete), "name")
-        yield from _terminal_rows(text.plain(encoder), rows, task, width)
-        for name in dict.fromkeys(cell.name for cell in cells if not cell.complete):
-            lacks = task.missing[(task.missing["encoder"] == encoder) & (task.missing["name"] == name)]
-            missing = "; ".join(
-                f"{parse(label).title}: {text.count(len(runs), 'seed')}"
-                for label, runs in lacks.groupby("fraction", sort=False)
-            )
-            yield Text(text.plain(f"{encoder}: {name} is incomplete (not ranked), missing {missing}"))
-    yield Text(f"* best of its encoder; {text.TIE} a tie with it; n seeds; [95 % interval]")
-    yield from (Text(text.plain(note)) for note in tables.not_ranked(task))
-
-
-def _terminal_rows(
-    encoder: str, rows: Mapping[str, Sequence[Any]], task: Task, width: int
-) -> Iterator[RichTable]:
-    """Yield as many tables as the budgets need to fit."""
-    by_row = {name: {cell.fraction: cell for cell in cells} for name, cells in rows.items()}
-    columns = {
-        budget.header: [_terminal_cell(cells.get(budget.label)) for cells in by_row.values()]
-        for budget in task.budgets
-    }
-    room = width - _NAME
-    blocks: list[list[str]] = [[]]
-    for head, words in columns.items():
-        needed = max(len(head), *map(len, words), 0) + 2
-        if blocks[-1] and needed > room:
-            blocks.append([])
-            room = width - _NAME
-        blocks[-1].append(head)
-        room -= needed
-    for block in blocks if rows else []:
-        table = RichTable(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-        table.add_column(Text(encoder), max_width=_NAME, overflow="fold")
-        for head in block:
-            table.add_column(Text(head), justify="right", no_wrap=True)
-        for i, name in enumerate(by_row):
-            table.add_row(Text(text.plain(name)), *(Text(columns[head][i]) for head in block))
-        yield table
-
-
-def _terminal_cell(cell: Any) -> str:
-    if cell is None:
-        return "n/a  "
-    return f"{tables.mean_text(cell)} n={cell.n}{'*' if cell.best else text.TIE if cell.tie else ' '}"

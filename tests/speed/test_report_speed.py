@@ -16,8 +16,9 @@ from bench.record import seal
 from bench.report.leaderboard import analyse
 from bench.report.overview import overview
 from bench.report.records import Records, load
+from bench.report.terminal import terminal
 from bench.report.write import report
-from bench.report.writers import csv_files, json_body, json_text, latex, markdown, terminal
+from bench.report.writers import csv_files, json_body, json_text, latex, markdown
 
 RECORDS = 5000
 SEEDS, FRACTIONS = 5, ("1/100", "1/10", "1/2", "1")

@@ -24,7 +24,7 @@ from PIL import Image
 
 from bench.errors import DataError
 from bench.report import figures
-from bench.report.figures import COLOURS, RC, Plot, common_curves, draw_all, looks, plots, render
+from bench.report.figures import COLOURS, RC, Plot, draw_all, looks, plots, render
 
 TINY = Path(__file__).resolve().parents[3] / "leaderboards" / "tiny"
 KINDS = {"convergence", "cost", "differences", "efficiency", "ranks"}
@@ -208,15 +208,6 @@ def test_convergence_draws_the_mean_and_the_range_over_seeds(shown: Shown) -> No
     assert "n = 1 seed;" in alone.caption and "no bands" in alone.caption
     assert not shown(alone)[1][0].collections
     assert not [p for p in plots(BOTH, EMPTY, EMPTY, EMPTY, {}) if p.kind == "convergence"]
-
-
-def test_seeds_on_other_steps_meet_on_their_common_range() -> None:
-    first, second = np.array([[0.2, 0], [0.6, 4], [1, 8]]), np.array([[0.4, 4], [0.8, 8], [1, 8]])
-    found = common_curves([first, second])
-    assert found is not None
-    assert found[0] == pytest.approx([0.4, 0.6, 0.8, 1])
-    assert found[1].mean(axis=0) == pytest.approx([3, 5, 7, 8])
-    assert common_curves([first[:1], second]) is None and common_curves([]) is None
 
 
 def test_efficiency_draws_means_and_intervals_on_a_log_axis(shown: Shown) -> None:

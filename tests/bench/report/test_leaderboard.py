@@ -11,7 +11,7 @@ from statsmodels.stats.multitest import multipletests
 
 from bench.errors import ConfigError
 from bench.report import tables
-from bench.report.leaderboard import CELLS, DIFFERENCES, Summaries
+from bench.report.leaderboard import Summaries
 
 Make = Callable[..., Any]
 
@@ -301,17 +301,6 @@ def test_the_newer_of_two_records_of_one_run_counts_and_both_are_named(
     assert old["key"] in problem and new["key"] in problem
 
 
-def test_marks_for_modality_and_exposure(make_record: Make, summaries: Make) -> None:
-    depth = {"modality": "depth"}
-    found = summaries([
-        make_record(SCORES, labels={**depth, "encoder_modality": "depth"}),
-        make_record(SCORES + 1, method="mae", labels=depth, exposure="pretraining saw people/test"),
-    ])  # fmt: skip
-    table = tables.scores(found.tasks[0])
-    assert list(table.frame["method"]) == ["scratch", "mae † ‡"]
-    assert "‡ mae: pretraining has seen test data (pretraining saw people/test)." in table.notes
-
-
 def test_the_interval_text_follows_the_runs(make_record: Make, summaries: Make) -> None:
     def run(seed: int, fraction: str, subset: int) -> Any:
         labels = {"subset": subset, "pretrain_seed": 0}
@@ -330,12 +319,6 @@ def test_records_without_replicates_show_no_interval(make_world: Make, summaries
     found = summaries(make_world({"scratch": 25.0, "cmc": 35.0}, replicates=0))
     assert found.cells["low"].isna().all() and found.tasks[0].interval.startswith("No interval")
     assert not found.differences["beyond"].any() and found.differences["p_holm"].isna().all()
-
-
-def test_frames_without_rows_have_their_columns(make_record: Make, summaries: Make) -> None:
-    found = summaries([make_record(SCORES, method="cmc")])
-    assert found.differences.empty and set(DIFFERENCES) <= set(found.differences.columns)
-    assert set(CELLS) <= set(found.cells.columns)
 
 
 # ---- what cannot be compared

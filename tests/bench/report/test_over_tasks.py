@@ -14,7 +14,7 @@ from scipy import stats as reference
 from statsmodels.stats.multitest import multipletests
 
 from bench.report import tables
-from bench.report.over_tasks import Overall, critical_difference, paired_tests, rank_methods
+from bench.report.over_tasks import Overall, paired_tests, rank_methods
 
 Make = Callable[..., Any]
 
@@ -277,10 +277,6 @@ def test_methods_that_do_not_differ_have_no_critical_difference() -> None:
     sure = rank_methods([np.array([[1.0, 2.0, 3.0]])] * 6)
     assert (sure.friedman_p, sure.friedman) == (0.0, np.inf)
     assert sure.critical_difference is not None
-
-
-def test_the_critical_difference_of_the_protocol() -> None:
-    assert critical_difference(8, 10) == pytest.approx(3.031 * np.sqrt(8 * 9 / 60), rel=1e-3)
 
 
 def _all_signs(differences: list[int]) -> float:

@@ -10,7 +10,7 @@ import pytest
 
 from bench.errors import DataError
 from bench.record import seal
-from bench.report.records import COLUMNS, load
+from bench.report.records import COLUMNS, common_curves, load
 
 Make = Callable[..., dict[str, Any]]
 Store = Callable[..., Path]
@@ -187,3 +187,12 @@ def test_records_of_another_kind_are_refused(make_record: Make, store: Store) ->
     body = {k: v for k, v in make_record(SCORES).items() if k not in ("digest", "schema")}
     root = store([seal({**body, "kind": "finetune"}), make_record(SCORES, seed=2)])
     assert 'of kind "finetune"' in load(root).problems[0]
+
+
+def test_seeds_on_other_steps_meet_on_their_common_range() -> None:
+    first, second = np.array([[0.2, 0], [0.6, 4], [1, 8]]), np.array([[0.4, 4], [0.8, 8], [1, 8]])
+    found = common_curves([first, second])
+    assert found is not None
+    assert found[0] == pytest.approx([0.4, 0.6, 0.8, 1])
+    assert found[1].mean(axis=0) == pytest.approx([3, 5, 7, 8])
+    assert common_curves([first[:1], second]) is None and common_curves([]) is None

@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.report import overview, text
-from bench.report.leaderboard import Summaries
-from bench.report.writers import WIDTH, csv_files, csv_text, escape, latex, terminal
+from bench.report import text
+from bench.report.writers import csv_files, csv_text, escape, latex
 
 Make = Callable[..., Any]
 
@@ -70,13 +69,6 @@ def test_every_table_is_whole_and_says_what_it_shows(make_world: Make, summaries
     assert "\\textbf{+" in found[1] and "minimum effect" in found[0]
 
 
-def test_names_of_200_characters_and_one_method_alone(make_record: Make, summaries: Make) -> None:
-    name = "x/..\\" * 40
-    source = latex(summaries([make_record(SCORES, method=name)]))
-    assert escape(name) in source
-    assert "n/a" not in source
-
-
 @pytest.mark.parametrize("name", ["é", "Ł", "ß"])
 def test_letters_of_every_text_font_stay(name: str) -> None:
     assert escape(name) == name
@@ -106,32 +98,3 @@ def test_files_without_rows_keep_their_header(make_record: Make, summaries: Make
     assert {name for name, content in alone.items() if content.count("\n") == 1} == {
         "differences.csv", "savings.csv",
     }  # fmt: skip
-
-
-# ---- terminal
-
-
-def shown(found: Summaries) -> list[str]:
-    return terminal(found, overview.overview(found.cells, found.differences)).splitlines()
-
-
-def test_many_fractions_and_long_names_fit_into_the_width(make_world: Make, summaries: Make) -> None:
-    fractions = {f"1/{2**i}": float(-i) for i in range(6)}
-    effects = {"scratch": 25.0, "a_method_with_a_very_long_name_indeed": 45.0}
-    lines = shown(summaries(make_world(effects, fractions=fractions)))
-    assert max(map(len, lines)) <= WIDTH
-    table = lines[lines.index("parts on people: miou (%, higher is better)") :]
-    for fraction in ("50 %", "3.125 %", "100 %"):
-        assert sum(f"{fraction} labels" in line for line in table) == 1
-    assert sum(line.count("*") for line in table if "n=3" in line) == 6
-
-
-def test_the_overview_comes_first_and_incomplete_rows_stand_below(make_world: Make, summaries: Make) -> None:
-    seeds = {"scratch": 4, "mae": 3, "cmc": 2}
-    records = make_world({"scratch": 25.0, "mae": 30.0, "cmc": 45.0}, seeds=4, fractions={"1": 0.0})
-    kept = [r for r in records if r["labels"]["seed"] < seeds[r["labels"]["method"]]]
-    lines = shown(summaries(kept))
-    text = "\n".join(lines)
-    assert lines[0].startswith("resnet10, 100 % labels")
-    assert "resnet10: cmc is incomplete (not ranked), missing 100 %: 1 seed" in text
-    assert "Further runs, not used: resnet10, scratch: 100 %: seed 3" in text.replace("\n", " ")
