@@ -12,6 +12,8 @@ For notebooks and scripts:
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,3 +28,14 @@ def __getattr__(name: str) -> Any:
     from bench import notebook  # imported where used: commands must start quickly
 
     return getattr(notebook, name)
+
+
+class _Package(ModuleType):
+    """Keeps `bench.plan` the function: importing `bench/plan.py` would put the module there."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in __all__ and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

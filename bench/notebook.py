@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench import registry
 from bench.errors import ConfigError, DataError, nearest
 from bench.plan import Plan, expand
 from bench.request import Request, Words, resolve
@@ -103,13 +104,19 @@ def leaderboard(store: str | Path = "bench-store") -> pd.DataFrame:
     return analyse(found).cells
 
 
-def load_encoder(record: str, store: str | Path = "bench-store", modality: str = "rgb") -> Encoder:
-    """Return a pretrained encoder, ready for `encoder(images)`.
+def load_encoder(
+    record: str,
+    store: str | Path = "bench-store",
+    modality: str = "rgb",
+    config_dirs: str | Path | Iterable[str | Path] = (),
+) -> Encoder:
+    """Return a pretrained encoder in evaluation mode, ready for `encoder(images)`.
 
     Args:
         record: key of a score record (the encoder before fine-tuning) or of a step of pretraining.
         store: folder of all results.
         modality: which of the method's encoders.
+        config_dirs: folders of adapters outside the project.
 
     Raises:
         ConfigError: no such key, or no such encoder.
@@ -129,7 +136,8 @@ def load_encoder(record: str, store: str | Path = "bench-store", modality: str =
     there = sorted(path.name for path in (folder / "encoders").glob("*") if path.is_dir())
     if modality not in there:
         raise ConfigError(f'{folder.name} has no encoder "{modality}".{nearest(modality, there)}')
-    return read(folder / "encoders" / modality)
+    dirs = registry.config_dirs(_folders(config_dirs))[1:]
+    return read(folder / "encoders" / modality, config_dirs=tuple(map(str, dirs))).eval()
 
 
 def _planned(store: Store, overrides: Iterable[str], grid: dict[str, Any]) -> tuple[Request, Plan]:
@@ -141,7 +149,7 @@ def _planned(store: Store, overrides: Iterable[str], grid: dict[str, Any]) -> tu
     words = Words(
         **{name: _comma(grid[name]) for name in LISTS if name in grid},
         **{name: str(grid[name]) for name in SINGLE if name in grid},
-        config_dirs=tuple(map(str, grid.get("config_dirs", ()))),
+        config_dirs=_folders(grid.get("config_dirs", ())),
         overrides=tuple(overrides),
     )
     request = resolve(words, cache=store.root / "cache")
@@ -149,6 +157,11 @@ def _planned(store: Store, overrides: Iterable[str], grid: dict[str, Any]) -> tu
     check_plan(request, found)
     check_applies(found)
     return request, found
+
+
+def _folders(value: str | Path | Iterable[str | Path]) -> tuple[str, ...]:
+    """Return one folder, or several, as words."""
+    return tuple(map(str, [value] if isinstance(value, str | Path) else value))
 
 
 def _comma(value: Any) -> str:

@@ -223,10 +223,10 @@ def _resolve(words: Words, dirs: list[Path]) -> Request:
     _check_all(config, {group: {n: f"{group} {n}" for n in known[group]} for group in GROUPS}, words.preset)
     resources = config["preset"].pop("resources")
     specs = {m: {**config["method"][m], "stages": resolve_stages(m, config["method"])} for m in methods}
+    _check_modalities(by_modality, specs, config["encoder"])
     for spec in specs.values():
         for stage in spec["stages"].values():
-            own = {m: by_modality.get(m, name) for m, name in stage["encoders"].items()}
-            stage["encoders"] = own
+            stage["encoders"] = {m: by_modality.get(m, name) for m, name in stage["encoders"].items()}
     preset = {**config["preset"], "name": words.preset, "size": _pair(config["preset"]["size"])}
     defaults = {m: _defaults(specs[m], preset) for m in methods}
     fixed = {e for spec in specs.values() for s in spec["stages"].values() for e in s["encoders"].values()}
@@ -285,6 +285,33 @@ def _encoder_words(text: str, known: Mapping[str, Path]) -> tuple[list[str], dic
             raise ConfigError(f'unknown encoder "{name}".{nearest(name, known)}')
     rest = ",".join(word for word in words if "=" not in word)
     return (pick(rest, "encoder", known) if rest else []), named
+
+
+def _check_modalities(
+    chosen: Mapping[str, str], methods: Mapping[str, Mapping[str, Any]], known: Mapping[str, Any]
+) -> None:
+    """Check that encoders of single modalities are used, and give what those that they replace give.
+
+    Raises:
+        ConfigError: no method has an encoder of that modality, or one of another kind.
+    """
+    for modality, name in chosen.items():
+        usual = [
+            (method, spec["encoder_kinds"] if own == IMAGE else [known[own]["kind"]])
+            for method, spec in methods.items()
+            for stage in spec["stages"].values()
+            if (own := stage["encoders"].get(modality)) in (IMAGE, *known)
+        ]
+        if not usual:
+            raise ConfigError(
+                f"--encoders {modality}={name}: no method of this grid has an encoder of {modality}"
+            )
+        for method, kinds in usual:
+            if known[name]["kind"] not in kinds:
+                raise ConfigError(
+                    f"--encoders {modality}={name}: {method} takes {' or '.join(kinds)} encoders for "
+                    f"{modality}; {name} is of kind {known[name]['kind']}"
+                )
 
 
 def _pair(size: Any) -> list[int]:
@@ -471,6 +498,12 @@ def _check_references(
         samples, batch = sum(mix["samples"].values()), preset["pretrain"]["batch"]
         if samples < batch:
             raise ConfigError(f"{where}: mixes.{name}: {samples} samples do not fill a batch of {batch}")
+        for source in mix["hide"]:
+            if source not in mix["samples"]:
+                raise ConfigError(
+                    f'{where}: mixes.{name}.hide: the mix has no source "{source}".'
+                    f"{nearest(source, mix['samples'])}"
+                )
 
 
 def _check_fixed(names: Iterable[str], known: Mapping[str, Any]) -> None:

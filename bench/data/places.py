@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import msgspec
+
 from bench import caches
 from bench.errors import AssetError, DataError
 from bench.files import write_atomic
@@ -46,8 +48,8 @@ def all_registered() -> dict[str, Registered]:
     if not path.is_file():
         return {}
     try:
-        return {name: Registered(**entry) for name, entry in json.loads(path.read_text()).items()}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Registered])
+    except (OSError, msgspec.MsgspecError) as error:
         raise DataError(f"{path} is damaged ({error}); remove it and add the data sets again") from error
 
 

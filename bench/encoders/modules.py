@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import safetensors.torch
 from torch import nn
 
 from bench.api import Module
+from bench.encoders.files import load_whole
 from bench.errors import ConfigError, DataError
 from bench.files import sha256_file, write_atomic
 from bench.train.adapters import address_of, build_config, load_adapter
@@ -65,18 +65,19 @@ def load_module(name: str, folder: Path, config_dirs: Sequence[str] = ()) -> Mod
     Raises:
         DataError: a file is missing or damaged, or does not fit.
     """
+    path = folder / f"{name}.json"
     try:
-        card = json.loads((folder / f"{name}.json").read_text())
-    except (OSError, ValueError) as error:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        spec, checksum = dict(card["spec"]), card["weights_sha256"]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{path} is missing or damaged; run the pretraining step again") from error
+    if card.get("format") != FORMAT:
+        raise DataError(f"{path} has format {card.get('format')}, this version reads format {FORMAT}")
+    weights = folder / f"{name}.safetensors"
+    if not weights.exists() or sha256_file(weights) != checksum:
         raise DataError(
-            f"{folder / name}.json is missing or damaged; run the pretraining step again"
-        ) from error
-    path = folder / f"{name}.safetensors"
-    if not path.exists() or sha256_file(path) != card["weights_sha256"]:
-        raise DataError(f"{path} is missing or differs from its description; run the pretraining step again")
-    module = build_module(card["spec"], config_dirs)
-    try:
-        module.load_state_dict(safetensors.torch.load_file(path))
-    except (RuntimeError, safetensors.SafetensorError) as error:
-        raise DataError(f"{path} does not fit the module that {name}.json describes: {error}") from error
+            f"{weights} is missing or differs from its description; run the pretraining step again"
+        )
+    module = build_module(spec, config_dirs)
+    load_whole(module, weights)
     return module

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -12,6 +13,9 @@ import numpy as np
 from bench.data.dataset import Arrays
 from bench.errors import DataError
 from bench.files import write_atomic
+
+# what zip, deflate and npy raise on damaged bytes; NotImplementedError: an unknown compression or flag
+_DAMAGE = (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
 def write_chunks(path: Path, chunks: Iterable[Arrays]) -> None:
@@ -46,5 +50,5 @@ def read_chunks(path: Path) -> Iterator[Arrays]:
                 members.setdefault(entry.partition("/")[0], []).append(entry)
             for chunk in sorted(members):
                 yield {entry.partition("/")[2]: file[entry] for entry in members[chunk]}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         raise DataError(f"{path} is damaged ({error}); delete its folder and run again") from error

@@ -1,47 +1,64 @@
-"""Before the first step starts: every adapter that will be needed can be imported and takes its settings."""
+"""Before the first step starts: all adapters and data sets that are needed take their settings."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from bench.api import Encoder, Method, Task
 from bench.console import warn
-from bench.errors import BenchError
+from bench.data.opening import adapter_of, typed
+from bench.errors import BenchError, ConfigError
+from bench.execute.data_jobs import specs_of_step
 from bench.files import canonical
 from bench.plan import Step
 from bench.train.adapters import ImportFailure, load_configured
 
 
 def check_adapters(steps: Iterable[Step], config_dirs: Sequence[str]) -> None:
-    """Import the adapters of steps and of what these need, and build their configs.
+    """Import the adapters of steps and of what these need, build their configs, check what data they ask for.
 
     Code that fails while it is imported fails the steps that need it, no others; here it is only named.
 
     Raises:
-        ConfigError: no such class, one of another kind, or a wrong value.
+        ConfigError: no such class, one of another kind, a wrong value, or data that cannot be.
         AssetError: the code of one has changed since the grid was planned.
     """
+    needed = {s.key: s for top in steps for s in (*top.ancestors(), top)}.values()
     seen = set()
-    for step in {s.key: s for top in steps for s in (*top.ancestors(), top)}.values():
+    for step in needed:
         if step.kind not in ("pretrain", "finetune"):
             continue
         spec = step.spec
         name, base = (spec["task"], Task) if step.kind == "finetune" else (spec["name"], Method)
-        for part, kind, where in ((spec, base, name), (spec["encoder"], Encoder, spec["encoder"]["name"])):
+        encoders = [spec["encoder"], *spec.get("encoders", {}).values()]
+        parts = [(spec, base, name), *((encoder, Encoder, encoder["name"]) for encoder in encoders)]
+        for part, kind, where in parts:
             what = canonical([part["adapter"], part.get("source"), part["config"], where])
             if what not in seen:
                 seen.add(what)
-                _load(part, kind, str(where), config_dirs)
+                _guarded(part, partial(load_configured, part, kind, str(where), config_dirs))
+    for data in {canonical(data): data for step in needed for data in specs_of_step(step)}.values():
+        _guarded(data, partial(_check_data, data, config_dirs))
 
 
-def _load(spec: Mapping[str, Any], kind: type, where: str, config_dirs: Sequence[str]) -> None:
+def _check_data(spec: Mapping[str, Any], config_dirs: Sequence[str]) -> None:
     try:
-        load_configured(spec, kind, where, config_dirs)
+        adapter_of(spec, config_dirs).check(typed(spec))
+    except ImportFailure:
+        raise
+    except ConfigError as error:
+        raise ConfigError(f"data set {spec['name']}: {error}") from error
+
+
+def _guarded(part: Mapping[str, Any], load: Callable[[], object]) -> None:
+    try:
+        load()
     except ImportFailure as error:
         warn(f"{error}; its cells will fail")
     except BenchError:
         raise
     except Exception as error:  # whatever code of others raises when it is imported
         said = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        warn(f"adapter {spec['adapter']} cannot be imported, its cells will fail: {said}")
+        warn(f"adapter {part['adapter']} cannot be imported, its cells will fail: {said}")

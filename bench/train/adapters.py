@@ -53,6 +53,10 @@ def _module(address: str, name: str, config_dirs: Sequence[str], source: str) ->
             if source in ("", digest):
                 return outside.import_module(place.folder, name, digest)
         there = sources.installed(name)
+        if source and there is None and not places:
+            raise AssetError(
+                f'the code of "{address}" is in none of the folders of adapters; name its (--config-dir DIR)'
+            )
         if source and (there is None or sources.digest(there, name) != source):
             raise AssetError(
                 f'the code of "{address}" has changed since the grid was planned; run the command again'

@@ -87,6 +87,39 @@ def test_a_request_holds_what_was_asked_for_in_that_order(configs: Path) -> None
     assert {(c.method, c.encoder) for c in cells} == {("scratch", "cnn"), ("hcmoco", "cnn")}
 
 
+def test_a_task_on_its_usual_data_set_is_the_task_itself(configs: Path) -> None:
+    body = yaml.safe_load((configs / "dataset/people.yaml").read_text())
+    (configs / "dataset/crowd.yaml").write_text(yaml.safe_dump({**body, "default": "street"}))
+    found = resolve(Words(methods="cmc", tasks="densepose@people,densepose,parsing_rgb@*"))
+    assert list(found.tasks) == ["densepose", "parsing_rgb@crowd", "parsing_rgb"]
+    assert found.tasks["parsing_rgb@crowd"]["source_name"] == "street"
+    plan = expand(found)
+    labels = {s.spec["task"] for s in plan.steps if s.kind == "finetune"}
+    assert labels == {"densepose", "parsing_rgb"} and len(plan.cells) == 3
+    assert plan.cells[0].step is not None
+    assert [plan.cells[0].step.key] == keys()
+
+
+def test_one_modality_can_have_an_encoder_of_its_own(configs: Path) -> None:
+    body = yaml.safe_load((configs / "encoder/cnn.yaml").read_text())
+    (configs / "encoder/wide.yaml").write_text(yaml.safe_dump({**body, "config": {"width": 16}}))
+    found = resolve(dataclasses.replace(ONE, methods="cmc,scratch", encoders="cnn,depth=wide"))
+    assert found.chosen_encoders == ("cnn",)  # an axis of the grid; the other is not
+    assert found.methods["cmc"]["stages"]["again"]["encoders"] == {"rgb": "image", "depth": "wide"}
+    assert found.methods["scratch"]["stages"]["weights"]["encoders"] == {"rgb": "image"}
+    (spec, *_) = (s.spec for s in expand(found).steps if s.kind == "pretrain")
+    assert spec["encoders"]["depth"]["config"] == {"width": 16}
+
+
+def test_what_the_shipped_methods_do_not_give() -> None:
+    words = Words(methods="mae,keypoints,scratch,cmc,hcmoco", tasks="parsing_missing,parsing_depth")
+    reasons = {(c.method, c.task): c.reason for c in expand(resolve(words)).cells if c.reason}
+    assert reasons == {
+        (name, "parsing_missing"): f"parsing_missing needs depth, which {name} does not give"
+        for name in ("mae", "keypoints")
+    }
+
+
 def test_reused_stages_are_trained_once(configs: Path) -> None:
     plan = expand(resolve(Words(methods="hcmoco,cmc", tasks="densepose")))
     assert [s.spec["name"] for s in plan.steps if s.kind == "pretrain"] == [
@@ -128,6 +161,16 @@ def test_reused_stages_are_trained_once(configs: Path) -> None:
         ({"tasks": "densepose@peple"}, r'unknown dataset "peple"\. Did you mean "people"'),
         ({"encoders": "dept=cnn"}, r'unknown modality "dept"\. Did you mean "depth"'),
         ({"encoders": "depth=cnm"}, r'unknown encoder "cnm"\. Did you mean "cnn"'),
+        ({"encoders": "kp2d=cnn"}, "kp2d=cnn: no method of this grid has an encoder of kp2d"),
+        ({"encoders": "depth=vit"}, "depth=vit: cmc takes pyramid encoders for depth; vit is of kind tokens"),
+        (
+            {"tasks": "densepose@people,densepos@people"},
+            r'unknown task "densepos"\. Did you mean "densepose"',
+        ),
+        (
+            {"overrides": ("+preset.pretrain.mixes.body.hide.lap=[depth]",)},
+            r'mixes\.body\.hide: the mix has no source "lap"\. Did you mean "lab"',
+        ),
         ({"overrides": ("preset.pretrain.mixes.body.samples.lab=7",)}, "7 samples do not fill a batch of 8"),
         (
             {"overrides": ("preset.pretrain.mixes.body.samples.lab=-7",)},

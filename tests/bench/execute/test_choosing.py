@@ -7,13 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from bench.api import Pretrained
 from bench.encoders import build_encoder
 from bench.errors import ConfigError, DataError
 from bench.execute.finetuning import choose, layer_rates
-from bench.execute.predictions import read_chunks, write_chunks
 
 PYRAMID = {
     "adapter": "bench.encoders.timm_pyramid:TimmPyramid", "version": 1,
@@ -100,16 +98,3 @@ def test_layer_decay_slows_early_layers_and_needs_a_timm_model() -> None:
     )
     with pytest.raises(ConfigError, match="layer_decay: the kp2d encoder"):
         layer_rates(Pretrained(encoders={"kp2d": graph}), 0.5)
-
-
-def test_predictions_come_back_chunk_by_chunk_in_equal_bytes(tmp_path: Any) -> None:
-    chunks = [{"a": np.arange(i, i + 3), "b": torch.ones(3, 2).numpy()} for i in range(12)]
-    for name in ("one.npz", "two.npz"):
-        write_chunks(tmp_path / name, iter(chunks))
-    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
-    found = list(read_chunks(tmp_path / "one.npz"))
-    assert [c["a"].tolist() for c in found] == [c["a"].tolist() for c in chunks]
-    whole = (tmp_path / "one.npz").read_bytes()
-    (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DataError, match=r"cut\.npz is damaged"):
-        list(read_chunks(tmp_path / "cut.npz"))

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+import bench as api
+from bench.errors import AssetError
+
 Bench = Callable[..., subprocess.CompletedProcess[str]]
 
 METHOD = '''
@@ -180,6 +183,47 @@ splits: {train: train, val: val, test: test}
 """
 
 
+ENCODER = '''
+"""One convolution: the least that is an encoder."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from bench.api import Encoder, FeatureInfo, Features
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    width: int = 8
+
+
+class Conv(Encoder):
+    Config = Config
+
+    def __init__(self, cfg, modality, joint_set):
+        super().__init__()
+        self.conv = nn.Conv2d(3 if modality == "rgb" else 1, cfg.width, 3, 4, 1)
+        self.feature_info = FeatureInfo(
+            kind="pyramid", channels=(cfg.width,), strides=(4,), pooled=cfg.width
+        )
+
+    def forward(self, x):
+        found = torch.relu(self.conv(x - 0.5))
+        return Features(maps=(found,), pooled=found.mean((2, 3)))
+'''
+
+ENCODER_YAML = """
+summary: one convolution
+kind: pyramid
+adapter: conv:Conv
+version: 1
+config: {width: 8}
+pretrained: null
+"""
+
+
 @pytest.fixture
 def outside(tmp_path: Path) -> Path:
     folder = tmp_path / "mine"
@@ -306,11 +350,15 @@ def test_unknown_key_in_outside_config(bench: Bench, outside: Path, tmp_path: Pa
 def test_a_data_set_of_the_same_folder_is_chosen_by_its_name(
     bench: Bench, outside: Path, small: tuple[str, ...], tmp_path: Path
 ) -> None:
-    """Method, task and data set from outside, together; nothing in the harness knows of any of them."""
-    (outside / "dataset").mkdir()
+    """Method, task, encoder and data set from outside; nothing in the harness knows of any of them."""
+    for group in ("dataset", "encoder"):
+        (outside / group).mkdir()
+    (outside / "encoder" / "conv.yaml").write_text(ENCODER_YAML)
+    (outside / "conv.py").write_text(ENCODER)
     (outside / "dataset" / "squares.yaml").write_text(DATASET_YAML)
     (outside / "squares.py").write_text(DATASET)
     words = ("--methods", "mean_colour,scratch", "--tasks", "silhouette@squares,silhouette")
+    words += ("--encoders", "conv")
     place = ("--config-dir", str(outside), "--store", str(tmp_path / "s"))
     done = bench("run", *words, *place, "--jobs", "2", *small, "preset.finetune.steps=30")
     assert done.returncode == 0, done.stderr + done.stdout
@@ -320,6 +368,11 @@ def test_a_data_set_of_the_same_folder_is_chosen_by_its_name(
     one = found["scratch", "squares"]
     assert one["interval"]["unit"] == "square" and one["interval"]["n_units"] == 24
     assert one["metrics"][0]["value"] > found["scratch", "d_dense"]["metrics"][0]["value"]  # easily told
+    assert {r["labels"]["encoder"] for r in records} == {"conv"}
+    encoder = api.load_encoder(one["key"], tmp_path / "s", config_dirs=outside)
+    assert type(encoder).__name__ == "Conv" and encoder.feature_info.channels == (8,)
+    with pytest.raises(AssetError, match='"conv:Conv" is in none of the folders'):
+        api.load_encoder(one["key"], tmp_path / "s")
     (outside / "squares.py").write_text(DATASET.replace("rng.integers(0, 100", "rng.integers(0, 90"))
     cells = json.loads(bench("plan", *words, *place, *small, "preset.finetune.steps=30", "--json").stdout)
     states = {cell["task"]: cell["state"] for cell in cells["cells"] if cell["method"] == "scratch"}
