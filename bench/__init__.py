@@ -31,7 +31,7 @@ def __getattr__(name: str) -> Any:
 
 
 class _Package(ModuleType):
-    """Keeps `bench.plan` the function: importing `bench/plan.py` would put the module there."""
+    """Keeps `bench.grid.plan` the function: importing `bench/grid/plan.py` would put the module there."""
 
     def __setattr__(self, name: str, value: object) -> None:
         if not (name in __all__ and isinstance(value, ModuleType)):

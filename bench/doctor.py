@@ -10,9 +10,9 @@ from pathlib import Path
 
 from bench import caches
 from bench.errors import BenchError
-from bench.provenance import revision
-from bench.resources import cores
-from bench.store import Store
+from bench.grid.resources import cores
+from bench.records.provenance import revision
+from bench.records.store import Store
 
 LOW_DISK_GB = 5.0
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import registry
 from bench.errors import ConfigError, DataError, nearest
-from bench.plan import Plan, expand
-from bench.request import Request, Words, resolve
-from bench.store import Store
+from bench.grid import registry
+from bench.grid.plan import Plan, expand
+from bench.grid.request import Request, Words, resolve
+from bench.records.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,7 +123,7 @@ def load_encoder(
         DataError: its files are missing or damaged.
     """
     from bench.encoders import load_encoder as read
-    from bench.record import read_record
+    from bench.records.record import read_record
     from bench.show import find_step
 
     root = Path(store)
@@ -141,7 +141,7 @@ def load_encoder(
 
 
 def _planned(store: Store, overrides: Iterable[str], grid: dict[str, Any]) -> tuple[Request, Plan]:
-    from bench.checks import check_applies, check_plan
+    from bench.grid.checks import check_applies, check_plan
 
     for name in grid:
         if name not in (*LISTS, *SINGLE, "config_dirs"):

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import ConfigError, DataError, nearest
-from bench.overrides import leaves
-from bench.record import KINDS
-from bench.registry import GROUPS, config_dirs, load, names
-from bench.store import read_failure
+from bench.grid.overrides import leaves
+from bench.grid.registry import GROUPS, config_dirs, load, names
+from bench.records.record import KINDS
+from bench.records.store import read_failure
 
 
 def summaries(group: str, extra: Sequence[str]) -> dict[str, str]:

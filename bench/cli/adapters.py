@@ -24,12 +24,12 @@ def test_adapter(name: str, kind: str | None, config_dirs: tuple[str, ...], as_j
     Tasks: loss, perfect and worse predictions, flips, crops, scores, bootstrap.
     """
     from bench.execute.job import quiet_threads
-    from bench.registry import config_dirs as find
-    from bench.registry import kind_of
+    from bench.grid.registry import config_dirs as find
+    from bench.grid.registry import kind_of
 
     kind = kind_of(name, kind, find(config_dirs))
     quiet_threads()
-    from bench.contract import check_method, check_task
+    from bench.adapter_kit import check_method, check_task
 
     findings: list[dict[str, Any]] = []
     for found in (check_method if kind == "method" else check_task)(name, config_dirs):
@@ -62,7 +62,7 @@ def new(kind: str, name: str, folder: Path | None) -> None:
 
     It works as it is: `bench test-adapter NAME` passes, `bench run` gives a row.
     """
-    from bench.scaffold import write
+    from bench.adapter_kit.scaffold import write
 
     written, commands = write(kind, name, folder)
     for path in written:

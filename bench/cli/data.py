@@ -36,10 +36,10 @@ def _data_specs(
 ) -> Any:
     """Return the specs of a data set that tasks and pretraining read, the store, and folders of adapters."""
     from bench.execute.data_jobs import specs_of
-    from bench.plan import expand
-    from bench.request import Words, load, names, pick, resolve
-    from bench.request import config_dirs as folders
-    from bench.store import Store
+    from bench.grid.plan import expand
+    from bench.grid.request import Words, load, names, pick, resolve
+    from bench.grid.request import config_dirs as folders
+    from bench.records.store import Store
 
     dirs = folders(config_dirs)
     known = {group: names(group, dirs) for group in ("dataset", "task")}
@@ -57,8 +57,8 @@ def _data_specs(
 
 def _adapter(name: str, config_dirs: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
     """Return the address of a data set's adapter, and folders of adapters."""
-    from bench.request import config_dirs as folders
-    from bench.request import load, names, pick
+    from bench.grid.request import config_dirs as folders
+    from bench.grid.request import load, names, pick
 
     dirs = folders(config_dirs)
     known = names("dataset", dirs)

@@ -17,14 +17,14 @@ from bench.errors import ConfigError
 from bench.files import check_writable
 
 if TYPE_CHECKING:
-    from bench.plan import Plan
-    from bench.request import Request, Words
-    from bench.store import Store
+    from bench.grid.plan import Plan
+    from bench.grid.request import Request, Words
+    from bench.records.store import Store
 
 
 def grid_words(options: dict[str, Any]) -> Words:
     """Return the words of a grid among the options of a command."""
-    from bench.request import Words
+    from bench.grid.request import Words
 
     names = ("methods", "tasks", "fractions", "shots", "seeds", "encoders", "preset", "track", "mode")
     return Words(
@@ -36,9 +36,9 @@ def grid_words(options: dict[str, Any]) -> Words:
 
 def planned(options: dict[str, Any]) -> tuple[Request, Plan, Store]:
     """Resolve and expand the grid that was typed."""
-    from bench.plan import expand
-    from bench.request import resolve
-    from bench.store import Store
+    from bench.grid.plan import expand
+    from bench.grid.request import resolve
+    from bench.records.store import Store
 
     store = Store(Path(options["store"]))
     request = resolve(grid_words(options), cache=store.root / "cache")
@@ -47,8 +47,8 @@ def planned(options: dict[str, Any]) -> tuple[Request, Plan, Store]:
 
 def _checked(options: dict[str, Any]) -> tuple[Request, Plan, Store]:
     """Return the grid that was typed after all checks that need no torch; say what is stale in its store."""
-    from bench.checks import check_applies, check_plan
     from bench.execute.stale import stale
+    from bench.grid.checks import check_applies, check_plan
 
     request, plan, store = planned(options)
     check_plan(request, plan)
@@ -61,7 +61,7 @@ def _checked(options: dict[str, Any]) -> tuple[Request, Plan, Store]:
 def _typed_or_stored(options: dict[str, Any]) -> tuple[Plan, Store]:
     """Return the grid that was typed, or all grids of the store where only the store was."""
     from bench.execute.plans import stored_plan
-    from bench.store import Store
+    from bench.records.store import Store
 
     if was_typed(options, but=("store",)):
         _, plan, store = planned(options)

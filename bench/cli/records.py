@@ -55,9 +55,9 @@ def export_command(file: Path, **options: Any) -> None:
 
     Words of the grid come after FILE.
     """
-    from bench.exchange import export, grid_of
-    from bench.record_set import write_set
-    from bench.store import Store
+    from bench.records.exchange import export, grid_of
+    from bench.records.record_set import write_set
+    from bench.records.store import Store
 
     check_writable(file, "FILE")
     store, plan, grid = Store(Path(options["store"])), None, {}
@@ -78,8 +78,8 @@ def import_command(sources: tuple[Path, ...], store: str) -> None:
     Each record is checked (schema, digest, key) and none is replaced. `bench leaderboard` then shows them
     and says that they were imported; for `bench run` they are done.
     """
-    from bench.exchange import import_records, origins
-    from bench.store import Store
+    from bench.records.exchange import import_records, origins
+    from bench.records.store import Store
 
     place = Store(Path(store))
     check_writable(place.root, "--store", folder=True)

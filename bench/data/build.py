@@ -20,13 +20,13 @@ from dataclasses import dataclass
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
-from bench.claims import STALE_S, Claim, holder
 from bench.console import warn
 from bench.data import shards
 from bench.data.dataset import Arrays, DataSpec, Field, Outcome, Part, Progress
 from bench.data.producer import Place, Producer, rows_per_clip
 from bench.data.shards import Span
 from bench.errors import DataError
+from bench.records.claims import STALE_S, Claim, holder
 
 SHARD = 256  # samples at most, and whole clips: few enough to spread a small set over workers
 POLL_S = 0.3  # between looks at a shard that another process renders

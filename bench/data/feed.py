@@ -21,7 +21,7 @@ from bench.train.peers import peers, share
 from bench.train.run import Run
 
 if TYPE_CHECKING:
-    from bench.plan import Step
+    from bench.grid.plan import Step
 
 
 def feed(

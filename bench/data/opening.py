@@ -23,7 +23,7 @@ def adapter_of(spec: Spec, config_dirs: Sequence[str] = ()) -> type[Dataset]:
     Raises:
         ConfigError: there is none at that address.
     """
-    from bench.train.adapters import load_adapter
+    from bench.adapters.loading import load_adapter
 
     address = typed(spec).adapter
     adapter = load_adapter(address, config_dirs)

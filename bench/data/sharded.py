@@ -218,7 +218,7 @@ class ShardedDataset(Dataset):
 
     @classmethod
     def _producer(cls, spec: DataSpec) -> Producer:
-        from bench.train.adapters import build_config
+        from bench.adapters.loading import build_config
 
         return cls.producer(build_config(cls.Config, spec.config, f"data {spec.name}"))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench.adapters.loading import load_configured
 from bench.api import Encoder
-from bench.train.adapters import load_configured
 
 
 def build_encoder(

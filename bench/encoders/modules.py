@@ -12,11 +12,11 @@ from typing import Any
 import safetensors.torch
 from torch import nn
 
+from bench.adapters.loading import address_of, build_config, load_adapter
 from bench.api import Module
 from bench.encoders.files import load_whole
 from bench.errors import ConfigError, DataError
 from bench.files import sha256_file, write_atomic
-from bench.train.adapters import address_of, build_config, load_adapter
 
 FORMAT = 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from bench.plan import Step
+from bench.grid.plan import Step
 
 ASKED = ("nodes", "gpus", "cpus", "mem", "hours")
 

@@ -39,7 +39,7 @@ def load_cluster(file: str) -> Cluster:
     Raises:
         ConfigError: no such file, not YAML, an unknown key, or a value of the wrong type.
     """
-    from bench.registry import load
+    from bench.grid.registry import load
 
     path = Path(file).expanduser() if file else own_file()
     if path is None or (not file and not path.exists()):

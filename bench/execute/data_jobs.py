@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from bench.console import is_terminal, live_line, warn
 from bench.errors import AssetError, ConfigError, nearest
 from bench.files import canonical
-from bench.plan import Plan, Step
-from bench.resources import cores
-from bench.store import Store
+from bench.grid.plan import Plan, Step
+from bench.grid.resources import cores
+from bench.records.store import Store
 
 if TYPE_CHECKING:
     from bench.data.dataset import Found
@@ -138,7 +138,7 @@ def look_over(adapter: str, root: Path, config_dirs: Sequence[str] = ()) -> Foun
         AssetError: there is no such folder.
         ConfigError: the data set needs no files.
     """
-    from bench.train.adapters import load_adapter
+    from bench.adapters.loading import load_adapter
 
     if not root.is_dir():
         raise AssetError(f"there is no folder {root}")

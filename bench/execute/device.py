@@ -13,7 +13,7 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from torch.nn.parallel import DistributedDataParallel
 
 from bench.execute.site import ALONE, Team
-from bench.provenance import cpu_name
+from bench.records.provenance import cpu_name
 
 
 def make_fabric(spec: Mapping[str, Any], accelerator: str, team: Team = ALONE) -> Fabric:

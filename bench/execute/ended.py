@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.claims import release
 from bench.errors import StepError
 from bench.execute.launches import Job, close, pending, tail
 from bench.execute.plans import kept
 from bench.execute.queue import NEVER, UNKNOWN, Queue, State, installed
-from bench.plan import Step
-from bench.store import CLAIM, Store
+from bench.grid.plan import Step
+from bench.records.claims import release
+from bench.records.store import CLAIM, Store
 
 SETTLE_S = 60.0  # a job that was just submitted may not be known to the accounting yet
 MEMORY = ("exceeded job memory limit", "exceeded memory limit", "oom-kill", "oom_kill", "out of memory")

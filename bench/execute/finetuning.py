@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import nn
 
+from bench.adapters.loading import load_configured
 from bench.api import Batch, Context, Dataset, Encoder, Pretrained, Stats, StepOutput, Task
 from bench.data import manifest, subset
 from bench.data.batches import to_batch
@@ -31,10 +32,9 @@ from bench.execute.device import device_name, make_fabric
 from bench.execute.predictions import write_chunks
 from bench.execute.site import Site, check_input, digests
 from bench.files import write_atomic
-from bench.plan import Step, code_of
-from bench.provenance import provenance
-from bench.store import Store
-from bench.train.adapters import load_configured
+from bench.grid.plan import Step, code_of
+from bench.records.provenance import provenance
+from bench.records.store import Store
 from bench.train.loop import fit, points
 from bench.train.run import Run, Trainee
 from bench.train.seeding import seeded_initialisation

@@ -9,8 +9,8 @@ from bench.execute.ended import Live, live_jobs
 from bench.execute.local import Outcome
 from bench.execute.progress import Progress
 from bench.execute.queue import Queue
-from bench.plan import Plan, Step
-from bench.store import Store
+from bench.grid.plan import Plan, Step
+from bench.records.store import Store
 
 LOOK_S = 1.0  # between looks into the store; SLURM is asked more rarely
 

@@ -25,17 +25,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bench.checks import check_applies, check_plan
 from bench.errors import ConfigError
-from bench.exchange import grid_of, origins
 from bench.execute.local import execute
 from bench.files import check_writable
-from bench.plan import Plan, expand
-from bench.record_set import Record, RecordSet, read_set, write_set
+from bench.grid.checks import check_applies, check_plan
+from bench.grid.plan import Plan, expand
+from bench.grid.request import Words, resolve
+from bench.records.exchange import grid_of, origins
+from bench.records.record_set import Record, RecordSet, read_set, write_set
+from bench.records.store import Store
 from bench.report import text
 from bench.report.intervals import RISK, Interval, holm, mean_interval, paired_interval, verdict
-from bench.request import Words, resolve
-from bench.store import Store
 
 PLACE = ("preset", "track", "mode", "protocol")  # what no comparison mixes
 LOSS_CHANGE = 0.05  # of the baseline's value; rounding moves the losses of another machine less

@@ -13,13 +13,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.claims import ours
 from bench.console import warn
 from bench.errors import StepError
 from bench.execute.site import Site
 from bench.files import quarantine, sha256_file, write_atomic
-from bench.plan import Step
-from bench.store import CLAIM, Store
+from bench.grid.plan import Step
+from bench.records.claims import ours
+from bench.records.store import CLAIM, Store
 
 leaving = threading.Event()  # set while a handler of signals ends this process by SystemExit
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.console import warn
 from bench.files import age_s, writing
-from bench.store import Store
+from bench.records.store import Store
 
 ARRAYS = "arrays.jsonl"  # a line per call of sbatch: job number, keys of the steps in the order of the tasks
 ENDED = "ended.txt"  # jobs that need no more looking after

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.claims import STALE_S, died
 from bench.errors import BenchError, DataError, StepError
 from bench.execute import plans
 from bench.execute.data_jobs import prepare, specs_of_step
@@ -23,10 +22,11 @@ from bench.execute.job import ensure, install_signals, quiet_threads
 from bench.execute.progress import Progress
 from bench.execute.site import Site
 from bench.files import canonical
-from bench.plan import Plan, Step
-from bench.request import Request
-from bench.resources import cores
-from bench.store import CLAIM, Store
+from bench.grid.plan import Plan, Step
+from bench.grid.request import Request
+from bench.grid.resources import cores
+from bench.records.claims import STALE_S, died
+from bench.records.store import CLAIM, Store
 
 POLL_S = 1.0  # between looks at work that another process has claimed
 

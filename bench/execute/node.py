@@ -12,15 +12,15 @@ from typing import Any
 from submitit.helpers import DelayedSubmission
 
 from bench import caches
-from bench.claims import slurm_job
 from bench.console import warn
 from bench.errors import StepError
 from bench.execute import plans
 from bench.execute.data_jobs import prepare, specs_of_step
 from bench.execute.job import Result, assist, ensure, leaving, quiet_threads
 from bench.execute.site import Site, Team
-from bench.plan import Step
-from bench.store import Store
+from bench.grid.plan import Step
+from bench.records.claims import slurm_job
+from bench.records.store import Store
 
 POLL_S = 2.0  # between looks at work that another process has claimed
 

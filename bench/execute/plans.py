@@ -9,9 +9,9 @@ from typing import Any
 from bench.console import warn
 from bench.errors import BenchError, ConfigError, DataError, VersionError
 from bench.files import sha256_text, write_atomic
-from bench.plan import Cell, Plan, Step, expand
-from bench.request import Request, from_json, to_json
-from bench.store import Store
+from bench.grid.plan import Cell, Plan, Step, expand
+from bench.grid.request import Request, from_json, to_json
+from bench.records.store import Store
 
 FORMAT = 1  # of a kept plan; raise when older versions of the project could not read it
 

@@ -11,6 +11,7 @@ from lightning_fabric import Fabric
 from safetensors.torch import load_file
 from torch import nn
 
+from bench.adapters.loading import load_configured
 from bench.api import Batch, Context, DataInfo, Dataset, Encoder, Method, StepOutput
 from bench.data.feed import feed
 from bench.data.opening import open_dataset
@@ -21,14 +22,13 @@ from bench.errors import DataError
 from bench.execute.device import device_name, make_fabric
 from bench.execute.site import ALONE, Site, check_input, digests
 from bench.files import write_atomic
-from bench.plan import Step, code_of
-from bench.provenance import provenance
-from bench.store import Store
-from bench.train.adapters import load_configured
+from bench.grid.plan import Step, code_of
+from bench.grid.weights import located
+from bench.records.provenance import provenance
+from bench.records.store import Store
 from bench.train.loop import fit, points
 from bench.train.run import Outcome, Run, Trainee
 from bench.train.seeding import seeded_initialisation
-from bench.weights import located
 
 STATE = "state.safetensors"
 

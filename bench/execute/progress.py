@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 
 from bench.console import is_terminal, live_line, warn
-from bench.plan import Plan, Step
-from bench.store import Store
+from bench.grid.plan import Plan, Step
+from bench.records.store import Store
 
 
 class Progress:

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from bench.adapters.loading import ImportFailure, load_configured
 from bench.api import Encoder, Method, Task
 from bench.console import warn
 from bench.data.opening import adapter_of, typed
 from bench.errors import BenchError, ConfigError
 from bench.execute.data_jobs import specs_of_step
 from bench.files import canonical
-from bench.plan import Step
-from bench.train.adapters import ImportFailure, load_configured
+from bench.grid.plan import Step
 
 
 def check_adapters(steps: Iterable[Step], config_dirs: Sequence[str]) -> None:

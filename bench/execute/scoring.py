@@ -17,11 +17,11 @@ from bench.execute.finetuning import PREDICTIONS, build_task, plain_metrics
 from bench.execute.predictions import read_chunks
 from bench.execute.site import Site, check_input, digests
 from bench.files import write_atomic
+from bench.grid.plan import Step, code_of
 from bench.metrics.bootstrap import replicates, resample_weights
-from bench.plan import Step, code_of
-from bench.provenance import cpu_name, provenance
-from bench.record import FINE_TUNED
-from bench.store import Store
+from bench.records.provenance import cpu_name, provenance
+from bench.records.record import FINE_TUNED
+from bench.records.store import Store
 
 SCORES = "scores.npz"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from bench.errors import DataError
 from bench.files import sha256_file
-from bench.plan import Step
-from bench.store import Store
+from bench.grid.plan import Step
+from bench.records.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,9 +20,9 @@ from bench.execute.cluster import Cluster, load_cluster
 from bench.execute.ended import Live, live_jobs
 from bench.execute.queue import Queue, cancel, installed
 from bench.files import writing
-from bench.plan import Plan, Step
-from bench.request import Request
-from bench.store import Store
+from bench.grid.plan import Plan, Step
+from bench.grid.request import Request
+from bench.records.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

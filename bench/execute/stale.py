@@ -7,9 +7,9 @@ from collections import Counter
 from contextlib import suppress
 from functools import cache
 
-from bench.plan import Plan, code_of
-from bench.sources import is_shipped, shipped_digest
-from bench.store import Store
+from bench.adapters.sources import is_shipped, shipped_digest
+from bench.grid.plan import Plan, code_of
+from bench.records.store import Store
 
 _DIGEST = re.compile(rb'"source_sha256":\s*"([0-9a-f]{16})"')
 

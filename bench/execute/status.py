@@ -11,8 +11,8 @@ from bench.console import table_lines
 from bench.errors import StepError
 from bench.execute.ended import Live, live_jobs
 from bench.execute.queue import Queue
-from bench.plan import Cell, Plan, Step
-from bench.store import Store
+from bench.grid.plan import Cell, Plan, Step
+from bench.records.store import Store
 
 LINES = 60  # cells listed one by one; larger plans are summed up
 

@@ -8,8 +8,8 @@ import click
 
 from bench.console import warn
 from bench.execute.local import Outcome
-from bench.plan import Plan
-from bench.store import Store
+from bench.grid.plan import Plan
+from bench.records.store import Store
 
 
 def finish(plan: Plan, store: Store, outcome: Outcome, *, as_json: bool) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import DataError
-from bench.record import read_record
+from bench.records.record import read_record
 
 _KINDS = {"predict": "prediction", "finetune": "fine-tuning", "pretrain": "pretraining"}
 

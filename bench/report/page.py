@@ -22,7 +22,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from bench.files import canonical
-from bench.overrides import leaves
+from bench.grid.overrides import leaves
 from bench.report import text
 from bench.report.figures import Plot, looks
 from bench.report.lineage import Lineage

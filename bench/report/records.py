@@ -35,8 +35,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.errors import DataError
-from bench.provenance import is_dirty
-from bench.record import FINE_TUNED, IMPORTED, parse_record
+from bench.records.provenance import is_dirty
+from bench.records.record import FINE_TUNED, IMPORTED, parse_record
 from bench.report import budget
 from bench.report.text import count, listed, plain
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.errors import ConfigError, nearest
-from bench.schema import SCHEDULES
+from bench.grid.schema import SCHEDULES
 
 
 def learning_rate(train: Mapping[str, Any], step: int, steps_per_epoch: int) -> float:

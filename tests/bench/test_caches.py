@@ -19,7 +19,7 @@ def nobody(uid):
     raise KeyError(uid)
 pwd.getpwuid = nobody
 """
-PREPARED = "from pathlib import Path; from bench.store import Store; Store(Path('store')).prepare()"
+PREPARED = "from pathlib import Path; from bench.records.store import Store; Store(Path('store')).prepare()"
 
 
 @pytest.fixture(autouse=True)

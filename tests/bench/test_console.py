@@ -128,8 +128,8 @@ def test_tables_are_as_wide_as_they_are_where_there_is_no_terminal(monkeypatch: 
 def test_the_live_line_is_one_line_of_the_terminal() -> None:
     script = """
 from bench.execute.progress import Progress
-from bench.plan import Plan, Step
-from bench.store import Store
+from bench.grid.plan import Plan, Step
+from bench.records.store import Store
 from pathlib import Path
 progress = Progress(Plan(cells=(), steps=()), Store(Path("none")), 9)
 steps = [Step("pretrain", {"name": "n" * 60, "encoder": {"name": "[bold]"}, "seed": i}) for i in range(3)]

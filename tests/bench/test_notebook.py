@@ -19,7 +19,7 @@ GRID: dict[str, Any] = {"methods": ["hcmoco", "cmc"], "tasks": "densepose", "fra
 def test_importing_bench_imports_nothing_heavy_and_plan_stays_the_function() -> None:
     script = (
         "import sys, bench; "
-        "import bench.plan, bench.keys; assert callable(bench.plan) and not callable(bench.keys); "
+        "import bench.grid.plan, bench.grid.keys; assert callable(bench.grid.plan) and not callable(bench.grid.keys); "
         "assert not {'torch', 'timm', 'matplotlib'} & sys.modules.keys(), 'heavy'; "
         "bench.plan(methods='scratch', tasks='densepose', store='nowhere'); "
         "assert 'torch' not in sys.modules"

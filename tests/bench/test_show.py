@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from bench.errors import ConfigError, DataError, StepError
-from bench.plan import Step, expand
-from bench.request import Words, resolve
+from bench.grid.plan import Step, expand
+from bench.grid.request import Words, resolve
+from bench.records.store import Store
 from bench.show import explain_keys, find_step, show_name, step_logs, summaries
-from bench.store import Store
 
 BODY: dict[str, Any] = {
     "labels": {}, "files": {}, "cost": {}, "provenance": {}, "curve": [], "facts": {}, "selection": {},

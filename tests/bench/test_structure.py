@@ -26,10 +26,10 @@ HEAVY = (
 )
 LIGHT = (
     "bench.cli.main", "bench.cli.grid", "bench.cli.inspect", "bench.cli.data",
-    "bench.errors", "bench.files", "bench.registry", "bench.overrides", "bench.schema",
-    "bench.stages", "bench.settings", "bench.sources", "bench.checks", "bench.config_class", "bench.request",
-    "bench.plan", "bench.record", "bench.claims", "bench.store",
-    "bench.show", "bench.provenance", "bench.resources", "bench.execute.status", "bench.execute.plans",
+    "bench.errors", "bench.files", "bench.grid.registry", "bench.grid.overrides", "bench.grid.schema",
+    "bench.grid.stages", "bench.settings", "bench.adapters.sources", "bench.grid.checks", "bench.adapters.config_class", "bench.grid.request",
+    "bench.grid.plan", "bench.records.record", "bench.records.claims", "bench.records.store",
+    "bench.show", "bench.records.provenance", "bench.grid.resources", "bench.execute.status", "bench.execute.plans",
     "bench.execute.ended", "bench.execute.stale",
     "bench.execute.launches", "bench.execute.queue", "bench.execute.cluster",
     "bench.execute.arrays", "bench.execute.slurm", "bench.execute.follow",
@@ -111,7 +111,14 @@ def test_imports_point_one_way() -> None:
             if other in ("methods", "tasks") and other != package:
                 wrong.append(f"{name} imports {target}")
             if package in ("methods", "tasks") and target.startswith(
-                ("bench.execute", "bench.report", "bench.store", "bench.plan", "bench.request", "bench.cli")
+                (
+                    "bench.execute",
+                    "bench.report",
+                    "bench.records.store",
+                    "bench.grid.plan",
+                    "bench.grid.request",
+                    "bench.cli",
+                )
             ):
                 wrong.append(f"{name} imports {target}")
     assert not wrong

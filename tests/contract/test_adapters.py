@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bench.contract import check_method, check_task, failures
-from bench.registry import BUILT_IN, load
+from bench.adapter_kit import check_method, check_task, failures
+from bench.grid.registry import BUILT_IN, load
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (BUILT_IN / "task").glob("*.yaml")))

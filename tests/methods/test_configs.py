@@ -3,8 +3,8 @@ import dataclasses
 import pytest
 import yaml
 
-from bench.request import BUILT_IN
-from bench.train.adapters import build_config, load_adapter
+from bench.adapters.loading import build_config, load_adapter
+from bench.grid.request import BUILT_IN
 
 NAMES = sorted(path.stem for path in (BUILT_IN / "method").glob("*.yaml"))
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 import yaml
 
+from bench.adapters.loading import build_config, load_adapter
 from bench.api import Context, DataInfo, Draws, seeded
 from bench.encoders import build_encoder
 from bench.errors import ConfigError
+from bench.grid.request import BUILT_IN
 from bench.losses.heatmaps import gaussian_targets
-from bench.request import BUILT_IN
-from bench.train.adapters import build_config, load_adapter
 from bench.train.seeding import seeded_initialisation
 from methods.keypoints import RARE, Keypoints, KeypointsConfig
 

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from bench.execute import plans
-from bench.plan import Step
-from bench.store import Store
+from bench.grid.plan import Step
+from bench.records.store import Store
 
 pytestmark = pytest.mark.slurm
 

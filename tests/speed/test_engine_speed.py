@@ -18,9 +18,9 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor, nn
 
 from bench.api import Batch, Context, StepOutput
-from bench.plan import expand
-from bench.record import read_record, write_record
-from bench.request import Words, resolve
+from bench.grid.plan import expand
+from bench.grid.request import Words, resolve
+from bench.records.record import read_record, write_record
 from bench.train.loop import fit
 from bench.train.run import Run, Trainee
 

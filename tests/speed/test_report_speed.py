@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.record import seal
+from bench.records.record import seal
 from bench.report.leaderboard import analyse
 from bench.report.overview import overview
 from bench.report.records import Records, load

@@ -10,11 +10,11 @@ import yaml
 from torch.nn import functional as F
 
 from bench import caches
+from bench.adapters.loading import build_config, load_adapter
 from bench.api import Batch, DataInfo, FeatureInfo, Features, Stats
 from bench.bodymodels.surface import DP24_FLIP, flip_uv
+from bench.grid.request import BUILT_IN
 from bench.metrics.surface import surrogate_surface
-from bench.request import BUILT_IN
-from bench.train.adapters import build_config, load_adapter
 from tasks.densepose import (
     DensePose,
     DensePoseConfig,

@@ -6,11 +6,11 @@ import torch
 import yaml
 from torch.nn import functional as F
 
+from bench.adapters.loading import build_config, load_adapter
 from bench.api import DataInfo, FeatureInfo, Features
 from bench.bodymodels.surface import P25_FLIP, P25_NAMES
 from bench.errors import ConfigError
-from bench.request import BUILT_IN
-from bench.train.adapters import build_config, load_adapter
+from bench.grid.request import BUILT_IN
 from tasks.parsing import COARSE, Parsing, ParsingConfig, pixel_cross_entropy
 
 DATA = DataInfo(n_samples=8, size=(32, 32), joint_set="smpl24")

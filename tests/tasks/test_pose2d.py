@@ -8,15 +8,15 @@ import torch
 import yaml
 from torch import Tensor
 
+from bench.adapters.loading import build_config, load_adapter
 from bench.api import DataInfo, Encoder, FeatureInfo, Features, Pretrained
 from bench.bodymodels.joints import JOINT_SETS
 from bench.errors import ConfigError
+from bench.grid.request import BUILT_IN
 from bench.heads.heatmap import FlipTested
 from bench.losses.heatmaps import gaussian_targets
 from bench.metrics.detection import detection_metrics, match_rows
 from bench.metrics.keypoints import box_area, oks, sigmas_of
-from bench.request import BUILT_IN
-from bench.train.adapters import build_config, load_adapter
 from tasks.pose2d import Pose2D, Pose2DConfig
 
 SIZE = (128, 96)

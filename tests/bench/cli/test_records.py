@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from bench.record import seal
-from bench.record_set import RecordSet, read_set, write_set
+from bench.records.record import seal
+from bench.records.record_set import RecordSet, read_set, write_set
 
 Bench = Callable[..., subprocess.CompletedProcess[str]]
 

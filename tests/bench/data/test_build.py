@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 from toy_producer import ToyProducer, toy_spec, typed_spec
 
-from bench.claims import Claim
 from bench.data import build as building
 from bench.data import shards
 from bench.data.build import build, missing_pieces, verify
 from bench.data.shards import Span
 from bench.errors import DataError
+from bench.records.claims import Claim
 
 TOY = ToyProducer()
 

@@ -4,7 +4,7 @@ import yaml
 
 from bench.encoders import build_encoder
 from bench.errors import ConfigError
-from bench.request import BUILT_IN
+from bench.grid.request import BUILT_IN
 
 GRAPH = {"adapter": "bench.encoders.graph:SemGCN", "version": 1, "config": {"width": 16, "blocks": 1}}
 NAMES = sorted(path.stem for path in (BUILT_IN / "encoder").glob("*.yaml"))

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
+from bench.adapters.loading import address_of, load_adapter
 from bench.encoders.modules import build_module, load_module, module_spec, save_module
 from bench.errors import ConfigError, DataError
 from bench.heads.mapper import DenseMapper, DenseMapperConfig
 from bench.losses.alignment import DenseAlignment, DenseAlignmentConfig
-from bench.train.adapters import address_of, load_adapter
 
 OUTSIDE = """
 from dataclasses import dataclass

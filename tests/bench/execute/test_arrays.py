@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from bench.execute.arrays import arrays
-from bench.plan import Step
+from bench.grid.plan import Step
 
 FULL = {"nodes": 1, "gpus": 0, "cpus": 1, "mem": 4, "hours": 1}
 

@@ -11,9 +11,9 @@ from bench.data.opening import typed
 from bench.datasets.people import Renderer
 from bench.execute.data_jobs import specs_of_step
 from bench.execute.local import execute
-from bench.plan import expand
-from bench.request import Words, resolve
-from bench.store import Store
+from bench.grid.plan import expand
+from bench.grid.request import Words, resolve
+from bench.records.store import Store
 
 
 def test_only_the_cells_that_read_it_fail(

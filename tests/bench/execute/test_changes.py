@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from bench.execute.gate import FAILURES, Change, changes, markdown
-from bench.record import seal
-from bench.record_set import RecordSet
+from bench.records.record import seal
+from bench.records.record_set import RecordSet
 
 Make = Callable[..., dict[str, Any]]
 SEEDS = range(3)

@@ -12,9 +12,9 @@ from bench.errors import StepError
 from bench.execute import launches, plans
 from bench.execute.ended import live_jobs
 from bench.execute.queue import UNKNOWN, Queue, State, _tasks
-from bench.plan import Plan, expand
-from bench.request import Words, resolve
-from bench.store import Store
+from bench.grid.plan import Plan, expand
+from bench.grid.request import Words, resolve
+from bench.records.store import Store
 
 
 class Answers(Queue):

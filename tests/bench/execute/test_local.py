@@ -14,8 +14,8 @@ import pytest
 
 from bench.execute.local import Job, Outcome, _run
 from bench.execute.progress import Progress
-from bench.plan import Plan, Step
-from bench.store import Store
+from bench.grid.plan import Plan, Step
+from bench.records.store import Store
 
 WORK = "__import__('time').sleep(1) or 'done'"
 

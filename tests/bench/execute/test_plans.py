@@ -9,9 +9,9 @@ import pytest
 
 from bench.errors import ConfigError, DataError, StepError
 from bench.execute import plans
-from bench.plan import expand
-from bench.request import Words, resolve
-from bench.store import Store
+from bench.grid.plan import expand
+from bench.grid.request import Words, resolve
+from bench.records.store import Store
 
 WORDS = Words(methods="cmc,scratch", tasks="densepose,parsing_rgb", encoders="cnn")
 

@@ -15,10 +15,10 @@ from bench.encoders.image import ImageEncoder
 from bench.execute.data_jobs import prepare, specs_of
 from bench.execute.job import ensure
 from bench.execute.site import Site
-from bench.plan import expand
-from bench.registry import BUILT_IN, load
-from bench.request import Words, resolve
-from bench.store import Store
+from bench.grid.plan import expand
+from bench.grid.registry import BUILT_IN, load
+from bench.grid.request import Words, resolve
+from bench.records.store import Store
 
 IMAGENET = (0.485, 0.456, 0.406)
 METHODS = {  # stage and further overrides, mean of colour

@@ -6,8 +6,8 @@ import pytest
 
 from bench.errors import ConfigError
 from bench.execute.ready import check_adapters
-from bench.plan import expand
-from bench.request import Words, resolve
+from bench.grid.plan import expand
+from bench.grid.request import Words, resolve
 
 
 def test_data_that_cannot_be_are_named_before_the_first_step(small: Any) -> None:

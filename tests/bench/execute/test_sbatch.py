@@ -12,9 +12,9 @@ from bench.execute import launches, plans
 from bench.execute.cluster import Cluster
 from bench.execute.sbatch import Sbatch, unusable
 from bench.execute.slurm import run_on_cluster, submit
-from bench.plan import Plan, expand
-from bench.request import Request, Words, resolve
-from bench.store import Store
+from bench.grid.plan import Plan, expand
+from bench.grid.request import Request, Words, resolve
+from bench.records.store import Store
 
 
 @pytest.fixture

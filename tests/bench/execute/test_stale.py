@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from bench.adapters.sources import shipped_digest
 from bench.execute import stale
-from bench.plan import Plan, code_of, expand
-from bench.request import Words, resolve
-from bench.sources import shipped_digest
-from bench.store import Store
+from bench.grid.plan import Plan, code_of, expand
+from bench.grid.request import Words, resolve
+from bench.records.store import Store
 
 
 def put(plan: Plan, store: Store, digest: str | None) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from bench.contract import pair
+from bench.adapter_kit import pair
 
 pytestmark = pytest.mark.slow  # the contract suite asks the same of a skeleton in every run
 

@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bench.files import sha256_text
-from bench.record import seal
+from bench.records.record import seal
 from bench.report.leaderboard import Summaries, analyse
 from bench.report.records import load
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.record import seal
+from bench.records.record import seal
 from bench.report.lineage import Lineage
 
 Store = Callable[..., Path]

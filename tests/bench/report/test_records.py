@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bench.errors import DataError
-from bench.record import seal
+from bench.records.record import seal
 from bench.report.records import COLUMNS, common_curves, load
 
 Make = Callable[..., dict[str, Any]]

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from bench.errors import ConfigError
-from bench.schema import OPTIMIZERS
+from bench.grid.schema import OPTIMIZERS
 from bench.train.optim import build_optimizer, parameter_groups
 
 RECIPE = {"optimizer": "adamw", "lr": 0.01, "momentum": 0.9, "betas": [0.8, 0.95], "weight_decay": 0.1}

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from bench.errors import ConfigError
-from bench.schema import SCHEDULES
+from bench.grid.schema import SCHEDULES
 from bench.train.schedule import learning_rate
 
 

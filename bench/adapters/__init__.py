@@ -1,0 +1,1 @@
+"""Find the code of adapters, import it, and build their typed settings."""

@@ -1,0 +1,1 @@
+"""From words to a plan: registry, overrides, checks, steps with keys. No torch."""

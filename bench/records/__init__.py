@@ -1,0 +1,1 @@
+"""What is on disk: folders of steps, claims, records, and their exchange."""

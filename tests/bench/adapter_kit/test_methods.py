@@ -1,0 +1,100 @@
+"""Every check of a method finds the fault that is planted for it, and nothing else does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bench.adapter_kit.finding import Finding, run
+from bench.adapter_kit.methods import Stages
+from bench.adapter_kit.scaffold import write
+from bench.adapter_kit.setting import method_gives, method_stages, prepared
+from bench.records.store import Store
+
+INIT = '        self.classify = nn.Linear(encoders["rgb"].feature_info.pooled, TURNS)\n'
+RETURN = "        return StepOutput("
+FAULTS: dict[str, tuple[str, str, str, str]] = {  # name: check, what it says, line of the skeleton, instead
+    "unused": ("gradients", "no gradient reaches spare.bias and 1 more", INIT,
+               INIT + "        self.spare = nn.Linear(2, 2)\n"),
+    "nan": ("finite loss", "loss term turns is nan", "self.cfg.weight *", "float('nan') *"),
+    "apart": ("finite loss", "no loss term is connected", "logits.float(), turns)}",
+              "logits.detach(), turns)}"),
+    "none": ("finite loss", "at least one named term", "terms={", "terms={} and {"),
+    "in_place": ("finite loss", 'training_step changes batch["rgb"]', RETURN,
+                 "        rgb.mul_(0.5)\n" + RETURN),
+    "numpy": ("determinism", "NumPy's global generator", RETURN,
+              "        import numpy\n        logits = logits * numpy.random.rand()\n" + RETURN),
+    "own": ("determinism", "equal seeds give other losses", RETURN,
+            "        import os\n        logits = logits * os.urandom(1)[0]\n" + RETURN),
+    "counter": ("save, load, continue", "differs after a resume", RETURN,
+                "        self.count = getattr(self, 'count', 0) + 1\n"
+                "        logits = logits * self.count\n" + RETURN),
+    "single": ("batch of one", "is nan", RETURN,
+               "        logits = logits / logits.std(0, correction=0)\n" + RETURN),
+    "hidden": ("export", "gives depth, the YAML says gives: [rgb]", "    def training_step",
+               "    def export(self):\n        from bench.api import Export\n\n"
+               "        return Export(encoders={'depth': self.encoders['depth']})\n\n"
+               "    def training_step"),
+    "depth": ("missing modalities", "without depth in all samples", RETURN,
+              "        some = batch['valid.depth'].float()\n"
+              "        logits = logits + self.encoders['depth'](batch['depth']).pooled.sum() * 0\n"
+              "        logits = logits * (some / some.sum()).sum()\n" + RETURN),
+}  # fmt: skip
+QUICK = ("finite loss", "gradients", "batch of one", "missing modalities", "determinism",
+         "save, load, continue", "export")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return prepared(method_stages("cmc", ()), tmp_path_factory.mktemp("rendered"), ())
+
+
+@pytest.fixture
+def check(
+    rendered: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str, str, str, tuple[str, ...]], dict[str, Finding]]:
+    """Plant a fault into a skeleton; return what the checks find, by name."""
+    monkeypatch.setenv("BENCH_DATA", str(rendered.data))
+
+    def found(name: str, old: str, new: str, checks: tuple[str, ...]) -> dict[str, Finding]:
+        (source, config, _), _ = write("method", name, tmp_path)
+        assert source.read_text().count(old) == 1
+        source.write_text(source.read_text().replace(old, new))
+        if "depth" in name or name == "hidden":
+            text = config.read_text().replace("{rgb: image}", "{rgb: image, depth: image}")
+            config.write_text(text.replace("optional: []", "optional: [depth]"))
+        dirs = (str(tmp_path),)
+        stages = Stages(
+            name=name,
+            steps=method_stages(name, dirs),
+            gives=method_gives(name, dirs),
+            store=Store(tmp_path / "store"),
+            config_dirs=dirs,
+        )
+        return {f.check: f for f in run((n, c) for n, c in stages.checks() if n in checks)}
+
+    return found
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_fault_is_found(fault: str, check: Callable[..., dict[str, Finding]]) -> None:
+    name, said, old, new = FAULTS[fault]
+    wanted = (name, "save, load, continue") if name == "export" else (name,)  # which leaves the encoders
+    finding = check(f"planted_{fault}" if fault != "hidden" else fault, old, new, wanted)[name]
+    assert finding.state == "failed" and said in finding.reason, finding
+
+
+def test_a_skeleton_has_no_fault(check: Callable[..., dict[str, Finding]]) -> None:
+    found = check("sound", RETURN, RETURN, QUICK)
+    assert {name: f.state for name, f in found.items()} == {
+        **dict.fromkeys(QUICK, "ok"), "missing modalities": "n/a",
+    }, found  # fmt: skip
+
+
+@pytest.mark.slow
+def test_statistics_of_half_a_batch_are_found(check: Callable[..., dict[str, Finding]]) -> None:
+    halved = "        logits = logits - logits.mean(0)\n" + RETURN
+    finding = check("halved", RETURN, halved, ("two processes agree",))["two processes agree"]
+    assert finding.state == "failed" and "differs from that of one process" in finding.reason, finding

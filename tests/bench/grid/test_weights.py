@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.errors import AssetError
+from bench.grid.plan import expand
+from bench.grid.request import Words, resolve
+from bench.grid.weights import located
+
+
+def key_of(path: Path | str, cache: Path | None = None) -> str:
+    words = Words(
+        methods="imagenet",
+        tasks="densepose",
+        encoders="resnet10_w24",
+        overrides=(f"method.imagenet.stages.weights.config.file={path}",),
+    )
+    (cell,) = expand(resolve(words, cache)).cells
+    assert cell.step is not None
+    return cell.step.key
+
+
+def test_keys_follow_the_content_of_a_weights_file_not_its_place(tmp_path: Path) -> None:
+    (tmp_path / "a.pth").write_bytes(b"one")
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "b.pth").write_bytes(b"one")
+    cache = tmp_path / "cache"  # of resolved requests: must not remember the content
+    first = key_of(tmp_path / "a.pth", cache)
+    assert first == key_of(tmp_path / "a.pth", cache) == key_of(tmp_path / "deep" / "b.pth")
+    (tmp_path / "a.pth").write_bytes(b"two")
+    assert key_of(tmp_path / "a.pth", cache) != first
+
+
+def test_the_home_of_the_user_and_odd_names_are_understood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    odd = tmp_path / "epoch=9 (best).ckpt"
+    odd.write_bytes(b"one")
+    assert key_of("~/epoch=9 (best).ckpt") == key_of(odd)
+
+
+def test_a_missing_weights_file_is_named_before_anything_runs(tmp_path: Path) -> None:
+    with pytest.raises(AssetError, match=r"no weights file .*absent\.pth"):
+        key_of(tmp_path / "absent.pth")
+
+
+def test_a_stage_gets_the_path_back_unless_the_file_has_changed(tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    path.write_bytes(b"one")
+    set_file = "method.cmc.stages.contrast.config.file"
+    request = resolve(Words(methods="cmc", tasks="densepose", overrides=(f"{set_file}={path}",)))
+    step = next(s for s in expand(request).steps if s.kind == "pretrain")
+    assert step.spec["config"]["file"].startswith("sha256:") and str(path) not in str(step.spec)
+    assert request.changes[set_file] == step.spec["config"]["file"]
+    assert located(step.spec["config"], step.resources) == {**step.spec["config"], "file": str(path)}
+    path.write_bytes(b"two")
+    with pytest.raises(AssetError, match="has changed since"):
+        located(step.spec["config"], step.resources)
