@@ -9,12 +9,12 @@ A *batch* is one dict of tensors; absent keys are absent, validity per sample is
 | `rgb`         | (N, 3, H, W) float32 | colour in [0, 1]; the encoder owns its normalisation       |
 | `depth`       | (N, 1, H, W) float32 | metres, 0 = no measurement; the encoder centres it         |
 | `kp2d`        | (N, J, 2) float32    | (row, col), root-centred, over the largest visible value   |
-| `kp_pix`      | (N, J, 2) float32    | (row, col) in pixels of this crop                          |
-| `kp_vis`      | (N, J) bool          | annotated and inside the crop                              |
+| `keypoints_pixels`  | (N, J, 2) float32 | (row, col) in pixels of this crop                       |
+| `keypoints_visible` | (N, J) bool       | annotated and inside the crop                           |
 | `valid.rgb`   | (N,) bool            | the sample has it; so `valid.depth`, `valid.kp2d`          |
 | `sample_id`   | (N,) int64           | position in the pretraining set, 0..n_samples-1            |
-| `crop`        | (N, 3, 3) float32    | from pixels (x, y) of the stored picture to those of this  |
-| `rgb2`, ...   | as `rgb`, ...        | second view, or the partner's picture, with `crop2`, ...   |
+| `crop`        | (N, 3, 3) float32    | from pixels (x, y) of the stored image to those of this  |
+| `rgb2`, ...   | as `rgb`, ...        | second view, or the partner's image, with `crop2`, ...   |
 | labels        | `bench.data.batches` | any field, e.g. `parts` (N, H, W) int64, decoded by kind   |
 """
 
@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from bench.data.dataset import DataInfo, Dataset, DataSpec, Field, Part
 
 __all__ = [
-    "ALONE",
+    "SINGLE_PROCESS",
     "Batch",
     "Context",
     "DataInfo",
@@ -51,8 +51,8 @@ __all__ = [
     "Module",
     "Outputs",
     "Part",
-    "Peers",
     "Pretrained",
+    "ProcessGroup",
     "Stats",
     "StepOutput",
     "Task",
@@ -126,24 +126,25 @@ class Draws:
         return drawn.chunk(self.parts)[self.part]
 
 
-class Peers:
+class ProcessGroup:
     """The processes that a tensor's rows are spread over; this class is one process with all of them.
 
-    For several processes: `bench.train.peers.Processes`. All of them call the same methods in the same order.
+    For several processes: `bench.train.process_group.DistributedGroup`. All of them call the same methods
+    in the same order.
     """
 
     rank: int = 0
-    ranks: int = 1
+    world_size: int = 1
 
-    def gather(self, x: Tensor) -> Tensor:
+    def all_gather(self, x: Tensor) -> Tensor:
         """Return the rows of all ranks, in the order of the ranks, without gradient."""
         return x.detach()
 
-    def join(self, x: Tensor) -> Tensor:
+    def all_gather_with_grad(self, x: Tensor) -> Tensor:
         """Return the rows of all ranks; the gradient of each row reaches its rank."""
         return x
 
-    def total(self, x: Tensor) -> Tensor:
+    def all_reduce(self, x: Tensor) -> Tensor:
         """Return the sum over all ranks, without gradient."""
         return x.detach()
 
@@ -152,7 +153,7 @@ class Peers:
         return flag
 
 
-ALONE = Peers()
+SINGLE_PROCESS = ProcessGroup()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,8 +168,10 @@ class Context:
     step: int  # 0-based, within this stage
     total_steps: int
     draws: Draws  # seeded from (run seed, step)
-    group: Peers = ALONE  # whose rows make one batch: `safe_mean(values, mask, ctx.group)`
-    world: Peers = ALONE  # all processes of the training, e.g. to write all rows into a memory
+    group: ProcessGroup = SINGLE_PROCESS  # whose rows make one batch: `masked_mean(values, mask, ctx.group)`
+    world: ProcessGroup = (
+        SINGLE_PROCESS  # all processes of the training, e.g. to write all rows into a memory
+    )
 
     @property
     def generator(self) -> torch.Generator:
@@ -181,7 +184,7 @@ class StepOutput:
     """Named loss terms of one training step. The loop minimises their sum."""
 
     terms: Mapping[str, Tensor]  # already weighted scalars, float32, connected to the graph
-    lower_bounds: Mapping[str, Tensor] = field(default_factory=dict)  # of terms; logged as floor_<term>
+    lower_bounds: Mapping[str, Tensor] = field(default_factory=dict)  # of terms; logged as lower_bound_<term>
     scalars: Mapping[str, Tensor] = field(default_factory=dict)  # logged, not minimised
 
 
@@ -283,7 +286,7 @@ class EncoderHead(nn.Module):
         self.modality = modality
 
     def forward(self, batch: Batch) -> Outputs:
-        """Return the head's outputs at the size of the picture."""
+        """Return the head's outputs at the size of the image."""
         x = batch[self.modality]
         out: Outputs = self.head(self.encoder(x), (x.shape[-2], x.shape[-1]))
         return out
@@ -299,9 +302,7 @@ class Task:
 
     Config: ClassVar[type]
     targets: ClassVar[tuple[str, ...]]  # fields of the data wanted in the batch, the labels
-    extras: ClassVar[
-        tuple[str, ...]
-    ] = ()  # fields wanted for scoring alone, e.g. the map to the full picture
+    extras: ClassVar[tuple[str, ...]] = ()  # fields wanted for scoring alone, e.g. the map to the full image
     unlabelled: ClassVar[bool] = False  # samples without targets are trained on, too; no budget counts them
     metrics: ClassVar[tuple[Metric, ...]]  # the primary one first
 

@@ -23,7 +23,7 @@ from bench.errors import ConfigError, nearest
 
 T = TypeVar("T")
 
-SIDES = (16, 1024)  # pixels of a picture: neither thumbnails nor photographs
+SIDES = (16, 1024)  # pixels of an image: neither thumbnails nor photographs
 
 Count = Annotated[int, Meta(ge=1)]
 Whole = Annotated[int, Meta(ge=0)]

@@ -18,7 +18,7 @@ from bench.encoders.partial import encode_present
 from bench.encoders.pretrained import Source, load_image_encoders
 from bench.errors import ConfigError
 from bench.losses.memory import MemoryBank, Negatives, memory_contrast
-from bench.losses.numerics import nrm, safe_mean
+from bench.losses.numerics import l2_normalize, masked_mean
 from bench.settings import Count, OffWhen, Positive, Share
 
 
@@ -73,10 +73,10 @@ class CMC(Method):
 
     def after_step(self, ctx: Context) -> None:
         for ids, entries in self._unwritten:
-            everyone = ctx.world.gather(ids)
+            everyone = ctx.world.all_gather(ids)
             for modality, (embedding, valid) in entries.items():
                 known = torch.ones_like(valid) if self.cfg.variant == "official" else valid
-                embedded, kept = ctx.world.gather(embedding), ctx.world.gather(known)
+                embedded, kept = ctx.world.all_gather(embedding), ctx.world.all_gather(known)
                 self.memory.update(modality, everyone, embedded, kept)
         self._unwritten.clear()
 
@@ -110,7 +110,9 @@ class CMC(Method):
         Returns:
             Scalar, the sum over ordered pairs; and the value of each pair, for logging.
         """
-        own = {m: nrm(self.global_mappers[m](features[m].pooled)) for m in self.modalities}  # (N, D) each
+        own = {
+            m: l2_normalize(self.global_mappers[m](features[m].pooled)) for m in self.modalities
+        }  # (N, D) each
         usable = self._usable(valid)
         chosen = self._negatives(len(ids), ctx)
         terms = {}
@@ -123,7 +125,7 @@ class CMC(Method):
                     values = memory_contrast(
                         own[anchor], positives, negatives, self.cfg.temperature, excluded
                     )  # (N,)
-                    terms[f"{anchor}_{target}"] = safe_mean(
+                    terms[f"{anchor}_{target}"] = masked_mean(
                         values, usable[anchor] & usable[target], ctx.group
                     )
         self._unwritten.append((ids, {m: (own[m].detach(), valid[m]) for m in self.modalities}))

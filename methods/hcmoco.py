@@ -20,7 +20,7 @@ from bench.losses.cells import draw_cells, joint_cells, mask_on_grid, read_cells
 from bench.losses.dense import dense_contrast, hard_targets, soft_targets
 from bench.losses.joints import joint_contrast, structure_contrast
 from bench.losses.memory import Negatives
-from bench.losses.numerics import nrm, safe_mean
+from bench.losses.numerics import l2_normalize, masked_mean
 from bench.settings import Count, NotNegative, OffWhen, Positive, Share
 from methods.cmc import CMC, CMCConfig
 
@@ -122,26 +122,29 @@ class HCMoCo(CMC):
         cfg = self.levels
         features, valid = self.encode(batch, ctx)
         terms: dict[str, Tensor] = {}
-        floors: dict[str, Tensor] = {}
+        lower_bounds: dict[str, Tensor] = {}
         scalars: dict[str, Tensor] = {}
         if cfg.sample:
             loss, scalars = self.sample_level(features, valid, batch["sample_id"], ctx)
             terms["sample"] = cfg.weight_sample * loss
         if cfg.dense != "off":
-            loss, floor = self.dense_level(features, valid, batch["depth"], ctx)
-            terms["dense"], floors["dense"] = cfg.weight_dense * loss, cfg.weight_dense * floor
+            loss, lower_bound = self.dense_level(features, valid, batch["depth"], ctx)
+            terms["dense"], lower_bounds["dense"] = cfg.weight_dense * loss, cfg.weight_dense * lower_bound
         if cfg.joint or cfg.structure:
             readings = self.read_joints(features, batch)
             nodes = self.embed_nodes(features["kp2d"])
-            seen = self.seen_joints(valid, batch["kp_vis"])
+            seen = self.seen_joints(valid, batch["keypoints_visible"])
         if cfg.joint:
             for m in self.dense_modalities:
                 values = joint_contrast(readings[m], nodes, cfg.temperature)
-                terms[f"joint_{m}"] = cfg.weight_sparse * safe_mean(values, seen[m], ctx.group)
+                terms[f"joint_{m}"] = cfg.weight_sparse * masked_mean(values, seen[m], ctx.group)
         if cfg.structure:
-            loss, floor = self.structure_level(readings, nodes, seen, ctx)
-            terms["structure"], floors["structure"] = cfg.weight_sparse * loss, cfg.weight_sparse * floor
-        return StepOutput(terms=terms, lower_bounds=floors, scalars=scalars)
+            loss, lower_bound = self.structure_level(readings, nodes, seen, ctx)
+            terms["structure"], lower_bounds["structure"] = (
+                cfg.weight_sparse * loss,
+                cfg.weight_sparse * lower_bound,
+            )
+        return StepOutput(terms=terms, lower_bounds=lower_bounds, scalars=scalars)
 
     def dense_level(
         self, features: Mapping[str, Features], valid: Mapping[str, Tensor], depth: Tensor, ctx: Context
@@ -162,25 +165,25 @@ class HCMoCo(CMC):
         cfg, official = self.levels, self.levels.variant == "official"
         mask = mask_on_grid(depth[:, 0] > 0, features["rgb"].maps[0].shape[2:])
         cells = draw_cells(mask, cfg.dense_points, ctx.draws, replace=official)
-        pixels = {m: nrm(self.dense_mappers[m](read_cells(features[m].maps, cells))) for m in DENSE}
+        pixels = {m: l2_normalize(self.dense_mappers[m](read_cells(features[m].maps, cells))) for m in DENSE}
         if cfg.dense == "soft":
             targets = soft_targets(cells, cfg.soft_sigma)
         elif official:
             targets = torch.eye(cfg.dense_points, device=cells.device).expand(len(cells), -1, -1)
         else:
             targets = hard_targets(cells)
-        values, floors = dense_contrast(pixels["rgb"], pixels["depth"], targets, cfg.temperature)
+        values, lower_bounds = dense_contrast(pixels["rgb"], pixels["depth"], targets, cfg.temperature)
         usable = valid["rgb"] & valid["depth"] & mask.flatten(1).any(1)
-        return safe_mean(values, usable, ctx.group), safe_mean(floors, usable, ctx.group)
+        return masked_mean(values, usable, ctx.group), masked_mean(lower_bounds, usable, ctx.group)
 
     def read_joints(self, features: Mapping[str, Features], batch: Batch) -> dict[str, Tensor]:
         """Return the dense embeddings at the joints, (N, J, D) of unit length, per dense modality.
 
         The official code knows no visibility: hidden joints have position 0 and are read in the first cell.
         """
-        pixels = batch["kp_pix"]
+        pixels = batch["keypoints_pixels"]
         if self.levels.variant == "official":
-            pixels = torch.where(batch["kp_vis"][..., None], pixels, 0.0)
+            pixels = torch.where(batch["keypoints_visible"][..., None], pixels, 0.0)
         mappers = self.dense_mappers if self.levels.share_dense_sparse_mapper else self.sparse_mappers
         readings = {}
         for m in self.dense_modalities:
@@ -189,14 +192,16 @@ class HCMoCo(CMC):
                 columns = read_cells(maps, joint_cells(pixels, stride, maps[0].shape[2:]))
             else:
                 columns = read_points(maps, pixels, stride)
-            readings[m] = nrm(mappers[m](columns))
+            readings[m] = l2_normalize(mappers[m](columns))
         return readings
 
     def embed_nodes(self, keypoints: Features) -> Tensor:
         """Return the embeddings of the nodes of the key-point graph, (N, J, D) of unit length."""
         tokens = keypoints.tokens
         assert tokens is not None
-        return nrm(tokens if self.levels.share_dense_sparse_mapper else self.sparse_mappers["kp2d"](tokens))
+        return l2_normalize(
+            tokens if self.levels.share_dense_sparse_mapper else self.sparse_mappers["kp2d"](tokens)
+        )
 
     def seen_joints(self, valid: Mapping[str, Tensor], visible: Tensor) -> dict[str, Tensor]:
         """Return per modality which joints (N, J) are visible in samples with it and with key points."""
@@ -220,14 +225,18 @@ class HCMoCo(CMC):
         valid = torch.cat([seen[m].flatten() for m in parts])
         labels = torch.arange(nodes.shape[1], device=rows.device).repeat(len(rows) // nodes.shape[1])
         own = slice(ctx.group.rank * len(rows), (ctx.group.rank + 1) * len(rows))
-        rows, labels, valid = ctx.group.join(rows), ctx.group.gather(labels), ctx.group.gather(valid)
+        rows, labels, valid = (
+            ctx.group.all_gather_with_grad(rows),
+            ctx.group.all_gather(labels),
+            ctx.group.all_gather(valid),
+        )
         counted = torch.ones_like(valid) if cfg.variant == "official" else valid
-        (values, floors), usable = structure_contrast(
+        (values, lower_bounds), usable = structure_contrast(
             rows, labels, valid, counted, cfg.temperature, exclude_self=cfg.scl_exclude_self, anchors=own
         )
         divided = torch.ones_like(usable) if cfg.variant == "official" else usable
-        values, floors = (torch.where(usable, part, 0.0) for part in (values, floors))
-        return safe_mean(values, divided, ctx.group), safe_mean(floors, divided, ctx.group)
+        values, lower_bounds = (torch.where(usable, part, 0.0) for part in (values, lower_bounds))
+        return masked_mean(values, divided, ctx.group), masked_mean(lower_bounds, divided, ctx.group)
 
     def _check(self) -> None:
         cfg = self.levels

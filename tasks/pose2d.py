@@ -35,8 +35,8 @@ from bench.metrics.weighted import weighted_sums
 Floats = NDArray[np.float64]
 
 PCKH, PCK = 0.5, 0.2  # of the head size, of the torso size
-JDR = 0.05  # of the picture's width: half a head, which is taken to be a tenth of it
-# What data of a joint set store besides the joints: area in the full picture, the map from there to the crop
+JDR = 0.05  # of the image's width: half a head, which is taken to be a tenth of it
+# What data of a joint set store besides the joints: area in the full image, the map from there to the crop
 IN_PICTURE = {"coco17": ("area", "crop_matrix")}
 
 
@@ -46,7 +46,7 @@ class Pose2DConfig:
     width: int | None = None  # channels inside the head; null follows the encoder, at most 256
     sigma: float = 2.0  # of the targets, cells of the heat map
     decoding: Decoding = "quarter"  # or "dark"
-    flip_test: bool = True  # average with the mirrored picture
+    flip_test: bool = True  # average with the mirrored image
 
 
 class Pose2D(Task):
@@ -54,7 +54,7 @@ class Pose2D(Task):
 
     Average precision is COCO's, with one detection per crop whose score is the mean peak of its heat maps
     (given boxes: higher than with detected ones). The area of a person is the stored one, in the full
-    picture, where the joint set's data have it, and else follows from the box of the labelled joints.
+    image, where the joint set's data have it, and else follows from the box of the labelled joints.
     """
 
     Config = Pose2DConfig
@@ -131,7 +131,7 @@ class Pose2D(Task):
 
 
 def _in_picture(joints: Floats, truth: Stats) -> Floats:
-    """Joints (N, J, 3), x and y of the crop, in pixels of the full picture, where the way there is known."""
+    """Joints (N, J, 3), x and y of the crop, in pixels of the full image, where the way there is known."""
     if "crop_matrix" not in truth:
         return joints
     back = np.linalg.inv(truth["crop_matrix"].astype(np.float64))  # (N, 3, 3)

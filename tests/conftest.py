@@ -35,7 +35,7 @@ def command(*words: str) -> list[str]:
 
 @pytest.fixture(scope="session")
 def data_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Rendered pictures, shared by all tests of a worker; `test_data` and friends have their own."""
+    """Rendered images, shared by all tests of a worker; `test_data` and friends have their own."""
     return tmp_path_factory.mktemp("data")
 
 

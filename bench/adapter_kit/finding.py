@@ -23,7 +23,7 @@ class Finding:
     seconds: float = 0.0
 
 
-class Broken(Exception):
+class ContractViolation(Exception):
     """A promise of the contract does not hold; the text says which and where."""
 
 
@@ -47,7 +47,7 @@ def _outcome(check: Callable[[], None]) -> tuple[State, str]:
         check()
     except NotApplicable as error:
         return "n/a", str(error)
-    except (Broken, BenchError) as error:
+    except (ContractViolation, BenchError) as error:
         return "failed", " ".join(str(error).split())
     except Exception as error:  # whatever the adapter's code raises is its finding
         last = traceback.extract_tb(error.__traceback__)[-1]

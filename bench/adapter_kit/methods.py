@@ -15,8 +15,8 @@ import timm
 import torch
 from torch import Tensor
 
-from bench.adapter_kit import pair
-from bench.adapter_kit.finding import Broken, Check, NotApplicable
+from bench.adapter_kit import two_processes
+from bench.adapter_kit.finding import Check, ContractViolation, NotApplicable
 from bench.adapter_kit.setting import SHORT, method_stages
 from bench.adapter_kit.stage import Stage
 from bench.api import Encoder, seeded
@@ -26,7 +26,7 @@ from bench.encoders.image import ImageEncoder
 from bench.encoders.modules import load_module
 from bench.errors import AssetError
 from bench.execute.pretraining import STATE, build_method, save_method, untrained_info
-from bench.execute.site import ALONE, Team
+from bench.execute.site import ALONE, WorldInfo
 from bench.grid.plan import Step
 from bench.records.store import Store
 
@@ -73,15 +73,15 @@ class Stages:
         root = self.store.root
         stages = [s for s in method_stages(self.name, self.config_dirs, SHORT) if s.spec["data"]]
         for groups in GROUPS:
-            pair.train_stages(stages, root, groups, config_dirs=self.config_dirs)
+            two_processes.train_stages(stages, root, groups, config_dirs=self.config_dirs)
         words = (str(root), self.name, ",".join(map(str, GROUPS)), os.pathsep.join(self.config_dirs), *SHORT)
-        pair.launch(words, 2)
-        teams = (ALONE, Team(rank=0, per_node=2), Team(rank=1, per_node=2))
+        two_processes.launch(words, 2)
+        teams = (ALONE, WorldInfo(rank=0, per_node=2), WorldInfo(rank=1, per_node=2))
         for step, groups in itertools.product(stages, GROUPS):
-            files = [pair.file(root, step, groups, team) for team in teams]
+            files = [two_processes.file(root, step, groups, team) for team in teams]
             states = [torch.load(file, weights_only=True) for file in files]
-            for difference in pair.differences(*states):
-                raise Broken(
+            for difference in two_processes.differences(*states):
+                raise ContractViolation(
                     f"{step.spec['name']}, groups={groups}: {difference}; means and negatives of a batch go "
                     "through ctx.group, random numbers of rows through ctx.draws"
                 )
@@ -96,7 +96,9 @@ class Stages:
         given = [*(path.name for path in found), *modules]
         if sorted(given) != sorted(self.gives):
             wanted = ", ".join(self.gives)
-            raise Broken(f"export() gives {', '.join(given) or 'nothing'}, the YAML says gives: [{wanted}]")
+            raise ContractViolation(
+                f"export() gives {', '.join(given) or 'nothing'}, the YAML says gives: [{wanted}]"
+            )
         for name in modules:
             load_module(name, folder / "modules", self.config_dirs)
         for path in found:
@@ -105,7 +107,7 @@ class Stages:
             trained = self.exported.get(path.name)
             with torch.no_grad():
                 if trained and not torch.equal(trained.eval()(x).pooled, encoder(x).pooled):
-                    raise Broken(f"the encoder of {path.name} gives other features after a reload")
+                    raise ContractViolation(f"the encoder of {path.name} gives other features after a reload")
                 if isinstance(encoder, ImageEncoder):
                     _reload_in_timm(encoder, path, x)
 
@@ -115,8 +117,8 @@ def example(modality: str, joint_set: str) -> Tensor:
     generator = seeded("contract", modality)
     if modality == "kp2d":
         return 2 * torch.rand(2, len(JOINT_SETS[joint_set].names), 2, generator=generator) - 1
-    picture = torch.rand(2, 3 if modality == "rgb" else 1, 48, 48, generator=generator)
-    return picture if modality == "rgb" else picture + 1
+    image = torch.rand(2, 3 if modality == "rgb" else 1, 48, 48, generator=generator)
+    return image if modality == "rgb" else image + 1
 
 
 def _reload_in_timm(encoder: ImageEncoder, folder: Path, x: Tensor) -> None:
@@ -131,4 +133,6 @@ def _reload_in_timm(encoder: ImageEncoder, folder: Path, x: Tensor) -> None:
         pairs = zip(model(prepared), features.maps, strict=True)
         close = all(torch.allclose(a, b, atol=1e-5) for a, b in pairs)
     if not close:
-        raise Broken(f"timm's {card['timm']['name']} gives other features with the exported weights")
+        raise ContractViolation(
+            f"timm's {card['timm']['name']} gives other features with the exported weights"
+        )

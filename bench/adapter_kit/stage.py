@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.adapter_kit.finding import Broken, Check, NotApplicable
+from bench.adapter_kit.finding import Check, ContractViolation, NotApplicable
 from bench.adapter_kit.setting import BATCH
 from bench.api import Batch, Context, Dataset, Draws, Encoder, Method, StepOutput, seeded
 from bench.data.opening import open_dataset
 from bench.execute.device import make_fabric
 from bench.execute.pretraining import (
     STATE,
-    PretrainTrainee,
+    PretrainModule,
     build_method,
     load_previous,
     make_run,
@@ -80,26 +80,26 @@ class Stage:
         """Run one step forth and back; check what it returns.
 
         Raises:
-            Broken: no term, or one that is not a finite float32 scalar with a gradient.
+            ContractViolation: no term, or one that is not a finite float32 scalar with a gradient.
         """
         ctx = self._context(step)
         method.before_step(ctx)
         method.zero_grad(set_to_none=True)
         out = method.training_step(batch, ctx)
         if not isinstance(out, StepOutput) or not out.terms:
-            raise Broken("training_step returns no StepOutput with at least one named term")
+            raise ContractViolation("training_step returns no StepOutput with at least one named term")
         for name, term in out.terms.items():
             if not isinstance(term, Tensor) or term.ndim or term.dtype not in (torch.float32, torch.float64):
-                raise Broken(f"loss term {name} is not a scalar tensor in float32")
+                raise ContractViolation(f"loss term {name} is not a scalar tensor in float32")
             if not torch.isfinite(term):
-                raise Broken(f"loss term {name} is {float(term.detach())}")
+                raise ContractViolation(f"loss term {name} is {float(term.detach())}")
         total = torch.stack([term.float() for term in out.terms.values()]).sum()
         if not total.requires_grad:
-            raise Broken("no loss term is connected to a parameter")
+            raise ContractViolation("no loss term is connected to a parameter")
         total.backward()  # type: ignore[no-untyped-call]
         for name, parameter in method.named_parameters():
             if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
-                raise Broken(f"the gradient of {name} is not finite")
+                raise ContractViolation(f"the gradient of {name} is not finite")
         method.after_step(ctx)
         return total.detach()
 
@@ -109,7 +109,7 @@ class Stage:
         self._forward(method, batch)
         for name, values in before.items():
             if name not in batch or not torch.equal(batch[name], values):
-                raise Broken(f'training_step changes batch["{name}"]; others may read it, too')
+                raise ContractViolation(f'training_step changes batch["{name}"]; others may read it, too')
 
     def _gradients(self) -> None:
         """Let every parameter be reached within some steps, unless it is frozen (`requires_grad` False)."""
@@ -124,7 +124,7 @@ class Stage:
                         parameter.sub_(0.01 * parameter.grad / parameter.grad.norm())
         if waiting:
             names = sorted(waiting)
-            raise Broken(
+            raise ContractViolation(
                 f"no gradient reaches {names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}; "
                 "freeze what is not trained (requires_grad_(False))"
             )
@@ -144,12 +144,12 @@ class Stage:
                 poor[f"valid.{modality}"][some] = False
                 poor[modality][some] = 0
                 if modality == "kp2d":
-                    poor["kp_vis"][some] = False
+                    poor["keypoints_visible"][some] = False
                 try:
                     self._forward(self.method(), poor)
-                except Broken as error:
+                except ContractViolation as error:
                     which = "all samples" if some == slice(None) else "some samples"
-                    raise Broken(f"without {modality} in {which}: {error}") from None
+                    raise ContractViolation(f"without {modality} in {which}: {error}") from None
 
     def _deterministic(self) -> None:
         """Let equal seeds give equal bits, and NumPy's global generator alone."""
@@ -160,9 +160,9 @@ class Stage:
             with seeded_layers(torch.device("cpu"), "contract"):
                 outcomes.append([self._forward(method, self.batch(), step) for step in range(2)])
             if str(np.random.get_state()) != state:  # noqa: NPY002
-                raise Broken("it draws from NumPy's global generator; use ctx.draws")
+                raise ContractViolation("it draws from NumPy's global generator; use ctx.draws")
         if not all(torch.equal(a, b) for a, b in zip(*outcomes, strict=True)):
-            raise Broken("equal seeds give other losses; use ctx.draws for all random numbers")
+            raise ContractViolation("equal seeds give other losses; use ctx.draws for all random numbers")
 
     def _resumed(self) -> None:
         """Train in one go, and interrupted in the middle: equal to the last bit."""
@@ -173,7 +173,7 @@ class Stage:
         parts = self._trained("parts", stop_after=middle)
         for name, value in whole.items():
             if not torch.equal(value, parts[name]):
-                raise Broken(
+                raise ContractViolation(
                     f"{name} differs after a resume; what must survive belongs into parameters or buffers"
                 )
 
@@ -191,16 +191,16 @@ class Stage:
                 loop.stop.clear()
                 method = self.method()
             else:
-                raise Broken("the training did not stop when it was told to")
+                raise ContractViolation("the training did not stop when it was told to")
         with redirect_stderr(io.StringIO()):  # it would say that it goes on
-            fit(PretrainTrainee(method), self._run(folder), fabric)
+            fit(PretrainModule(method), self._run(folder), fabric)
         if not stop_after:
             save_method(method, self.store.folder(self.step))
             self.exported.update(method.export().encoders)
         return {n: v.clone() for n, v in method.state_dict().items()}
 
 
-class _Stopped(PretrainTrainee):
+class _Stopped(PretrainModule):
     """Is told to save and leave, as by Ctrl-C, after some steps."""
 
     def __init__(self, method: Method, steps: int) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.adapter_kit.finding import Broken, Check, NotApplicable
+from bench.adapter_kit.finding import Check, ContractViolation, NotApplicable
 from bench.adapter_kit.setting import BATCH
 from bench.api import (
     Batch,
@@ -31,7 +31,7 @@ from bench.data.dataset import MODALITIES
 from bench.data.opening import open_dataset
 from bench.encoders import build_encoder
 from bench.execute.finetuning import (
-    FinetuneTrainee,
+    FinetuneModule,
     build_task,
     build_trainee,
     evaluate_task,
@@ -45,7 +45,7 @@ from bench.train.seeding import seeded_initialisation
 
 CROP = {"scale": [0.7, 1.4], "rotation": 40.0, "rotation_p": 1.0, "shift": 0.15, "crop_scale": [0.6, 1.0]}
 RAMP = "ramp"  # a field that the checks add: the number of each pixel
-PIXEL_KINDS = ("classes", "mask")  # fields that are held against the picture pixel by pixel
+PIXEL_KINDS = ("classes", "mask")  # fields that are held against the image pixel by pixel
 CPU = torch.device("cpu")
 
 
@@ -74,7 +74,7 @@ class TaskChecks:
         specs = {"test": cell.spec["data"], "train": cell.inputs[0].spec["data"]["train"]}
         return open_dataset(specs[split], self.store.data, self.config_dirs)
 
-    def _networks(self) -> Iterator[FinetuneTrainee]:
+    def _networks(self) -> Iterator[FinetuneModule]:
         """Yield a network per kind of encoder, on a spec of fine-tuning."""
         data = self._data("train")
         for step in self.steps:
@@ -95,14 +95,14 @@ class TaskChecks:
         raw = data.batch(np.arange(rows), (*(MODALITIES[name] for name in inputs), *task.targets))
         return to_batch(raw, inputs, task.targets, data.fields, CPU, joint_set=data.info.joint_set)
 
-    def _backward(self, trainee: FinetuneTrainee, batch: Batch) -> None:
+    def _backward(self, trainee: FinetuneModule, batch: Batch) -> None:
         trainee.train()
         terms = trainee.task.loss(trainee.network(batch), batch)
         if not terms:
-            raise Broken("loss() returns no term")
+            raise ContractViolation("loss() returns no term")
         for name, term in terms.items():
             if term.ndim or not torch.isfinite(term):
-                raise Broken(f"loss term {name} is not a finite scalar")
+                raise ContractViolation(f"loss term {name} is not a finite scalar")
         torch.stack([term.float() for term in terms.values()]).sum().backward()  # type: ignore[no-untyped-call]
 
     def _loss(self) -> None:
@@ -112,14 +112,16 @@ class TaskChecks:
             pretrained = {id(p) for encoder in encoders for p in encoder.parameters()}
             for encoder in encoders:
                 if all(p.grad is None for p in encoder.parameters()):
-                    raise Broken("no gradient reaches an encoder")
+                    raise ContractViolation("no gradient reaches an encoder")
             cold = [
                 name
                 for name, p in trainee.network.named_parameters()
                 if id(p) not in pretrained and p.requires_grad and (p.grad is None or not p.grad.any())
             ]
             if cold:
-                raise Broken(f"no gradient reaches {cold[0]} ({len(cold)} such parameters of the head)")
+                raise ContractViolation(
+                    f"no gradient reaches {cold[0]} ({len(cold)} such parameters of the head)"
+                )
 
     def _batch_of_one(self) -> None:
         for trainee in self._networks():
@@ -134,12 +136,14 @@ class TaskChecks:
                 try:
                     seen, blind = (trainee.task.predict(trainee.network(b), b) for b in (batch, bare))
                 except KeyError as error:
-                    raise Broken(f"the network or predict() reads the label {error} in evaluation") from None
+                    raise ContractViolation(
+                        f"the network or predict() reads the label {error} in evaluation"
+                    ) from None
             for name, values in seen.items():
                 if len(values) != BATCH:
-                    raise Broken(f'predict()["{name}"] has {len(values)} rows for {BATCH} samples')
+                    raise ContractViolation(f'predict()["{name}"] has {len(values)} rows for {BATCH} samples')
                 if not np.array_equal(values, blind[name]):
-                    raise Broken(f'predict()["{name}"] depends on labels')
+                    raise ContractViolation(f'predict()["{name}"] depends on labels')
 
     def _scores(self, predicted: Stats, truth: Stats) -> dict[str, float]:
         return evaluate_task(self._task(), predicted, truth)
@@ -166,9 +170,9 @@ class TaskChecks:
                 sign = 1 if metric.higher_is_better else -1
                 top, other = best[metric.name], found[metric.name]
                 if not np.isfinite(other):
-                    raise Broken(f"metric {metric.name} of {name} predictions is {other}")
+                    raise ContractViolation(f"metric {metric.name} of {name} predictions is {other}")
                 if sign * (top - other) < 0 or (metric is task.metrics[0] and top == other):
-                    raise Broken(
+                    raise ContractViolation(
                         f"metric {metric.name}: perfect predictions score {top:.6g}, {name} {other:.6g}"
                     )
 
@@ -194,7 +198,7 @@ class TaskChecks:
             rows = task.score_samples(chunk, {n: v[part] for n, v in truth.items()})
             for name, values in rows.items():
                 if len(values) != len(part):
-                    raise Broken(f'score_samples()["{name}"] has not one row per sample')
+                    raise ContractViolation(f'score_samples()["{name}"] has not one row per sample')
             chunks.append(rows)
         rows = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
         twice = np.random.default_rng(1).integers(0, 3, len(order)).astype(np.float64)
@@ -206,7 +210,9 @@ class TaskChecks:
         ):
             for name, value in wanted.items():
                 if not np.isclose(value, found[name][0], rtol=1e-6, equal_nan=True):
-                    raise Broken(f"metric {name} {what} is {found[name][0]:.8g}, otherwise {value:.8g}")
+                    raise ContractViolation(
+                        f"metric {name} {what} is {found[name][0]:.8g}, otherwise {value:.8g}"
+                    )
 
     def _bootstrap(self) -> None:
         """Let replicates from stored scores equal those from the scores at hand, and enclose the metric."""
@@ -223,25 +229,29 @@ class TaskChecks:
         direct, later = (replicates(task.aggregate, r, weights, primary) for r in (rows, saved))
         value = plain_metrics(task, rows)[primary]
         if not np.array_equal(direct, later) or not np.isfinite(direct).all():
-            raise Broken("bootstrap replicates from stored scores are not those from the scores at hand")
+            raise ContractViolation(
+                "bootstrap replicates from stored scores are not those from the scores at hand"
+            )
         if not direct.min() <= value <= direct.max():
-            raise Broken(f"the primary metric {value:.6g} lies outside all of its bootstrap replicates")
+            raise ContractViolation(
+                f"the primary metric {value:.6g} lies outside all of its bootstrap replicates"
+            )
 
     def _flip(self) -> None:
-        """Let mirroring twice give the labels back, and once move them with the picture."""
+        """Let mirroring twice give the labels back, and once move them with the image."""
         batch, fields, joints = self._labels()
         once, source = _moved(batch, fields, {"flip": True}, joints)
         twice, _ = _moved(once, fields, {"flip": True}, joints)
         for name, values in batch.items():
             if name != "crop" and not _alike(twice[name], values):
-                raise Broken(f'label "{name}" is another one after mirroring twice')
+                raise ContractViolation(f'label "{name}" is another one after mirroring twice')
         shown = [n for n in batch if n in fields and fields[n].kind in PIXEL_KINDS]
         present = {n: (batch[n] != 0).to(batch[n].dtype) for n in shown}
         moved = {n: (once[n] != 0).to(once[n].dtype) for n in shown}
         _check_places(batch | present, once | moved, fields, source)
 
     def _crop(self) -> None:
-        """Crop, turn and zoom; then look up in the old picture what the labels of the new one say."""
+        """Crop, turn and zoom; then look up in the old image what the labels of the new one say."""
         batch, fields, joints = self._labels()
         moved, source = _moved(batch, fields, CROP, joints)
         _check_places(batch, moved, fields, source)
@@ -260,12 +270,12 @@ class TaskChecks:
         for first, second in zip(self._networks(), self._networks(), strict=True):
             for (name, a), b in zip(first.named_parameters(), second.parameters(), strict=True):
                 if not torch.equal(a, b):
-                    raise Broken(f"{name} is initialised otherwise the second time")
+                    raise ContractViolation(f"{name} is initialised otherwise the second time")
             for trainee in (first, second):
                 self._backward(trainee, self._batch())
             for (name, a), b in zip(first.named_parameters(), second.parameters(), strict=True):
                 if a.grad is not None and not (b.grad is not None and torch.equal(a.grad, b.grad)):
-                    raise Broken(f"the gradient of {name} is another one the second time")
+                    raise ContractViolation(f"the gradient of {name} is another one the second time")
 
 
 def fresh(spec: Mapping[str, Any], info: DataInfo) -> Pretrained:
@@ -287,18 +297,18 @@ def _moved(
 
 
 def _check_places(batch: Batch, moved: Batch, fields: Mapping[str, Field], source: Tensor) -> None:
-    """Hold moved labels against the old ones at the pixels that the new picture shows."""
+    """Hold moved labels against the old ones at the pixels that the new image shows."""
     inside = (source > 0).flatten(1)
     for name in (n for n in batch if n in fields and fields[n].kind in PIXEL_KINDS):
         old = batch[name].flatten(1).gather(1, (source - 1).clamp(min=0).flatten(1))
         if not torch.equal(moved[name].flatten(1)[inside], old[inside]):
-            raise Broken(f'label "{name}" does not move with the picture')
+            raise ContractViolation(f'label "{name}" does not move with the image')
     for name in (n for n in batch if n in fields and fields[n].kind in ("pixels", "joints2d")):
         _check_points(batch, moved, name, fields[name], source)
 
 
 def _check_points(batch: Batch, moved: Batch, name: str, field: Field, source: Tensor) -> None:
-    """Hold the places of moved points against the old pixels that the new picture shows there."""
+    """Hold the places of moved points against the old pixels that the new image shows there."""
     height, width = source.shape[-2:]
     shift = 0.5 if field.kind == "joints2d" else 0.0  # positions in the plane, or pixel centres at integers
     before, after = batch[name][..., :2] - shift, moved[name][..., :2] - shift
@@ -310,13 +320,13 @@ def _check_points(batch: Batch, moved: Batch, name: str, field: Field, source: T
     place = torch.minimum(place, torch.tensor([height, width]) - 1)
     shown = source.flatten(1).gather(1, place[..., 0] * width + place[..., 1]) - 1  # (N, P) old pixel
     old = torch.stack([shown // width, shown % width], -1).float()
-    if field.flip:  # sides are swapped: any point of the old picture may be the one
+    if field.flip:  # sides are swapped: any point of the old image may be the one
         gap = (old[:, :, None] - before[:, None]).abs().amax(-1).amin(-1)
     else:
         gap = (old - before).abs().amax(-1)
     off = gap[kept & (shown >= 0)]
     if len(off) and float(off.max()) > 1.5:  # pixels; zooming and rounding to pixels move by one at most
-        raise Broken(f'label "{name}" moves {float(off.max()):.1f} pixels away from the picture')
+        raise ContractViolation(f'label "{name}" moves {float(off.max()):.1f} pixels away from the image')
 
 
 def _draws() -> Draws:

@@ -110,7 +110,7 @@ def run(
         from bench.execute.slurm import run_on_cluster
 
         sys.exit(run_on_cluster(request, plan, store, site, failed=retry_failed, wait=wait, as_json=as_json))
-    from bench.execute.ended import note_deaths
+    from bench.execute.job_status import note_deaths
     from bench.execute.local import execute
     from bench.execute.plans import only_failed
     from bench.execute.summary import finish

@@ -20,13 +20,18 @@ from torch.nn import functional as F
 
 from bench.api import Batch, Draws
 from bench.bodymodels.surface import TORSO_CHARTS
-from bench.data import colour, mirror
+from bench.data import color, mirror
 from bench.data.augment_spec import Spec, parse
 from bench.data.batches import inside, joints_of
 from bench.data.dataset import Field, FieldKind, picture_size
 from bench.errors import ConfigError
 
-JOINTS = ("kp_pix", "kp_known", "kp_vis", "kp2d")  # of the modality kp2d, which follow from the first two
+JOINTS = (
+    "keypoints_pixels",
+    "keypoints_labeled",
+    "keypoints_visible",
+    "kp2d",
+)  # of the modality kp2d, which follow from the first two
 DRAWS = 9  # uniform numbers per sample for the geometry
 
 
@@ -41,9 +46,9 @@ def augment(
     """Move, turn, zoom, mirror and tint the samples of a batch.
 
     Colour is resampled bilinearly; depth and label maps take the nearest pixel; what comes from outside is 0.
-    Annotated pixels that leave the picture become absent, joints invisible; `kp2d` is made anew. Mirroring
+    Annotated pixels that leave the image become absent, joints invisible; `kp2d` is made anew. Mirroring
     swaps left and right joints, classes, charts and vertices. Geometry in the frame of the camera is mirrored
-    and turned with the picture, and the intrinsics take up the rest, so that it still projects to its place.
+    and turned with the image, and the intrinsics take up the rest, so that it still projects to its place.
     Samples without a field (`valid.<name>`) keep what stands for it.
 
     Args:
@@ -55,7 +60,7 @@ def augment(
 
     Returns:
         A new batch with the same keys and `crop`, float32 (N, 3, 3), the map in (x, y) pixels from the stored
-        picture to this one.
+        image to this one.
 
     Raises:
         ConfigError: the spec is wrong, or the batch has an entry that cannot be augmented.
@@ -79,11 +84,11 @@ def augment(
             flip=options.flip, size=size,
         )  # fmt: skip
         out |= {name: _moved(name, values, move) for name, values in batch.items() if name not in JOINTS}
-        if "kp_pix" in batch:
+        if "keypoints_pixels" in batch:
             out |= _joints(move, joint_set)
         out["crop"] = move.forward @ out["crop"]
-    pictures = [name for name in batch if name in fields and fields[name].kind == "image"]
-    for name in pictures:
+    images = [name for name in batch if name in fields and fields[name].kind == "image"]
+    for name in images:
         out[name] = _recoloured(out[name], options, tint, draws)
     return out
 
@@ -91,7 +96,7 @@ def augment(
 def affine(options: Spec, mirrored: Tensor, uniform: Tensor, normal: Tensor, size: tuple[int, int]) -> Tensor:
     """Maps from old to new positions, in (x, y) pixels.
 
-    Order: cut out a part of the picture's shape and enlarge it, mirror, rotate and scale about the middle,
+    Order: cut out a part of the image's shape and enlarge it, mirror, rotate and scale about the middle,
     shift.
 
     Args:
@@ -99,7 +104,7 @@ def affine(options: Spec, mirrored: Tensor, uniform: Tensor, normal: Tensor, siz
         mirrored: (N,) bool.
         uniform: in [0, 1), (N, 9); column 0 has decided on mirroring.
         normal: standard normal numbers, (N, 2).
-        size: (H, W) of the pictures, pixels.
+        size: (H, W) of the images, pixels.
 
     Returns:
         (N, 3, 3) float64.
@@ -144,7 +149,7 @@ class Move:
     fields: Mapping[str, Field]
     exact: Tensor  # (N, 3, 3) float64, CPU: old to new (x, y) pixels
     flips: Tensor  # (N,) bool: mirrored
-    warps: bool  # pictures are resampled; mirroring alone is exact
+    warps: bool  # images are resampled; mirroring alone is exact
     flip: bool  # some samples may be mirrored
     size: tuple[int, int]  # (H, W)
 
@@ -155,7 +160,7 @@ class Move:
 
     @cached_property
     def sources(self) -> tuple[Tensor, Tensor]:
-        """Where each new pixel centre comes from: x and y in pixels of the old picture, (N, H, W) each."""
+        """Where each new pixel centre comes from: x and y in pixels of the old image, (N, H, W) each."""
         matrix = torch.linalg.inv(self.exact).float().to(self.flips.device)[:, :2, :, None, None]
         height, width = self.size
         along = (torch.arange(width, device=matrix.device) + 0.5)[None, None, :]
@@ -263,7 +268,7 @@ def _uv(name: str, values: Tensor, field: Field, move: Move) -> Tensor:
 
 
 def _places(name: str, move: Move) -> tuple[Tensor, Tensor]:
-    """Where annotated pixels go, as positions in the plane, and which of them stay in the picture."""
+    """Where annotated pixels go, as positions in the plane, and which of them stay in the image."""
     if name not in move.batch:
         raise ConfigError(f'what belongs to "{name}" can be augmented only together with "{name}"')
     given = move.batch[name]
@@ -350,8 +355,8 @@ MOVERS: dict[FieldKind, Callable[[str, Tensor, Field, Move], Tensor]] = {
 
 def _joints(move: Move, joint_set: str) -> Batch:
     """Move detected joints, and normalise them anew."""
-    known = move.swapped(move.batch["kp_known"], joint_set)
-    pixels = _shifted(move.swapped(move.batch["kp_pix"], joint_set), move)
+    known = move.swapped(move.batch["keypoints_labeled"], joint_set)
+    pixels = _shifted(move.swapped(move.batch["keypoints_pixels"], joint_set), move)
     return joints_of(torch.where(known[..., None], pixels, -1.0), known, move.size, joint_set)
 
 
@@ -365,25 +370,27 @@ def _shifted(positions: Tensor, move: Move) -> Tensor:
 def _recoloured(rgb: Tensor, options: Spec, tint: Tensor, draws: Draws) -> Tensor:
     """Apply changes of colour, each to the samples that chance picks."""
     count, device = len(rgb), rgb.device
-    jitter, turn = torch.tensor(options.jitter[:3]), options.hue
+    color_jitter, turn = torch.tensor(options.color_jitter[:3]), options.hue
     shift = (2 * draws.rand(count) - 1) * turn if turn else torch.zeros(count)
 
     def picked(share: float) -> Tensor:
         drawn = draws.rand(count) < share if 0 < share < 1 else torch.full((count,), share > 0)
         return drawn.to(device)
 
-    if any(options.jitter):
+    if any(options.color_jitter):
         changed = (
-            colour.tint(rgb, (1 + (2 * tint - 1) * jitter).to(device)) if any(options.jitter[:3]) else rgb
+            color.tint(rgb, (1 + (2 * tint - 1) * color_jitter).to(device))
+            if any(options.color_jitter[:3])
+            else rgb
         )
-        changed = colour.hue(changed, shift.to(device)) if turn else changed
-        rgb = changed if options.jitter_p == 1 else choose(picked(options.jitter_p), changed, rgb)
+        changed = color.hue(changed, shift.to(device)) if turn else changed
+        rgb = changed if options.color_jitter_p == 1 else choose(picked(options.color_jitter_p), changed, rgb)
     if options.gray_p:
-        rgb = choose(picked(options.gray_p), colour.grey(rgb), rgb)
+        rgb = choose(picked(options.gray_p), color.grey(rgb), rgb)
     if options.blur_p:
         rows, (low, high) = picked(options.blur_p), options.blur_sigma
         sigma = (low + (high - low) * draws.rand(count)).to(device)
-        rgb = choose(rows, colour.blur(rgb, sigma), rgb)
+        rgb = choose(rows, color.blur(rgb, sigma), rgb)
     if options.solarize_p:
-        rgb = choose(picked(options.solarize_p), colour.solarise(rgb), rgb)
+        rgb = choose(picked(options.solarize_p), color.solarise(rgb), rgb)
     return rgb

@@ -22,8 +22,10 @@ class Spec(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     # normal: scale N(1, half the range) in the range, rotation N(0, r) within 2 r
     law: Annotated[Literal["uniform", "normal"], OffWhen(rotation=0.0, scale=((1.0, 1.0),))] = "uniform"
     # brightness, contrast, saturation: factors 1 +- j; a fourth number turns the hue, 0.5 = half a circle
-    jitter: Annotated[tuple[Decay, ...], Meta(min_length=3, max_length=4)] = (0.0, 0.0, 0.0)
-    jitter_p: Annotated[Share, OffWhen(jitter=((0.0, 0.0, 0.0),))] = 1.0  # share of samples that are jittered
+    color_jitter: Annotated[tuple[Decay, ...], Meta(min_length=3, max_length=4)] = (0.0, 0.0, 0.0)
+    color_jitter_p: Annotated[Share, OffWhen(color_jitter=((0.0, 0.0, 0.0),))] = (
+        1.0  # share of samples that are jittered
+    )
     gray_p: Share = 0.0  # share of samples that lose their colour
     blur_p: Share = 0.0  # share of samples that are blurred
     blur_sigma: Annotated[tuple[Positive, Positive], OffWhen(blur_p=0.0)] = (0.1, 2.0)  # range, pixels
@@ -40,18 +42,18 @@ class Spec(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
             if low > high:
                 raise ValueError(f"{name}: {[low, high]} is not a range from low to high")
         if self.crop_scale[1] > 1:
-            raise ValueError(f"crop_scale: {list(self.crop_scale)} exceeds the area of the picture, 1")
+            raise ValueError(f"crop_scale: {list(self.crop_scale)} exceeds the area of the image, 1")
         if self.hue > 0.5:
-            raise ValueError(f"jitter: a hue of {self.hue} is more than half a circle, 0.5")
+            raise ValueError(f"color_jitter: a hue of {self.hue} is more than half a circle, 0.5")
 
     @property
     def hue(self) -> float:
         """Largest turn of the hue, 1 = full circle."""
-        return self.jitter[3] if len(self.jitter) > 3 else 0.0
+        return self.color_jitter[3] if len(self.color_jitter) > 3 else 0.0
 
     @property
     def warps(self) -> bool:
-        """Whether pictures are resampled; mirroring alone is exact."""
+        """Whether images are resampled; mirroring alone is exact."""
         rotates = self.rotation > 0 and self.rotation_p > 0
         return rotates or self.shift > 0 or self.scale != (1.0, 1.0) or self.crop_scale != (1.0, 1.0)
 

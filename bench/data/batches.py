@@ -1,7 +1,7 @@
 """From raw rows to a batch of tensors, field by field as its kind says, and the normalisation of 2D joints.
 
-Joints (kind `joints2d`, and `kp_pix`) are positions (row, col) in the plane of the picture: pixel (r, c)
-covers [r, r + 1) x [c, c + 1), so the pixel under a joint is its floor, as for `grid_sample` with
+Joints (kind `joints2d`, and `keypoints_pixels`) are positions (row, col) in the plane of the image: pixel
+(r, c) covers [r, r + 1) x [c, c + 1), so the pixel under a joint is its floor, as for `grid_sample` with
 `align_corners=False`. Annotated pixels (kind `pixels`) name pixels instead: whole numbers are pixel centres,
 and augmentation makes them fractional. Absent ones are -1.
 """
@@ -37,8 +37,9 @@ def to_batch(
     Args:
         raw: what `Dataset.batch` returns for the fields of the modalities and the names.
         modalities: of `rgb`, `depth`, `kp2d`; gives the inputs that `bench.api` lists. Rows of samples that
-            lack a modality are zero. `kp2d` is made of the field `keypoints_detected` and brings `kp_pix`,
-            `kp_vis` and `kp_known` (N, J) bool, found, maybe outside the crop.
+            lack a modality are zero. `kp2d` is made of the field `keypoints_detected` and brings
+            `keypoints_pixels`, `keypoints_visible` and `keypoints_labeled` (N, J) bool, found, maybe outside the
+            crop.
         names: further fields. By kind: `image` float32 (N, 3, H, W) in [0, 1]; `depth` float32 (N, 1, H, W)
             metres; `classes` int64 (N, H, W); `mask` bool (N, H, W); `uv` float32 (N, 2, H, W) in [0, 1];
             `pixels` float32 (N, P, 2); `point_classes` int64 (N, P), 0 = none; `point_uv` float32 (N, P, 2)
@@ -130,21 +131,28 @@ def _joints(raw: Raw, fields: Mapping[str, Field], device: torch.device | str, j
     return joints_of(torch.where(known[..., None], pixels, -1.0), known, picture_size(fields), joint_set)
 
 
-def joints_of(kp_pix: Tensor, kp_known: Tensor, size: tuple[int, int], joint_set: str) -> Batch:
+def joints_of(
+    keypoints_pixels: Tensor, keypoints_labeled: Tensor, size: tuple[int, int], joint_set: str
+) -> Batch:
     """All entries of a batch that follow from the joints' positions.
 
     Args:
-        kp_pix: (N, J, 2).
-        kp_known: (N, J) bool.
+        keypoints_pixels: (N, J, 2).
+        keypoints_labeled: (N, J) bool.
         size: (H, W) of the crop, pixels.
         joint_set: names the hips.
 
     Returns:
-        `kp_pix`, `kp_known`, `kp_vis` and `kp2d`.
+        `keypoints_pixels`, `keypoints_labeled`, `keypoints_visible` and `kp2d`.
     """
-    visible = kp_known & inside(kp_pix, size)
-    normalised = normalise_joints(kp_pix, visible, kp_known, joint_set)
-    return {"kp_pix": kp_pix, "kp_known": kp_known, "kp_vis": visible, "kp2d": normalised}
+    visible = keypoints_labeled & inside(keypoints_pixels, size)
+    normalised = normalise_joints(keypoints_pixels, visible, keypoints_labeled, joint_set)
+    return {
+        "keypoints_pixels": keypoints_pixels,
+        "keypoints_labeled": keypoints_labeled,
+        "keypoints_visible": visible,
+        "kp2d": normalised,
+    }
 
 
 def inside(positions: Tensor, size: tuple[int, int]) -> Tensor:
@@ -154,18 +162,20 @@ def inside(positions: Tensor, size: tuple[int, int]) -> Tensor:
     return (row >= 0) & (row < height) & (col >= 0) & (col < width)
 
 
-def normalise_joints(kp_pix: Tensor, kp_vis: Tensor, kp_known: Tensor, joint_set: str) -> Tensor:
+def normalise_joints(
+    keypoints_pixels: Tensor, keypoints_visible: Tensor, keypoints_labeled: Tensor, joint_set: str
+) -> Tensor:
     """Joints relative to the mid-hip over their largest absolute coordinate (HCMoCo, arXiv:2203.13815).
 
     Corrected against its released code: the root is the mid-hip of every joint set, joints that are not
-    visible neither count for the scale nor keep a value. Shifts and scales of the picture cancel; its
+    visible neither count for the scale nor keep a value. Shifts and scales of the image cancel; its
     rotation does not.
 
     Args:
-        kp_pix: positions in pixels, (N, J, 2).
-        kp_vis: annotated and inside the crop, (N, J) bool.
-        kp_known: annotated, (N, J) bool. A hip outside the crop still gives the root; without any hip the
-            mean of the visible joints does (design choice).
+        keypoints_pixels: positions in pixels, (N, J, 2).
+        keypoints_visible: annotated and inside the crop, (N, J) bool.
+        keypoints_labeled: annotated, (N, J) bool. A hip outside the crop still gives the root; without any
+            hip the mean of the visible joints does (design choice).
         joint_set: names the hips.
 
     Returns:
@@ -173,10 +183,10 @@ def normalise_joints(kp_pix: Tensor, kp_vis: Tensor, kp_known: Tensor, joint_set
     """
     names = JOINT_SETS[joint_set].names
     hips = [names.index("left hip"), names.index("right hip")]
-    by_hips = _mean(kp_pix[:, hips], kp_known[:, hips])
-    by_all = _mean(kp_pix, kp_vis)
-    root = torch.where(kp_known[:, hips].any(1)[:, None], by_hips, by_all)
-    centred = (kp_pix - root[:, None]) * kp_vis[..., None]
+    by_hips = _mean(keypoints_pixels[:, hips], keypoints_labeled[:, hips])
+    by_all = _mean(keypoints_pixels, keypoints_visible)
+    root = torch.where(keypoints_labeled[:, hips].any(1)[:, None], by_hips, by_all)
+    centred = (keypoints_pixels - root[:, None]) * keypoints_visible[..., None]
     scale = centred.abs().amax((1, 2), keepdim=True)
     return centred / scale.clamp_min(1e-6)
 

@@ -38,7 +38,7 @@ FieldKind = Literal[
     "joints3d",  # (J, 3 or 4) camera coordinates x, y, z in metres [, visibility]; `flip` is the joint set
     "vertices",  # (V, 3) camera coordinates in metres; `flip` is the body
     "rotations",  # (J, 3) axis-angle, the first one global in camera coordinates; `flip` is the joint set
-    "camera",  # (3, 3) intrinsics of the picture, pixels
+    "camera",  # (3, 3) intrinsics of the image, pixels
     "plain",  # anything that a crop leaves as it is: shape coefficients, ids, a class of the whole sample
 ]
 
@@ -56,15 +56,15 @@ class Field:
 
 
 def picture_size(fields: Mapping[str, Field]) -> tuple[int, int]:
-    """Return (H, W) of the pictures that fields tell of.
+    """Return (H, W) of the images that fields tell of.
 
     Raises:
-        ConfigError: none of them is a picture or a map.
+        ConfigError: none of them is an image or a map.
     """
     for field in fields.values():
         if field.kind in ("image", "depth", "classes", "mask", "uv"):
             return field.shape[0], field.shape[1]
-    raise ConfigError("the data have no pictures, hence no size that joints could lie in")
+    raise ConfigError("the data have no images, hence no size that joints could lie in")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,9 +145,9 @@ class Dataset:
         fields: what can be read, by name. A field named `rgb`, `depth` or `keypoints_detected` is what the
             modalities `rgb`, `depth` and `kp2d` are made of.
         ids: unique names of the samples, in order.
-        clusters: what a bootstrap draws as one, per sample, (n,) int64: person, picture, sequence.
+        clusters: what a bootstrap draws as one, per sample, (n,) int64: person, image, sequence.
         unit: the name of such a cluster.
-        groups: what budgets keep together, (n,) int64, e.g. versions of one picture; None = nothing.
+        groups: what budgets keep together, (n,) int64, e.g. versions of one image; None = nothing.
         strata: what budgets thin alike, e.g. the subject, (n,); None = nothing.
         classes: of the whole sample, (n,) int64, for budgets in shots; None = none.
         valid: which samples have a field or modality, name -> (n,) bool; all of `MODALITIES` are named, of

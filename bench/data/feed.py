@@ -17,7 +17,7 @@ from bench.data.batches import moved, to_batch
 from bench.data.dataset import MODALITIES, Arrays, Dataset
 from bench.data.loader import Pairs, RawPairs, loader, pair_loader
 from bench.errors import ConfigError
-from bench.train.peers import peers, share
+from bench.train.process_group import process_group, share
 from bench.train.run import Run
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def feed(
         raise ConfigError(
             f"batches have 1 or 2 views, or pairs, not {views} views with {len(pairs)} kinds of pairs"
         )
-    own = share(peers(fabric), batch_size, int(train.get("groups", 1)))
+    own = share(process_group(fabric), batch_size, int(train.get("groups", 1)))
     reader: dict[str, Any] = {
         "fields": tuple(dict.fromkeys((*(MODALITIES[m] for m in modalities), *labels))),
         "batch_size": batch_size,
@@ -106,7 +106,7 @@ def feed(
         steps_per_epoch=max(1, count // batch_size),
         batches=batches,
         prepare=prepare,
-        pictures=2 if found else 1,
+        images=2 if found else 1,
         share=own,
         evaluate_at=evaluate_at,
         evaluate=evaluate,

@@ -134,7 +134,7 @@ def pair_loader(
     own: range = range(1),
     of: int = 1,
 ) -> Iterator[RawPairs]:
-    """Yield raw batches of `batch_size` pairs, twice as many pictures; see `loader` for what is not listed.
+    """Yield raw batches of `batch_size` pairs, twice as many images; see `loader` for what is not listed.
 
     Args:
         dataset: source of the rows.

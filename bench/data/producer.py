@@ -69,7 +69,7 @@ class Place:
 
     @property
     def size(self) -> Size:
-        """Size of the pictures."""
+        """Size of the images."""
         return self.height, self.width
 
     @property

@@ -1,4 +1,4 @@
-"""Pictures of what a data set holds: one contact sheet per part."""
+"""Images of what a data set holds: one contact sheet per part."""
 
 from __future__ import annotations
 

@@ -25,7 +25,10 @@ from bench.synth import domains, points
 BODY = "surrogate-v1"
 VERTICES = 6890  # of it
 JOINT_SET = "smpl24"
-STORED = {"keypoints": "kp", "keypoints_detected": "kp_det"}  # under the renderer's names elsewhere
+STORED = {
+    "keypoints": "kp",
+    "keypoints_detected": "keypoints_detected",
+}  # under the renderer's names elsewhere
 ABSENT_CLASS = 255
 LOOK_UPS = {
     "parts": "part25",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from bench.api import ALONE, Encoder, Features, Peers
+from bench.api import SINGLE_PROCESS, Encoder, Features, ProcessGroup
 
 
-def encode_present(encoder: Encoder, x: Tensor, present: Tensor, group: Peers = ALONE) -> Features:
+def encode_present(
+    encoder: Encoder, x: Tensor, present: Tensor, group: ProcessGroup = SINGLE_PROCESS
+) -> Features:
     """Encode part of a batch, so that empty inputs do not enter the statistics of batch norm.
 
     Where no sample is present the whole (empty) batch is encoded with frozen statistics, to keep every

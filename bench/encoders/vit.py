@@ -56,7 +56,7 @@ class ViTConfig:
         encoder: Mapping[str, Any],
         encoders: Mapping[str, Mapping[str, Any]],
     ) -> None:
-        """Check that pictures can be cut into patches."""
+        """Check that images can be cut into patches."""
         if size[0] % self.patch or size[1] % self.patch:
             where = f"encoder {encoder['name']}: preset.size={size[0] if size[0] == size[1] else list(size)}"
             raise ConfigError(f"{where} is no multiple of its patch of {self.patch}")

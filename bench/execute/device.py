@@ -12,11 +12,11 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch.nn.parallel import DistributedDataParallel
 
-from bench.execute.site import ALONE, Team
+from bench.execute.site import ALONE, WorldInfo
 from bench.records.provenance import cpu_name
 
 
-def make_fabric(spec: Mapping[str, Any], accelerator: str, team: Team = ALONE) -> Fabric:
+def make_fabric(spec: Mapping[str, Any], accelerator: str, team: WorldInfo = ALONE) -> Fabric:
     """Return the Fabric that a step runs on, with the numerical settings that its spec fixes.
 
     On a CPU the number of threads is part of the spec: it changes the last bits of sums.

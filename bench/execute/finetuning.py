@@ -36,7 +36,7 @@ from bench.grid.plan import Step, code_of
 from bench.records.provenance import provenance
 from bench.records.store import Store
 from bench.train.loop import fit, points
-from bench.train.run import Run, Trainee
+from bench.train.run import Run, TrainModule
 from bench.train.seeding import seeded_initialisation
 
 WEIGHTS = "weights.safetensors"
@@ -48,7 +48,7 @@ CHUNK = 8 * EVALUATION_BATCH  # samples that are predicted, stored and scored at
 Rows = NDArray[np.int64]
 
 
-class FinetuneTrainee(Trainee):
+class FinetuneModule(TrainModule):
     """The network of one cell."""
 
     def __init__(self, task: Task, network: nn.Module, rates: Mapping[int, float] | None = None) -> None:
@@ -272,11 +272,11 @@ def rebuilt(built: Mapping[str, Any], config_dirs: Sequence[str]) -> Pretrained:
     )
 
 
-def build_trainee(spec: Mapping[str, Any], task: Task, given: Pretrained) -> FinetuneTrainee:
+def build_trainee(spec: Mapping[str, Any], task: Task, given: Pretrained) -> FinetuneModule:
     """Build the task's network; what is new in it draws from a stream of its own."""
     with seeded_initialisation(spec["seed"], "head", str(spec["task"])):
         network = task.network(given)
-    return FinetuneTrainee(task, network, layer_rates(given, float(spec["train"].get("layer_decay", 1.0))))
+    return FinetuneModule(task, network, layer_rates(given, float(spec["train"].get("layer_decay", 1.0))))
 
 
 def layer_rates(given: Pretrained, decay: float) -> dict[int, float]:
@@ -320,7 +320,7 @@ def _run(step: Step, chosen: Chosen, folder: Path, task: Task, fabric: Fabric, e
 
 @torch.no_grad()
 def predict_all(
-    trainee: FinetuneTrainee, data: Dataset, rows: Rows, inputs: Sequence[str], device: torch.device
+    trainee: FinetuneModule, data: Dataset, rows: Rows, inputs: Sequence[str], device: torch.device
 ) -> Iterator[Stats]:
     """Predict samples in batches of a fixed size; yield chunks with one row per sample."""
     trainee.eval()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from bench.execute import plans
-from bench.execute.ended import Live, live_jobs
+from bench.execute.job_status import Live, live_jobs
 from bench.execute.local import Outcome
 from bench.execute.progress import Progress
 from bench.execute.queue import Queue

@@ -17,7 +17,7 @@ from bench.errors import StepError
 from bench.execute import plans
 from bench.execute.data_jobs import prepare, specs_of_step
 from bench.execute.job import Result, assist, ensure, leaving, quiet_threads
-from bench.execute.site import Site, Team
+from bench.execute.site import Site, WorldInfo
 from bench.grid.plan import Step
 from bench.records.claims import slurm_job
 from bench.records.store import Store
@@ -76,10 +76,12 @@ def _number(name: str, default: int) -> int:
     return int(os.environ.get(name, default))
 
 
-def _team() -> Team:
+def _team() -> WorldInfo:
     """Return which process of the job this is, and how many there are."""
     nodes = _number("SLURM_JOB_NUM_NODES", 1)
-    return Team(rank=_number("SLURM_PROCID", 0), nodes=nodes, per_node=_number("SLURM_NTASKS", 1) // nodes)
+    return WorldInfo(
+        rank=_number("SLURM_PROCID", 0), nodes=nodes, per_node=_number("SLURM_NTASKS", 1) // nodes
+    )
 
 
 def _give_up(step: Step, store: Store, attempt: int) -> str:

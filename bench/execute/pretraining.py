@@ -27,13 +27,13 @@ from bench.grid.weights import located
 from bench.records.provenance import provenance
 from bench.records.store import Store
 from bench.train.loop import fit, points
-from bench.train.run import Outcome, Run, Trainee
+from bench.train.run import Outcome, Run, TrainModule
 from bench.train.seeding import seeded_initialisation
 
 STATE = "state.safetensors"
 
 
-class PretrainTrainee(Trainee):
+class PretrainModule(TrainModule):
     """Lets the loop train a method."""
 
     def __init__(self, method: Method) -> None:
@@ -74,7 +74,7 @@ def pretrain(step: Step, store: Store, site: Site) -> dict[str, Any]:
     folder = store.folder(step)
     outcome = Outcome()
     if data:
-        outcome = fit(PretrainTrainee(method), make_run(step, data, folder, fabric), fabric)
+        outcome = fit(PretrainModule(method), make_run(step, data, folder, fabric), fabric)
     if site.team.rank:
         return {}
     names = save_method(method, folder)

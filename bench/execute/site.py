@@ -13,7 +13,7 @@ from bench.records.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Team:
+class WorldInfo:
     """The processes of a job: one per device, which train a stage together."""
 
     rank: int = 0
@@ -26,7 +26,7 @@ class Team:
         return self.nodes * self.per_node
 
 
-ALONE = Team()
+ALONE = WorldInfo()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Site:
     store: str
     config_dirs: tuple[str, ...] = ()
     accelerator: str = "auto"  # cpu, cuda or auto, as Lightning Fabric names them
-    team: Team = ALONE
+    team: WorldInfo = ALONE
 
 
 def check_input(store: Store, step: Step, name: str) -> Path:

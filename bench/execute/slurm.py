@@ -14,10 +14,11 @@ from typing import Any
 import click
 
 from bench.errors import ConfigError
-from bench.execute import launches, plans
+from bench.execute import plans
+from bench.execute import submissions as launches
 from bench.execute.arrays import Array, arrays
 from bench.execute.cluster import Cluster, load_cluster
-from bench.execute.ended import Live, live_jobs
+from bench.execute.job_status import Live, live_jobs
 from bench.execute.queue import Queue, cancel, installed
 from bench.files import writing
 from bench.grid.plan import Plan, Step

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.console import table_lines
 from bench.errors import StepError
-from bench.execute.ended import Live, live_jobs
+from bench.execute.job_status import Live, live_jobs
 from bench.execute.queue import Queue
 from bench.grid.plan import Cell, Plan, Step
 from bench.records.store import Store

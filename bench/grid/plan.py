@@ -262,8 +262,8 @@ def _pretraining(request: Request, method: str, encoder: str, seed: int, once: O
         )
     inputs: tuple[Step, ...] = ()
     for stage in stages:
-        pictures = preset["batch"] * (2 if stage["pairs"] else 1)  # a pair counts as two
-        steps = round(preset["seen"] * stage["share"] / pictures)
+        images = preset["batch"] * (2 if stage["pairs"] else 1)  # a pair counts as two
+        steps = round(preset["seen"] * stage["share"] / images)
         if stage["share"] and not steps:
             raise ConfigError(
                 f"method {method}: the share of stage {stage['name']} is not enough for one step; "

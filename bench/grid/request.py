@@ -276,7 +276,7 @@ def pick_tasks(text: str, known: Mapping[str, Mapping[str, Path]]) -> list[tuple
 
 
 def _encoder_words(text: str, known: Mapping[str, Path]) -> tuple[list[str], dict[str, str]]:
-    """Split --encoders into those of pictures, an axis of the grid, and those of single modalities."""
+    """Split --encoders into those of images, an axis of the grid, and those of single modalities."""
     words = [word.strip() for word in text.split(",") if word.strip()]
     named = dict(word.partition("=")[::2] for word in words if "=" in word)
     for modality, name in named.items():

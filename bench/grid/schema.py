@@ -121,7 +121,7 @@ class Stage(Struct, kw_only=True, forbid_unknown_fields=True):
     config: Section
     fields: list[str] = field(default_factory=list)  # labels wanted besides the encoders' inputs
     views: Literal[1, 2] = 1  # augmented versions of each sample
-    pairs: list[Literal["view", "pose"]] = field(default_factory=list)  # rows are pairs of pictures
+    pairs: list[Literal["view", "pose"]] = field(default_factory=list)  # rows are pairs of images
     train: Section = field(default_factory=dict)
     augment: Section = field(default_factory=dict)
     augment2: Section | None = None  # of the second view; null = as the first
@@ -180,7 +180,7 @@ class Task(_Described, kw_only=True, forbid_unknown_fields=True):
 
 
 class Encoder(_Described, kw_only=True, forbid_unknown_fields=True):
-    """An encoder of pictures, joints or points."""
+    """An encoder of images, joints or points."""
 
     adapter: str
     version: Count

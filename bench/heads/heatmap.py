@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from bench.api import Batch, Encoder, EncoderHead, FeatureInfo, Features, Outputs
 from bench.errors import ConfigError
 
-STRIDE = 4  # pixels of the picture per cell of a heat map
+STRIDE = 4  # pixels of the image per cell of a heat map
 WIDEST = 256  # channels of the transposed convolutions in arXiv:1804.06208
 
 HeatmapKind = Literal["deconv", "finest", "linear"]
@@ -19,7 +19,7 @@ HeatmapKind = Literal["deconv", "finest", "linear"]
 def heatmap_head(
     info: FeatureInfo, joints: int, kind: HeatmapKind = "deconv", width: int | None = None
 ) -> nn.Module:
-    """Build a head that maps `(Features, (H, W))` to `heatmaps` (N, J, h, w), about a quarter of the picture.
+    """Build a head that maps `(Features, (H, W))` to `heatmaps` (N, J, h, w), about a quarter of the image.
 
     Args:
         info: of a pyramid or tokens encoder.
@@ -100,15 +100,15 @@ class LinearHead(nn.Module):
 
 
 class FlipTested(EncoderHead):
-    """Averages the heat maps of a picture and of its mirror image, outside training only."""
+    """Averages the heat maps of an image and of its mirror image, outside training only."""
 
     def __init__(self, encoder: Encoder, head: nn.Module, modality: str, flip: tuple[int, ...]) -> None:
         """Join encoder and head.
 
         Args:
-            encoder: of the picture.
+            encoder: of the image.
             head: gives `heatmaps` (N, J, h, w).
-            modality: the picture in the batch.
+            modality: the image in the batch.
             flip: what mirroring makes of each joint, (J,).
         """
         super().__init__(encoder, head, modality)
@@ -124,9 +124,9 @@ class FlipTested(EncoderHead):
 
 
 def unflip(heatmaps: Tensor, flip: tuple[int, ...]) -> Tensor:
-    """Turn heat maps (N, J, h, w) of a mirrored picture into those of the picture.
+    """Turn heat maps (N, J, h, w) of a mirrored image into those of the image.
 
-    Cells cover the picture evenly, so that the mirror image of a cell is a cell: unlike with positions that
+    Cells cover the image evenly, so that the mirror image of a cell is a cell: unlike with positions that
     count from the first cell's centre, nothing has to be shifted by one.
     """
     return heatmaps.flip(-1)[:, list(flip)]

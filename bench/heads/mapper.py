@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from bench.api import Features, Module
 from bench.heads.pixel import upsample
-from bench.losses.numerics import nrm
+from bench.losses.numerics import l2_normalize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,4 +41,4 @@ class DenseMapper(Module):
         mixed = F.conv2d(finest, kernels[0][:, :, None, None], self.linear.bias)
         for level, kernel in zip(features.maps[1:], kernels[1:], strict=True):
             mixed = mixed + upsample(F.conv2d(level, kernel[:, :, None, None]), size)
-        return nrm(mixed, 1)
+        return l2_normalize(mixed, 1)

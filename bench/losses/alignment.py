@@ -1,4 +1,4 @@
-"""Alignment of two dense embeddings of one picture, as a module that a method hands to tasks."""
+"""Alignment of two dense embeddings of one image, as a module that a method hands to tasks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from bench.api import Module
 from bench.losses.cells import mask_on_grid
 from bench.losses.dense import dense_contrast, hard_targets, soft_targets
-from bench.losses.numerics import safe_mean
+from bench.losses.numerics import masked_mean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,4 +55,4 @@ class DenseAlignment(Module):
         a, b = (x[:, :, cells[:, 0], cells[:, 1]].transpose(1, 2) for x in (rgb, depth))  # (N, S, D)
         targets = soft_targets(chosen, self.cfg.sigma) if self.cfg.dense == "soft" else hard_targets(chosen)
         valid = mask_on_grid(measured, (h, w))[:, cells[:, 0], cells[:, 1]].any(1)
-        return safe_mean(dense_contrast(a, b, targets, self.cfg.temperature).value, valid)
+        return masked_mean(dense_contrast(a, b, targets, self.cfg.temperature).value, valid)

@@ -44,8 +44,8 @@ def dense_contrast(rgb: Tensor, depth: Tensor, targets: Tensor, temperature: flo
         temperature: > 0.
 
     Returns:
-        (N,) nats, the sum of both directions, summed over classes and averaged over anchors; the floor is the
-        entropy of the targets, (N,).
+        (N,) nats, the sum of both directions, summed over classes and averaged over anchors; the lower
+        bound is the entropy of the targets, (N,).
     """
     similarity = depth @ rgb.mT / temperature  # (N, S depth, S rgb)
     for_rgb = similarity.logsumexp(1) - (targets * similarity).sum(1)  # anchors rgb, classes depth

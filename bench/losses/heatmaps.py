@@ -1,7 +1,7 @@
 """Heat maps of joints: targets, losses, and the way back to positions.
 
-Positions are (row, col) in the plane of the picture: pixel r covers [r, r + 1). A map of h x w cells covers
-the whole picture of H x W pixels, so cell (i, j) covers [i, i + 1) x H / h by [j, j + 1) x W / w and its
+Positions are (row, col) in the plane of the image: pixel r covers [r, r + 1). A map of h x w cells covers
+the whole image of H x W pixels, so cell (i, j) covers [i, i + 1) x H / h by [j, j + 1) x W / w and its
 middle lies at (i + 0.5) H / h. The middle of a target is the joint itself, not the nearest cell.
 """
 
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.api import ALONE, Peers
-from bench.losses.numerics import in_float32, safe_mean
+from bench.api import SINGLE_PROCESS, ProcessGroup
+from bench.losses.numerics import in_float32, masked_mean
 
 Decoding = Literal["quarter", "dark"]
 SMALLEST = 1e-10  # of a heat map whose logarithm is taken
@@ -29,7 +29,7 @@ def gaussian_targets(
     Args:
         joints: (N, J, 2) row, col in pixels.
         cells: (h, w) of the maps.
-        size: (H, W) of the picture, pixels.
+        size: (H, W) of the image, pixels.
         sigma: standard deviation in cells.
 
     Returns:
@@ -45,11 +45,11 @@ def gaussian_targets(
 
 
 def trainable(joints: Tensor, size: tuple[int, int]) -> Tensor:
-    """Say which joints a heat map can be taught: labelled ones inside the picture.
+    """Say which joints a heat map can be taught: labelled ones inside the image.
 
     Args:
         joints: (N, J, 3 or more) row, col, ..., visibility last, 0 = not labelled.
-        size: (H, W) of the picture, pixels.
+        size: (H, W) of the image, pixels.
 
     Returns:
         (N, J) bool.
@@ -59,7 +59,9 @@ def trainable(joints: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 @in_float32
-def heatmap_mse(heatmaps: Tensor, targets: Tensor, labelled: Tensor, group: Peers = ALONE) -> Tensor:
+def heatmap_mse(
+    heatmaps: Tensor, targets: Tensor, labelled: Tensor, group: ProcessGroup = SINGLE_PROCESS
+) -> Tensor:
     """Half the squared error, mean over the cells and over the labelled joints; 0 where there are none.
 
     Args:
@@ -68,11 +70,13 @@ def heatmap_mse(heatmaps: Tensor, targets: Tensor, labelled: Tensor, group: Peer
         labelled: (N, J) bool.
         group: processes whose rows count as one batch.
     """
-    return safe_mean(0.5 * (heatmaps - targets).square().mean((2, 3)), labelled, group)
+    return masked_mean(0.5 * (heatmaps - targets).square().mean((2, 3)), labelled, group)
 
 
 @in_float32
-def heatmap_bce(heatmaps: Tensor, targets: Tensor, labelled: Tensor, group: Peers = ALONE) -> Tensor:
+def heatmap_bce(
+    heatmaps: Tensor, targets: Tensor, labelled: Tensor, group: ProcessGroup = SINGLE_PROCESS
+) -> Tensor:
     """Binary cross-entropy, mean over the cells and over the labelled joints, nats; 0 where there are none.
 
     Args:
@@ -82,7 +86,7 @@ def heatmap_bce(heatmaps: Tensor, targets: Tensor, labelled: Tensor, group: Peer
         group: processes whose rows count as one batch.
     """
     each = F.binary_cross_entropy_with_logits(heatmaps, targets, reduction="none").mean((2, 3))
-    return safe_mean(each, labelled, group)
+    return masked_mean(each, labelled, group)
 
 
 @torch.no_grad()
@@ -94,7 +98,7 @@ def decode(
 
     Args:
         heatmaps: (N, J, h, w).
-        size: (H, W) of the picture, pixels.
+        size: (H, W) of the image, pixels.
         method: `quarter`: the highest cell, moved a quarter of a cell towards its higher neighbour in each
             direction (arXiv:1603.06937); a cell at the border is not moved. `dark`: the peak of a parabola
             through the logarithm of the smoothed map (arXiv:1910.06278), at most one cell away; exact but for

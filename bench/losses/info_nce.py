@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.losses.numerics import in_float32, safe_mean
+from bench.losses.numerics import in_float32, masked_mean
 
 EXCLUDED = -1e30  # finite, so that rows without any class have a gradient of zero instead of NaN
 
@@ -29,4 +29,4 @@ def info_nce(a: Tensor, b: Tensor, temperature: float, valid: Tensor | None = No
     same = torch.arange(len(a), device=a.device)
     there = F.cross_entropy(logits.masked_fill(~keep, EXCLUDED), same, reduction="none")
     back = F.cross_entropy(logits.mT.masked_fill(~keep, EXCLUDED), same, reduction="none")
-    return (safe_mean(there, keep) + safe_mean(back, keep)) / 2
+    return (masked_mean(there, keep) + masked_mean(back, keep)) / 2

@@ -50,8 +50,8 @@ def structure_contrast(
         anchors: rows to average over, e.g. those of this rank; None = all.
 
     Returns:
-        (A,) nats, with the floor log(rows of the label in the denominator); and (A,) bool, anchors that are
-        valid and have a positive. Values of other anchors mean nothing.
+        (A,) nats, with the lower bound log(rows of the label in the denominator); and (A,) bool, anchors
+        that are valid and have a positive. Values of other anchors mean nothing.
     """
     chosen = slice(0, len(rows)) if anchors is None else anchors
     a, own = rows[chosen], labels[chosen]
@@ -68,5 +68,5 @@ def structure_contrast(
         index = torch.arange(len(rows), device=rows.device)
         logits = logits.masked_fill(index[chosen, None] == index, EXCLUDED)
     usable = valid[chosen] & (n_positives >= 1)
-    floor = (counts[own] - int(exclude_self)).clamp(min=1).log()
-    return Bounded(logits.logsumexp(1) - positive, floor), usable
+    lower_bound = (counts[own] - int(exclude_self)).clamp(min=1).log()
+    return Bounded(logits.logsumexp(1) - positive, lower_bound), usable

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bench.api import Draws
 from bench.errors import ConfigError
-from bench.losses.numerics import in_float32, nrm
+from bench.losses.numerics import in_float32, l2_normalize
 
 Negatives = Literal["shared", "per_sample", "all"]
 
@@ -41,7 +41,7 @@ class MemoryBank(nn.Module):
         self.size = size
         self.momentum = momentum
         for modality in modalities:
-            self.register_buffer(f"rows_{modality}", nrm(torch.randn(size, dim)))
+            self.register_buffer(f"rows_{modality}", l2_normalize(torch.randn(size, dim)))
             self.register_buffer(f"absent_{modality}", torch.zeros(size, dtype=torch.bool))
 
     def rows(self, modality: str) -> Tensor:
@@ -86,7 +86,7 @@ class MemoryBank(nn.Module):
 
     @torch.no_grad()
     def update(self, modality: str, ids: Tensor, features: Tensor, valid: Tensor) -> None:
-        """Write nrm(momentum * old + (1 - momentum) * new) for the samples that have the modality.
+        """Write l2_normalize(momentum * old + (1 - momentum) * new) for the samples that have the modality.
 
         Args:
             modality: name.
@@ -99,7 +99,7 @@ class MemoryBank(nn.Module):
         absent[ids[valid]] = False
         kept = first_occurrence(ids[valid])
         chosen, new = ids[valid][kept], features[valid][kept].to(rows.dtype)
-        rows[chosen] = nrm(self.momentum * rows[chosen] + (1.0 - self.momentum) * new)
+        rows[chosen] = l2_normalize(self.momentum * rows[chosen] + (1.0 - self.momentum) * new)
 
 
 def first_occurrence(ids: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.api import ALONE, Peers
+from bench.api import SINGLE_PROCESS, ProcessGroup
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -23,7 +23,7 @@ class Bounded(NamedTuple):
     """Loss values and the values that they cannot fall below."""
 
     value: Tensor
-    floor: Tensor  # same shape, without gradient
+    lower_bound: Tensor  # same shape, without gradient
 
 
 def in_float32(function: Callable[P, R]) -> Callable[P, R]:
@@ -40,13 +40,13 @@ def in_float32(function: Callable[P, R]) -> Callable[P, R]:
 
 
 @in_float32
-def nrm(x: Tensor, dim: int = -1) -> Tensor:
+def l2_normalize(x: Tensor, dim: int = -1) -> Tensor:
     """Scale vectors along `dim` to unit length; vectors shorter than 1e-12 stay near zero."""
     return F.normalize(x, dim=dim, eps=SMALLEST_NORM)
 
 
 @in_float32
-def safe_mean(values: Tensor, mask: Tensor, group: Peers = ALONE) -> Tensor:
+def masked_mean(values: Tensor, mask: Tensor, group: ProcessGroup = SINGLE_PROCESS) -> Tensor:
     """Average `values` where `mask` holds; 0, still connected to the graph, where it holds nowhere.
 
     Args:
@@ -59,4 +59,4 @@ def safe_mean(values: Tensor, mask: Tensor, group: Peers = ALONE) -> Tensor:
         the processes, which the training loop takes, is that mean.
     """
     total = torch.where(mask, values, 0.0).sum()
-    return total * group.ranks / group.total(mask.sum()).clamp(min=1)
+    return total * group.world_size / group.all_reduce(mask.sum()).clamp(min=1)

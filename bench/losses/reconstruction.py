@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bench.losses.numerics import in_float32, safe_mean
+from bench.losses.numerics import in_float32, masked_mean
 
 VARIANCE_FLOOR = 1e-6
 
@@ -35,4 +35,4 @@ def patch_loss(predicted: Tensor, target: Tensor, hidden: Tensor) -> Tensor:
     Returns:
         Scalar. Predicting zero for `normalised_patches` gives (P - 1) / P.
     """
-    return safe_mean((predicted - target).square().mean(2), hidden)
+    return masked_mean((predicted - target).square().mean(2), hidden)

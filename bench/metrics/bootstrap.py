@@ -23,7 +23,7 @@ def resample_weights(
     sets and their differences are paired.
 
     Args:
-        clusters: cluster of each sample, (N,): person, picture, sequence; what is drawn as one.
+        clusters: cluster of each sample, (N,): person, image, sequence; what is drawn as one.
         replicates: B.
         seed: of the draw.
 

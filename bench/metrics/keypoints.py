@@ -1,7 +1,7 @@
 """Metrics of 2D joints: key-point similarity (OKS) for average precision, PCK, PCKh, joint detection rate.
 
 Positions are (x, y) in pixels; a truth's third number is its visibility, 0 = not labelled. Any frame will do
-(crop or full picture) as long as positions, areas, boxes and distances are of the same one.
+(crop or full image) as long as positions, areas, boxes and distances are of the same one.
 """
 
 from __future__ import annotations

@@ -144,15 +144,15 @@ def markdown(
         blocks: of the overview, which comes first.
         plots: figures, by table or by setting and encoder.
     """
-    pictures = grouped(plots, "subject")
+    images = grouped(plots, "subject")
     body = _template().render(
         records=text.count(len(found.runs), "score record"),
         scope=tables.SCOPE,
         overview=[tables.overview(block) for block in blocks],
         overview_note=tables.OVERVIEW,
-        tasks=[_task(task, pictures) for task in found.tasks],
+        tasks=[_task(task, images) for task in found.tasks],
         over_tasks=[
-            (setting, [_over_tasks(part, pictures) for part in parts])
+            (setting, [_over_tasks(part, images) for part in parts])
             for setting, parts in groupby(found.overall, key=lambda overall: overall.setting)
         ],
         costs=tables.costs(found.costs),
@@ -183,7 +183,7 @@ def _marks(columns: int, left: int) -> str:
     return " | ".join([":--"] * left + ["--:"] * (columns - left))
 
 
-def _task(task: Task, pictures: Mapping[Any, Sequence[Plot]]) -> dict[str, Any]:
+def _task(task: Task, images: Mapping[Any, Sequence[Plot]]) -> dict[str, Any]:
     facts = provenance(task.runs)
     keys = facts.pop("record keys")
     return {
@@ -192,18 +192,18 @@ def _task(task: Task, pictures: Mapping[Any, Sequence[Plot]]) -> dict[str, Any]:
         "incomplete": tables.incomplete(task),
         "no_differences": tables.no_differences(task),
         "more": tables.beside_scores(task),
-        "pictures": pictures.get(tuple(task.key[name] for name in TABLE), ()),
+        "images": images.get(tuple(task.key[name] for name in TABLE), ()),
         "facts": "; ".join(f"{n}: {text.markdown(text.listed(list(v)))}" for n, v in facts.items() if v),
         "count": text.count(len(keys), "record key"),
         "record_keys": keys,
     }
 
 
-def _over_tasks(found: Any, pictures: Mapping[Any, Sequence[Plot]]) -> dict[str, Any]:
+def _over_tasks(found: Any, images: Mapping[Any, Sequence[Plot]]) -> dict[str, Any]:
     return {
         "tables": [t for t in (tables.over_tasks(found), tables.pairs_over_tasks(found)) if t],
         "said": [tables.absent(found), tables.left_out(found)],
-        "pictures": pictures.get((*found.setting, found.encoder), ()),
+        "images": images.get((*found.setting, found.encoder), ()),
     }
 
 

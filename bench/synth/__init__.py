@@ -1,1 +1,1 @@
-"""Synthetic pictures of people with exact labels, drawn from counter-based random streams."""
+"""Synthetic images of people with exact labels, drawn from counter-based random streams."""

@@ -1,6 +1,6 @@
 """The table of actions. Their order is part of the data: `ids` store the position.
 
-Compact poses are drawn more often than upright ones, because they fill a square picture better.
+Compact poses are drawn more often than upright ones, because they fill a square image better.
 """
 
 from __future__ import annotations

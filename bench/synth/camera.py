@@ -27,7 +27,7 @@ class Camera:
 
     rotation: Floats  # world to camera, (3, 3)
     eye: Floats  # position in the world, metres, (3,)
-    focal: float = SENSOR_FOCAL  # pixels of the picture
+    focal: float = SENSOR_FOCAL  # pixels of the image
     cx: float = 0.0  # principal point, pixels; the top left corner is (0, 0), pixel centres at .5
     cy: float = 0.0
 
@@ -94,12 +94,12 @@ def place_camera(
 
 
 def crop(camera: Camera, seen: Floats, size: int, rng: Generator, domain: Domain) -> Camera:
-    """Choose focal length and principal point so that the person fills the picture.
+    """Choose focal length and principal point so that the person fills the image.
 
     Args:
         camera: full-frame camera.
         seen: surface of the person in its frame, metres, (3, V).
-        size: side of the square picture, pixels.
+        size: side of the square image, pixels.
         rng: source of all randomness; the same numbers are drawn in every case.
         domain: how full, and how often truncated.
     """

@@ -108,7 +108,7 @@ def locate(
 
 @kernel()
 def _resolve_plane(camera: Floats, solids: Floats, p: int, depth: Single, who: NDArray[np.int32]) -> None:
-    """`resolve` for one plane, whose facing is linear over the picture."""
+    """`resolve` for one plane, whose facing is linear over the image."""
     nx, ny, nz = solids[p, AXES], solids[p, AXES + 1], solids[p, AXES + 2]
     height = nx * (camera[9] - solids[p, CENTRE])
     height += ny * (camera[10] - solids[p, CENTRE + 1]) + nz * (camera[11] - solids[p, CENTRE + 2])

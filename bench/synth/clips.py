@@ -17,7 +17,7 @@ from bench.synth.camera import Camera, place_camera
 from bench.synth.domains import DOMAINS, ClipIds, Domain, clip_ids, domain_named, samples_per_clip
 from bench.synth.identity import Identity, draw_identity
 from bench.synth.motion import Motion, draw_motion
-from bench.synth.render import Picture, render_picture
+from bench.synth.render import Image, render_picture
 from bench.synth.rng import Stream, generator
 from bench.synth.scene import Scene, draw_scene
 from bench.synth.surface import light_world, pose_frame
@@ -27,14 +27,17 @@ LARGEST = 1024  # pixels
 
 IDS = ("identity", "scene", "clip", "frame", "camera", "action", "domain", "cluster")  # columns of `ids`
 
-# Arrays of one sample: type, and shape as a function of the side of the picture in pixels.
+# Arrays of one sample: type, and shape as a function of the side of the image in pixels.
 FIELDS: dict[str, tuple[DTypeLike, Shape]] = {
     "rgb": (np.uint8, lambda s: (s, s, 3)),  # display colours
     "depth": (np.uint16, lambda s: (s, s)),  # sensor depth in mm, 0 = none; all 0 in domains without depth
     "fid": (np.int16, lambda s: (s, s)),  # triangle of the body model, -1 = background
     "uv": (np.uint8, lambda s: (s, s, 2)),  # chart coordinates in 1/255
     "kp": (np.float32, lambda s: (24, 4)),  # x, y in pixels, depth in m, 0 outside / 1 hidden / 2 visible
-    "kp_det": (np.float32, lambda s: (24, 3)),  # x, y, confidence, as from a detector in pretraining domains
+    "keypoints_detected": (
+        np.float32,
+        lambda s: (24, 3),
+    ),  # x, y, confidence, as from a detector in pretraining domains
     "pose": (np.float32, lambda s: (24, 3)),  # local axis-angle in radians; row 0 turns the body in the world
     "betas": (np.float32, lambda s: (10,)),
     "transl": (np.float32, lambda s: (3,)),  # world = body model posed by pose and betas + transl, metres
@@ -50,13 +53,13 @@ EXACT_FIELDS: dict[str, tuple[DTypeLike, Shape]] = {
 def render_clip(
     domain: str, split: str, clip: int, *, size: int, seed: int, exact: bool = False
 ) -> dict[str, NDArray[Any]]:
-    """Render all pictures of one clip: a pure function of its arguments, in any order and any process.
+    """Render all images of one clip: a pure function of its arguments, in any order and any process.
 
     Args:
         domain: key of `DOMAINS`.
         split: one of the splits of the domain.
         clip: number from 0 within the split.
-        size: side of the pictures, pixels.
+        size: side of the images, pixels.
         seed: seed of the data set, >= 0.
         exact: add the arrays of `EXACT_FIELDS`.
 
@@ -67,7 +70,7 @@ def render_clip(
         ConfigError: unknown domain, split or clip number, or a size outside 16..1024.
     """
     if not 16 <= size <= LARGEST:
-        raise ConfigError(f"picture size {size} is outside 16..{LARGEST} pixels")
+        raise ConfigError(f"image size {size} is outside 16..{LARGEST} pixels")
     settings, ids = domain_named(domain), clip_ids(domain, split, clip)
     identity, scene = _draw_still(settings, split, ids, seed)
     action, motion = _draw_motion(settings, split, ids, seed, identity, scene)
@@ -83,8 +86,8 @@ def render_clip(
         world = light_world(identity, scene, posed)
         for number, camera in cameras:
             rng = generator(seed, Stream.PICTURE, ids.clip, frame, number)
-            picture = render_picture(posed, scene, world, camera, settings, size, rng)
-            _store(out, row, picture)
+            image = render_picture(posed, scene, world, camera, settings, size, rng)
+            _store(out, row, image)
             who = (ids.identity, ids.scene, ids.clip, frame, number, action, settings.index, ids.identity)
             out["transl"][row], out["ids"][row] = posed.translation, who
             row += 1
@@ -99,12 +102,12 @@ def warm_up() -> None:
             return
 
 
-def _store(out: dict[str, NDArray[Any]], row: int, picture: Picture) -> None:
-    for name in ("rgb", "depth", "fid", "uv", "kp", "kp_det"):
-        out[name][row] = getattr(picture, name)
-    out["cam"][row] = picture.camera.record()
+def _store(out: dict[str, NDArray[Any]], row: int, image: Image) -> None:
+    for name in ("rgb", "depth", "fid", "uv", "kp", "keypoints_detected"):
+        out[name][row] = getattr(image, name)
+    out["cam"][row] = image.camera.record()
     if "z" in out:
-        out["z"][row] = picture.z
+        out["z"][row] = image.z
 
 
 def _draw_still(settings: Domain, split: str, ids: ClipIds, seed: int) -> tuple[Identity, Scene]:

@@ -43,11 +43,11 @@ class Domain:
     distance_m: tuple[float, float] = (2.2, 7.0)  # log-uniform
     facing_sd_deg: float | None = None  # heading about the middle of the rig; None = uniform
     fill: tuple[float, float] = (0.94, 1.03)  # of the frame by the box of the silhouette
-    truncation: float = 0.3  # share of pictures that lose a part of the body at the border
-    occluders: float = 0.1  # share of pictures with something in front of the person
+    truncation: float = 0.3  # share of images that lose a part of the body at the border
+    occluders: float = 0.1  # share of images with something in front of the person
     sensor: Literal["structured", "tof", "per_scene"] = "per_scene"
     depth_masked: bool = False  # depth is kept on the person alone, by a rough mask
-    detected_joints: bool = False  # `kp_det` is as noisy as a detector
+    detected_joints: bool = False  # `keypoints_detected` is as noisy as a detector
     actions: tuple[str, ...] = SEEN_ACTIONS
     beta_limit: float = 2.0  # standard deviations
     colourfulness: float = 1.0  # scales the saturation of clothes and scene
@@ -132,12 +132,12 @@ def domain_named(name: str) -> Domain:
 
 
 def samples_per_clip(domain: str) -> int:
-    """Pictures of one clip: frames times cameras."""
+    """Images of one clip: frames times cameras."""
     return domain_named(domain).frames * domain_named(domain).cameras
 
 
 def clip_count(domain: str, split: str, samples: int) -> int:
-    """Clips needed for at least that many pictures of a split.
+    """Clips needed for at least that many images of a split.
 
     Raises:
         ConfigError: unknown domain, a split it does not have, or more clips than it has ids for.

@@ -1,4 +1,4 @@
-"""Joints in the picture: where, how far, whether visible, and what a detector would say."""
+"""Joints in the image: where, how far, whether visible, and what a detector would say."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LIMBS: tuple[tuple[str, ...], ...] = (("shoulder", "elbow", "wrist", "hand"), ("
 def project_joints(camera: Camera, joints: Floats, depth: Single) -> Single:
     """Joints (24, 3) in the world to rows of x, y in pixels, depth in metres, visibility; (24, 4).
 
-    Visibility is 0 outside the picture, 1 where something lies in front of the joint by more than the local
+    Visibility is 0 outside the image, 1 where something lies in front of the joint by more than the local
     radius of the body, else 2.
     """
     pixels = camera.project(joints)

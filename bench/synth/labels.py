@@ -60,7 +60,7 @@ def vertices(sample: Mapping[str, Any]) -> NDArray[np.float32]:
     """Posed vertices of the body under the clothes in the camera frame, metres, (V, 3).
 
     Args:
-        sample: arrays of one picture; `pose`, `betas`, `transl` and `cam` are used.
+        sample: arrays of one image; `pose`, `betas`, `transl` and `cam` are used.
     """
     model = surrogate_body()
     rest, joints = model.shape(sample["betas"])

@@ -1,4 +1,4 @@
-"""Pairs of pictures for methods that complete one view from another (CroCo, arXiv:2210.10716, Sec. 3)."""
+"""Pairs of images for methods that complete one view from another (CroCo, arXiv:2210.10716, Sec. 3)."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def cross_pose_pairs(ids: Ints, *, gap_s: tuple[float, float] = (0.2, 1.5)) -> P
 
 
 def human_patches(mask: NDArray[np.bool_], patch: int, *, share: float = 0.05) -> NDArray[np.bool_]:
-    """Which patches of a picture show the person.
+    """Which patches of an image show the person.
 
     Args:
         mask: silhouettes, (N, H, W); H and W are multiples of `patch`.
@@ -63,11 +63,11 @@ def human_patches(mask: NDArray[np.bool_], patch: int, *, share: float = 0.05) -
         (N, H / patch * W / patch), row by row.
 
     Raises:
-        DataError: the picture is not a whole number of patches.
+        DataError: the image is not a whole number of patches.
     """
     count, height, width = mask.shape
     if height % patch or width % patch:
-        raise DataError(f"pictures of {height} x {width} pixels do not divide into patches of {patch}")
+        raise DataError(f"images of {height} x {width} pixels do not divide into patches of {patch}")
     blocks = mask.reshape(count, height // patch, patch, width // patch, patch)
     return np.asarray(blocks.mean((2, 4)).reshape(count, -1) > share)
 

@@ -38,10 +38,10 @@ def rasterize(
     Args:
         pixels: vertices as rows of pixel x, pixel y, depth in metres; (3, V). Pixel centres are at .5.
         faces: corners, counter-clockwise from outside, (F, 3).
-        size: height and width of the picture.
+        size: height and width of the image.
         factor: multiplies x and y.
         among: only these faces, numbers ascending, (M,).
-        mask: only these pixels of a picture of half the size, (size / 2, size / 2).
+        mask: only these pixels of an image of half the size, (size / 2, size / 2).
     """
     depth = np.full((size, size), np.inf, np.float32)
     ids = np.full((size, size), -1, np.int32)

@@ -1,4 +1,4 @@
-"""One picture with all its labels."""
+"""One image with all its labels."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LEAST_VISIBLE = 0.65  # of the person in the frame; else occluders, then all clu
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Picture:
+class Image:
     """Arrays of one sample; see `clips.FIELDS` for their meaning."""
 
     rgb: NDArray[np.uint8]
@@ -37,13 +37,13 @@ class Picture:
     fid: NDArray[np.int16]
     uv: NDArray[np.uint8]
     kp: Single
-    kp_det: Single
+    keypoints_detected: Single
     camera: Camera
 
 
 def render_picture(
     posed: Posed, scene: Scene, world: World, camera: Camera, domain: Domain, size: int, rng: Generator
-) -> Picture:
+) -> Image:
     """Render the person of a clip at one time through one camera.
 
     Args:
@@ -52,8 +52,8 @@ def render_picture(
         world: materials, light and shadow of this moment.
         camera: full-frame camera.
         domain: rules of crop, occlusion and sensors.
-        size: side of the square picture, pixels.
-        rng: stream of this picture.
+        size: side of the square image, pixels.
+        rng: stream of this image.
     """
     seen = camera.seen(posed.dressed)
     view = crop(camera, seen, size, rng, domain)
@@ -77,14 +77,14 @@ def render_picture(
     )
     fid = np.where(person, coarse.ids, -1).astype(np.int16)
     joints = project_joints(view, posed.joints, z)
-    return Picture(
+    return Image(
         rgb=rgb,
         depth=_depth(z, fid, coarse, posed, view, domain, scene, light, rng),
         z=np.where(np.isfinite(z), z, 0.0).astype(np.float32),
         fid=fid,
         uv=labels.surface_uv(fid, coarse.bary),
         kp=joints,
-        kp_det=detect(joints, size, rng) if domain.detected_joints else _exact(joints),
+        keypoints_detected=detect(joints, size, rng) if domain.detected_joints else _exact(joints),
         camera=view,
     )
 

@@ -171,8 +171,8 @@ def draw_scene(seed: int, scene: int, block: int, *, lab: bool, colourfulness: f
 
 
 def _tinted(rng: Generator, seed: int, block: int) -> NDArray[np.float32]:
-    picture = backdrop(seed, block, int(rng.integers(BANK)))
-    return picture * rng.uniform(0.75, 1.2, 3).astype(np.float32)
+    image = backdrop(seed, block, int(rng.integers(BANK)))
+    return image * rng.uniform(0.75, 1.2, 3).astype(np.float32)
 
 
 def _around(rng: Generator, nearest: float, farthest: float, height: float) -> Floats:

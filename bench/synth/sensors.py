@@ -26,7 +26,7 @@ TONE_STEPS = 4096
 
 @cache
 def _tiles(side: int) -> tuple[Single, Single]:
-    """Large fields of normal and uniform numbers that all pictures cut their noise from."""
+    """Large fields of normal and uniform numbers that all images cut their noise from."""
     rng = np.random.Generator(np.random.Philox(3141592))
     shape = (side, 3 * side)
     return rng.standard_normal(shape, np.float32), rng.random(shape, np.float32)
@@ -48,7 +48,7 @@ def develop(
     noise: tuple[float, float],
     white_balance: float,
 ) -> NDArray[np.uint8]:
-    """Expose, tone and digitise a picture; metering looks mostly at the person.
+    """Expose, tone and digitise an image; metering looks mostly at the person.
 
     Args:
         light: linear colours, (S, S, 3).
@@ -86,11 +86,11 @@ def _curve(number: int) -> Single:
     return (255 * light ** (1 / (2.0 + 0.05 * number)) + 0.5).astype(np.float32)
 
 
-def _blur(picture: Single, share: np.float32) -> Single:
-    """Mix every pixel of a picture (S, 3 S) with the mean of its four neighbours."""
-    padded = np.pad(picture, ((1, 1), (3, 3)), mode="edge")
+def _blur(image: Single, share: np.float32) -> Single:
+    """Mix every pixel of an image (S, 3 S) with the mean of its four neighbours."""
+    padded = np.pad(image, ((1, 1), (3, 3)), mode="edge")
     around = padded[:-2, 3:-3] + padded[2:, 3:-3] + padded[1:-1, :-6] + padded[1:-1, 6:]
-    return (1 - share) * picture + share / 4 * around
+    return (1 - share) * image + share / 4 * around
 
 
 def measure(
@@ -132,11 +132,11 @@ def measure(
         lost = 0.002 + 0.15 * edge
     lost = lost + 0.5 * (cosine[where] < GRAZING)
     gone = (chance < lost) | (measured > FARTHEST_M) | (d > FARTHEST_M)
-    picture = np.zeros(z.shape, np.float32)
-    picture[where] = np.where(gone, 0.0, measured)
+    image = np.zeros(z.shape, np.float32)
+    image[where] = np.where(gone, 0.0, measured)
     if structured:
-        picture = _projector_shadow(picture, focal)
-    return np.rint(1000 * picture).astype(np.uint16)
+        image = _projector_shadow(image, focal)
+    return np.rint(1000 * image).astype(np.uint16)
 
 
 def _look_up(z: Single, where: Flags, shift: Single) -> tuple[Single, Single, Flags]:

@@ -207,7 +207,7 @@ def paint(
     cuts: Floats, solids: Floats, materials: Single, light: Floats, shadow: Single, shadow_frame: Floats,
     backdrop: Single, turn: float, table: Single, out: Single,
 ) -> None:  # fmt: skip
-    """Colour the picture. The arguments are the fields of `Raster` (twice), `Person` and `World` in order.
+    """Colour the image. The arguments are the fields of `Raster` (twice), `Person` and `World` in order.
 
     Args:
         ids: z-buffer of the person at pixel centres, (S, S), likewise the next two.

@@ -35,8 +35,8 @@ def contact_sheet(samples: Sequence[Sample], *, columns: int = 12) -> Image.Imag
     """Rows of colour, depth, parts, charts with UV, and joints of some samples.
 
     Args:
-        samples: arrays of single pictures, all of one size; see `clips.FIELDS`.
-        columns: pictures per row.
+        samples: arrays of single images, all of one size; see `clips.FIELDS`.
+        columns: images per row.
     """
     shown = list(samples[:columns])
     rows = {
@@ -55,9 +55,9 @@ def overview(*, size: int = 128, seed: int = 0, columns: int = 12, first: int = 
     """A sheet with samples of every domain, then cross-view and cross-pose rows.
 
     Args:
-        size: side of the pictures, pixels.
+        size: side of the images, pixels.
         seed: seed of the data set.
-        columns: pictures per row.
+        columns: images per row.
         first: clip to start at.
     """
     rows: list[tuple[str, list[Tile]]] = []
@@ -102,7 +102,7 @@ def iuv_tile(sample: Sample) -> Tile:
 
 
 def joints_tile(sample: Sample) -> Tile:
-    """Skeleton over the darkened picture; (S, S, 3)."""
+    """Skeleton over the darkened image; (S, S, 3)."""
     image = Image.fromarray((0.45 * sample["rgb"]).astype(np.uint8))
     draw, joints = ImageDraw.Draw(image), sample["kp"]
     for child, parent in enumerate(surrogate_body().parents):

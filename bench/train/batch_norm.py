@@ -10,10 +10,10 @@ from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from bench.api import Peers
+from bench.api import ProcessGroup
 from bench.errors import ConfigError
 from bench.losses.numerics import HALF
-from bench.train.peers import summed
+from bench.train.process_group import summed
 
 PLAIN = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -109,13 +109,13 @@ class Apart:
         self._sums: list[Tensor] = []
 
     @contextmanager
-    def step(self, world: Peers) -> Iterator[None]:
+    def step(self, world: ProcessGroup) -> Iterator[None]:
         """Surround the parts of a step; afterwards all processes hold the mean."""
         self._before = [b.clone() for b in (*self._buffers, *self._counters)]
         self._sums = [torch.zeros_like(b) for b in self._buffers]
         yield
         if self._buffers:
-            mean = world.total(torch.cat(self._sums)) / self._parts
+            mean = world.all_reduce(torch.cat(self._sums)) / self._parts
             for buffer, part in zip(
                 self._buffers, torch.split(mean, list(map(len, self._buffers))), strict=True
             ):

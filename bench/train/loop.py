@@ -9,7 +9,7 @@ import torch
 from lightning_fabric import Fabric
 
 from bench.train.meter import Meter, log, show_progress
-from bench.train.run import Outcome, Run, Trainee
+from bench.train.run import Outcome, Run, TrainModule
 from bench.train.trainer import Trainer
 
 PROGRESS_S = 1.0
@@ -19,7 +19,7 @@ save = threading.Event()  # set by a signal: save a checkpoint after the current
 active = threading.Event()  # a loop runs in this process and will look at `stop`
 
 
-def fit(trainee: Trainee, run: Run, fabric: Fabric) -> Outcome:
+def fit(trainee: TrainModule, run: Run, fabric: Fabric) -> Outcome:
     """Train to the end, going on from the newest checkpoint in the folder of the step.
 
     All processes of the Fabric call it together; the first one writes.
@@ -35,7 +35,7 @@ def fit(trainee: Trainee, run: Run, fabric: Fabric) -> Outcome:
         active.clear()
 
 
-def _train(trainee: Trainee, run: Run, fabric: Fabric) -> Outcome:
+def _train(trainee: TrainModule, run: Run, fabric: Fabric) -> Outcome:
     steps = int(run.train["steps"])
     trainer = Trainer(trainee, run, fabric)
     meter = Meter()
@@ -65,7 +65,7 @@ def _train(trainee: Trainee, run: Run, fabric: Fabric) -> Outcome:
             saved = time.monotonic()
             if leave:
                 raise KeyboardInterrupt
-    seen = steps * int(run.train["batch"]) * run.pictures
+    seen = steps * int(run.train["batch"]) * run.images
     return Outcome(curve=meter.curve, cost=meter.cost(seen, fabric))
 
 
@@ -75,7 +75,7 @@ def points(steps: int, count: int) -> tuple[int, ...]:
     return tuple(sorted({round(steps * (i + 1) / count) for i in range(count)}))
 
 
-def _evaluate(trainee: Trainee, run: Run, point: dict[str, float], *, write: bool) -> None:
+def _evaluate(trainee: TrainModule, run: Run, point: dict[str, float], *, write: bool) -> None:
     """Add the validation metrics to a point of the curve and log it."""
     if run.evaluate is not None:
         point.update(run.evaluate())

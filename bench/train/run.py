@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from bench.api import Batch, Context, Draws, StepOutput
-from bench.train.peers import Share
+from bench.train.process_group import Share
 
 
-class Trainee(nn.Module):
+class TrainModule(nn.Module):
     """What the loop trains: one step that returns loss terms, and hooks around it."""
 
     ctx: Context  # of the current step
@@ -26,7 +26,7 @@ class Trainee(nn.Module):
     def forward(self, batch: Batch) -> dict[str, dict[str, Tensor]]:
         """Run a step in the plain dicts that Fabric can pass through its wrappers."""
         out = self.step(batch, self.ctx)
-        floors = {f"floor_{n}": torch.as_tensor(v) for n, v in out.lower_bounds.items()}
+        floors = {f"lower_bound_{n}": torch.as_tensor(v) for n, v in out.lower_bounds.items()}
         return {"terms": {n: t.float() for n, t in out.terms.items()}, "logged": {**out.scalars, **floors}}
 
     def before_step(self, ctx: Context) -> None:
@@ -50,7 +50,7 @@ class Run:
     steps_per_epoch: int
     batches: Callable[[int], Iterator[Any]]  # from a step on, its own raw parts of each batch in turn
     prepare: Callable[[Any, Draws], Batch]  # raw -> augmented part of a batch on the device
-    pictures: int = 1  # per row of a batch; 2 where rows are pairs
+    images: int = 1  # per row of a batch; 2 where rows are pairs
     share: Share = field(default_factory=Share)  # which parts of each batch are this process's
     evaluate_at: Sequence[int] = ()  # after how many steps
     evaluate: Callable[[], Mapping[str, float]] | None = None

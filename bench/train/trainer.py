@@ -11,14 +11,14 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from bench.api import ALONE, Batch, Context, Draws, seeded
+from bench.api import SINGLE_PROCESS, Batch, Context, Draws, seeded
 from bench.console import warn
 from bench.train.batch_norm import Apart, join_batch_norm
 from bench.train.checkpoint import load_checkpoint, reject_checkpoints, save_checkpoint
 from bench.train.meter import Meter
 from bench.train.optim import build_optimizer
-from bench.train.peers import peers
-from bench.train.run import Run, Trainee
+from bench.train.process_group import process_group
+from bench.train.run import Run, TrainModule
 from bench.train.schedule import learning_rate
 from bench.train.seeding import seeded_layers
 
@@ -28,12 +28,12 @@ Numbers = dict[str, float]
 class Trainer:
     """Trains one module; all processes of a Fabric call the same methods."""
 
-    def __init__(self, trainee: Trainee, run: Run, fabric: Fabric) -> None:
+    def __init__(self, trainee: TrainModule, run: Run, fabric: Fabric) -> None:
         self.trainee, self.run, self.fabric = trainee, run, fabric
-        self.world = peers(fabric)
+        self.world = process_group(fabric)
         together = int(run.train.get("groups", 1)) == 1
-        self.group = self.world if together else ALONE
-        if self.group.ranks > 1:
+        self.group = self.world if together else SINGLE_PROCESS
+        if self.group.world_size > 1:
             join_batch_norm(trainee, fabric.device)
         self.optimizer = build_optimizer(trainee, run.train, trainee.group)
         self.module, self.wrapped = fabric.setup(trainee, self.optimizer)
@@ -89,7 +89,7 @@ class Trainer:
         """Run one part forth and back; the gradients of a step are exchanged with its last part."""
         last = ctx.draws.part == self.run.share.own[-1]
         alone: AbstractContextManager[None] = nullcontext()
-        if self.world.ranks > 1:
+        if self.world.world_size > 1:
             alone = self.fabric.no_backward_sync(self.module, enabled=not last)
         self.trainee.ctx = ctx
         words: tuple[int | str, ...] = ("layers", ctx.step, *([ctx.draws.part] if ctx.draws.part else []))
@@ -105,7 +105,7 @@ class Trainer:
         first = next(iter(outs[0]["terms"].values()))
         rows = [torch.stack([out[kind][name].detach().to(first) for kind, name in names]) for out in outs]
         own = torch.stack(rows).mean(0) if len(rows) > 1 else rows[0]
-        numbers = (self.world.total(own) / self.world.ranks).tolist()
+        numbers = (self.world.all_reduce(own) / self.world.world_size).tolist()
         found: dict[str, Numbers] = {"terms": {}, "logged": {}}
         for (kind, name), number in zip(names, numbers, strict=True):
             found[kind][name] = number
@@ -120,7 +120,7 @@ class Trainer:
     def restore(self, meter: Meter) -> int:
         """Load the newest checkpoint, if any, into all processes; return how many steps are done."""
         loaded = load_checkpoint(self.run.folder) if self.leads else None
-        if self.world.ranks > 1:
+        if self.world.world_size > 1:
             loaded = self.fabric.broadcast(loaded)
         if loaded is None:
             return 0

@@ -1,6 +1,6 @@
 """The leaderboard page, opened from a file in a real Chromium, at a desk and on a phone.
 
-BENCH_SCREENSHOTS=FOLDER keeps pictures of what the tests see.
+BENCH_SCREENSHOTS=FOLDER keeps images of what the tests see.
 """
 
 from __future__ import annotations

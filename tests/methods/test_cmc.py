@@ -5,14 +5,17 @@ import pytest
 import torch
 
 from bench.errors import ConfigError
-from bench.losses.numerics import nrm
+from bench.losses.numerics import l2_normalize
 from methods.cmc import CMC, CMCConfig
 
 ALL = ("rgb", "depth", "kp2d")
 
 
 def embeddings(method, batch):
-    return {m: nrm(method.global_mappers[m](method.encoders[m](batch[m]).pooled)) for m in method.modalities}
+    return {
+        m: l2_normalize(method.global_mappers[m](method.encoders[m](batch[m]).pooled))
+        for m in method.modalities
+    }
 
 
 @pytest.fixture
@@ -61,7 +64,7 @@ def test_memory_is_written_after_the_step_and_only_there(cmc, batch, context):
     ids, others = batch["sample_id"], torch.ones(40, dtype=torch.bool)
     others[ids] = False
     for m, own in embeddings(cmc, batch).items():
-        torch.testing.assert_close(cmc.memory.rows(m)[ids], nrm(0.5 * before[m][ids] + 0.5 * own))
+        torch.testing.assert_close(cmc.memory.rows(m)[ids], l2_normalize(0.5 * before[m][ids] + 0.5 * own))
         assert torch.equal(cmc.memory.rows(m)[others], before[m][others])
     after = cmc.memory.rows("rgb").clone()
     cmc.after_step(context())

@@ -6,7 +6,7 @@ from bench.errors import ConfigError
 from bench.losses.cells import draw_cells, mask_on_grid
 from bench.losses.dense import dense_contrast, soft_targets
 from bench.losses.joints import structure_contrast
-from bench.losses.numerics import nrm
+from bench.losses.numerics import l2_normalize
 from methods.cmc import CMC, CMCConfig
 from methods.hcmoco import HCMoCo, HCMoCoConfig
 
@@ -107,7 +107,7 @@ def test_dense_loss_equals_that_of_full_maps(build, batch, context):
         maps, mapper = method.encoders[m](batch[m]).maps, method.dense_mappers[m]
         full = torch.cat([F.interpolate(x, (8, 8), mode="bilinear", align_corners=False) for x in maps], 1)
         mapped = F.conv2d(full, mapper.weight[:, :, None, None], mapper.bias)
-        sampled[m] = nrm(mapped.flatten(2).gather(2, flat).mT)
+        sampled[m] = l2_normalize(mapped.flatten(2).gather(2, flat).mT)
     expected = dense_contrast(sampled["rgb"], sampled["depth"], soft_targets(cells), 0.07).value.mean()
     torch.testing.assert_close(loss, expected)
 
@@ -129,7 +129,7 @@ def test_joints_are_read_where_the_finest_map_shows_them(build, batch, context):
     features = {m: method.encoders[m](batch[m]) for m in ALL}
     object.__setattr__(features["rgb"], "maps", (fine, *maps[1:]))
     method.read_joints(features, batch)
-    torch.testing.assert_close(seen[0][..., :2], torch.floor(batch["kp_pix"] / 4).clamp(0, 7))
+    torch.testing.assert_close(seen[0][..., :2], torch.floor(batch["keypoints_pixels"] / 4).clamp(0, 7))
 
 
 def test_without_any_depth_nothing_of_depth_changes(build, batch, context, without_depth):
@@ -158,7 +158,7 @@ def test_taking_depth_from_one_sample_leaves_the_others_terms(build, batch, cont
     dense = torch.stack([t["dense"] for t in alone])
     torch.testing.assert_close(whole["dense"], dense.mean())
     torch.testing.assert_close(less["dense"], dense[[0, 1, 2, 3, 5]].mean())
-    joints = batch["kp_vis"].sum(1).float()
+    joints = batch["keypoints_visible"].sum(1).float()
     own = torch.stack([t["joint_depth"] for t in alone])
     others = torch.tensor([0, 1, 2, 3, 5])
     torch.testing.assert_close(less["joint_depth"], (own * joints)[others].sum() / joints[others].sum())
@@ -166,7 +166,11 @@ def test_taking_depth_from_one_sample_leaves_the_others_terms(build, batch, cont
 
 
 def test_no_visible_joint_and_no_measured_pixel(build, batch, check_gradients):
-    empty = {**batch, "kp_vis": torch.zeros_like(batch["kp_vis"]), "depth": torch.zeros_like(batch["depth"])}
+    empty = {
+        **batch,
+        "keypoints_visible": torch.zeros_like(batch["keypoints_visible"]),
+        "depth": torch.zeros_like(batch["depth"]),
+    }
     out = check_gradients(build(), empty)
     for name in ("dense", "joint_rgb", "joint_depth", "structure"):
         assert out.terms[name] == 0
@@ -178,10 +182,10 @@ def test_one_sample(build, context, make_batch):
 
 
 def test_hidden_joints_count_only_in_the_official_variant(build, batch, context):
-    moved = {**batch, "kp_pix": batch["kp_pix"].clone()}
-    hidden = ~batch["kp_vis"]
-    moved["kp_pix"][hidden] = 13.0
-    shown = {**batch, "kp_vis": torch.ones_like(hidden)}
+    moved = {**batch, "keypoints_pixels": batch["keypoints_pixels"].clone()}
+    hidden = ~batch["keypoints_visible"]
+    moved["keypoints_pixels"][hidden] = 13.0
+    shown = {**batch, "keypoints_visible": torch.ones_like(hidden)}
     for variant in ("paper", "official"):
         method = build(variant=variant, sample=False, dense="off").eval()
         a, b, c = (method.training_step(x, context()).terms for x in (batch, moved, shown))
@@ -189,8 +193,8 @@ def test_hidden_joints_count_only_in_the_official_variant(build, batch, context)
         assert (a["structure"] != c["structure"]).item()
     # the official one averages over all joints of all samples, hidden or not
     official = build(variant="official", sample=False, dense="off", structure=False).eval()
-    first_cell = {**batch, "kp_pix": torch.where(hidden[..., None], 0.0, batch["kp_pix"])}
-    first_cell["kp_vis"] = torch.ones_like(hidden)
+    first_cell = {**batch, "keypoints_pixels": torch.where(hidden[..., None], 0.0, batch["keypoints_pixels"])}
+    first_cell["keypoints_visible"] = torch.ones_like(hidden)
     a, b = (official.training_step(x, context()).terms["joint_rgb"] for x in (batch, first_cell))
     torch.testing.assert_close(a, b)
 
@@ -199,7 +203,7 @@ def test_official_structure_keeps_absent_rows_as_negatives_and_divides_by_all(
     build, batch, context, without_depth
 ):
     stripped = without_depth(batch, [0, 1])
-    stripped["kp_vis"][:] = True
+    stripped["keypoints_visible"][:] = True
     options = {"sample": False, "dense": "off", "joint": False}
     paper = build(**options).eval().training_step(stripped, context()).terms["structure"]
     official_method = build(**options, variant="official").eval()

@@ -111,9 +111,9 @@ def test_it_learns_one_batch() -> None:
         optimizer.step()
         values.append(value.item())
     targets = gaussian_targets(given["keypoints"][..., :2], (8, 8), SIZE)
-    floor = torch.nn.functional.binary_cross_entropy(targets, targets, reduction="none").mean((2, 3))
+    lower_bound = torch.nn.functional.binary_cross_entropy(targets, targets, reduction="none").mean((2, 3))
     seen = given["keypoints"][..., 2] > 0
-    assert values[-1] - floor[seen].mean() < 0.4 * (values[0] - floor[seen].mean())
+    assert values[-1] - lower_bound[seen].mean() < 0.4 * (values[0] - lower_bound[seen].mean())
 
 
 def test_only_the_encoder_is_handed_on() -> None:

@@ -181,7 +181,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
 
 @pytest.fixture(scope="session")
 def warm(bench: Bench, small: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Rendered pictures of the small grid."""
+    """Rendered images of the small grid."""
     store = tmp_path_factory.mktemp("warm")
     done = bench(
         "data", "build", "people", "--tasks", "densepose", "--store", str(store), "--jobs", "2", *small

@@ -22,7 +22,7 @@ from bench.grid.plan import expand
 from bench.grid.request import Words, resolve
 from bench.records.record import read_record, write_record
 from bench.train.loop import fit
-from bench.train.run import Run, Trainee
+from bench.train.run import Run, TrainModule
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -81,7 +81,7 @@ def test_start(benchmark: BenchmarkFixture, words: tuple[str, ...], tmp_path: Pa
     )
 
 
-class Small(Trainee):
+class Small(TrainModule):
     def __init__(self) -> None:
         super().__init__()
         layers = [nn.Sequential(nn.Linear(64, 64), nn.LayerNorm(64), nn.GELU()) for _ in range(8)]

@@ -1,4 +1,4 @@
-"""Pictures per second of the synthetic renderer, all labels, one process."""
+"""Images per second of the synthetic renderer, all labels, one process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_render_speed(benchmark, domain, size):
     warm_up()
     split = DOMAINS[domain].splits[0]
     numbers = itertools.count()
-    benchmark.extra_info["pictures"] = samples_per_clip(domain)
+    benchmark.extra_info["images"] = samples_per_clip(domain)
     clip = benchmark.pedantic(
         lambda: render_clip(domain, split, next(numbers), size=size, seed=0), rounds=12, warmup_rounds=2
     )

@@ -44,7 +44,7 @@ def geodesic_cache(pytestconfig: pytest.Config) -> Iterator[None]:
 
 
 def people(n: int = 3, points: int = 40, seed: int = 0) -> tuple[np.ndarray, Stats]:
-    """Pictures in which every pixel shows a random place of the surface, and points annotated on them."""
+    """Images in which every pixel shows a random place of the surface, and points annotated on them."""
     rng = np.random.default_rng(seed)
     iuv = rng.integers(0, 256, (n, 3, SIZE, SIZE)).astype(np.uint8)
     iuv[:, 0] = rng.integers(1, 25, (n, SIZE, SIZE))

@@ -101,7 +101,7 @@ def test_unlabelled_joints_cost_nothing() -> None:
 
 
 def test_similarity_is_that_of_the_full_picture() -> None:
-    """Average precision by hand from positions in the full picture, not in the crop."""
+    """Average precision by hand from positions in the full image, not in the crop."""
     task, truth = Pose2D(Pose2DConfig(), COCO), truth_of(COCO, n=9)
     rng = np.random.default_rng(1)
     predicted = task.oracle_prediction(truth)["keypoints"].copy()

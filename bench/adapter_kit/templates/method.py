@@ -1,4 +1,4 @@
-"""Template: tell by how many quarter turns a picture was rotated (arXiv:1803.07728).
+"""Template: tell by how many quarter turns an image was rotated (arXiv:1803.07728).
 
 Replace this by what your method does; the docstrings of `bench.api` say what each part may rely on.
 """
@@ -41,7 +41,7 @@ class Template(Method):
         return StepOutput(terms={"turns": self.cfg.weight * F.cross_entropy(logits.float(), turns)})
 
 
-def turned(pictures: Tensor, turns: Tensor) -> Tensor:
-    """Rotate each picture (N, C, S, S) by its number of quarter turns (N,)."""
-    every = torch.stack([pictures.rot90(turn, (2, 3)) for turn in range(TURNS)])  # (4, N, C, S, S)
-    return every[turns, torch.arange(len(pictures), device=pictures.device)]
+def turned(images: Tensor, turns: Tensor) -> Tensor:
+    """Rotate each image (N, C, S, S) by its number of quarter turns (N,)."""
+    every = torch.stack([images.rot90(turn, (2, 3)) for turn in range(TURNS)])  # (4, N, C, S, S)
+    return every[turns, torch.arange(len(images), device=images.device)]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bench.adapter_kit import tasks
-from bench.adapter_kit.finding import Broken, Finding, run
+from bench.adapter_kit.finding import ContractViolation, Finding, run
 from bench.adapter_kit.scaffold import write
 from bench.adapter_kit.setting import prepared, task_cells
 from bench.adapter_kit.tasks import TaskChecks
@@ -79,7 +79,7 @@ def test_labels_that_do_not_move_with_the_picture_are_found(
         return moves(batch, *words, **more) | {label: batch[label]}
 
     monkeypatch.setattr(tasks, "augment", stuck)
-    with pytest.raises(Broken, match=f"{label}.* move"):
+    with pytest.raises(ContractViolation, match=f"{label}.* move"):
         check()
 
 

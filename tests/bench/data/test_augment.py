@@ -71,7 +71,17 @@ def test_mirroring_twice_is_the_identity() -> None:
     torch.testing.assert_close(again.pop("crop"), torch.eye(3).repeat(N, 1, 1))
     for name, values in batch.items():
         torch.testing.assert_close(again[name], values, atol=2e-5, rtol=0)
-    exact = ("rgb", "depth", "parts", "chart", "garment", "mask", "point_chart", "kp_known", "vertices")
+    exact = (
+        "rgb",
+        "depth",
+        "parts",
+        "chart",
+        "garment",
+        "mask",
+        "point_chart",
+        "keypoints_labeled",
+        "vertices",
+    )
     for name in (*exact, "joints3d", "rotations"):
         assert torch.equal(again[name], batch[name]) and not torch.equal(once[name], batch[name]), name
     for name in ("betas", "action", "indoors", "sample_id", "valid.rgb"):
@@ -107,7 +117,7 @@ def test_points_follow_their_pixels(seed: int) -> None:
     batch = without(make_batch(seed), "vertices")
     once = augment(batch, FULL, seed)
     n, p = torch.nonzero(once["point_chart"], as_tuple=True)
-    assert len(n) > P  # most points stay in the picture
+    assert len(n) > P  # most points stay in the image
     row, column = once["points"][n, p].round().long().T
     agrees = once["chart"][n, row, column] == once["point_chart"][n, p]
     assert agrees.float().mean() > 0.85  # blocks are four pixels wide; at their borders rounding decides
@@ -181,7 +191,7 @@ def test_space_and_picture_stay_one_scene(seed: int, flip: bool, rotation: float
 
 
 def test_a_turned_body_keeps_its_pose() -> None:
-    """Only the first rotation changes; as matrices it is the turn of the picture times the old one."""
+    """Only the first rotation changes; as matrices it is the turn of the image times the old one."""
     batch = make_batch()
     once = augment(batch, {"rotation": 50.0}, 2)
     assert torch.equal(once["rotations"][:, 1:], batch["rotations"][:, 1:])
@@ -231,7 +241,7 @@ def test_crop_and_scale_have_their_size() -> None:
     for corner in ((0.0, 0.0), (W, H)):
         seen = back @ torch.tensor([*corner, 1.0], dtype=torch.float64)
         within = torch.tensor([W, H]) + 1e-9
-        assert (seen[:, :2] >= -1e-9).all() and (seen[:, :2] <= within).all()  # inside the picture
+        assert (seen[:, :2] >= -1e-9).all() and (seen[:, :2] <= within).all()  # inside the image
     torch.testing.assert_close(torch.linalg.det(crops), torch.full((200,), 4.0, dtype=torch.float64))
     scaled = torch.linalg.det(affine(Spec(scale=(0.5, 2.0)), no, uniform, normal, (H, W))).sqrt()
     assert 0.5 <= scaled.min() < 0.6 and 1.9 < scaled.max() <= 2
@@ -256,17 +266,17 @@ def test_joints_that_leave_the_picture_become_invisible() -> None:
     batch = make_batch()
     once = augment(batch, {"scale": [1.6, 1.6]})
     limit = torch.tensor([H, W])
-    within = ((once["kp_pix"] >= 0) & (once["kp_pix"] < limit)).all(-1)
-    assert torch.equal(once["kp_vis"], within & once["kp_known"])
-    assert once["kp_vis"].sum() < batch["kp_vis"].sum()
-    assert (once["kp2d"][~once["kp_vis"]] == 0).all()
-    assert torch.equal(once["kp_known"], batch["kp_known"])
+    within = ((once["keypoints_pixels"] >= 0) & (once["keypoints_pixels"] < limit)).all(-1)
+    assert torch.equal(once["keypoints_visible"], within & once["keypoints_labeled"])
+    assert once["keypoints_visible"].sum() < batch["keypoints_visible"].sum()
+    assert (once["kp2d"][~once["keypoints_visible"]] == 0).all()
+    assert torch.equal(once["keypoints_labeled"], batch["keypoints_labeled"])
     places = once["keypoints"][..., :2]
     assert torch.equal(once["keypoints"][..., 3] == 2, ((places >= 0) & (places < limit)).all(-1))
 
 
 def test_all_randomness_comes_from_the_draws() -> None:
-    batch, spec = make_batch(), {**FULL, "jitter": [0.4, 0.4, 0.4, 0.1], "gray_p": 0.2, "blur_p": 0.5}
+    batch, spec = make_batch(), {**FULL, "color_jitter": [0.4, 0.4, 0.4, 0.1], "gray_p": 0.2, "blur_p": 0.5}
     before = {name: values.clone() for name, values in batch.items()}
     first = augment(batch, spec, 5)
     torch.manual_seed(1)
@@ -275,7 +285,7 @@ def test_all_randomness_comes_from_the_draws() -> None:
     assert equal(batch, before)  # inputs are not written to
 
 
-COLOURS = {"jitter": [0.3, 0.3, 0.3, 0.1], "gray_p": 0.3, "blur_p": 0.5, "solarize_p": 0.4}
+COLOURS = {"color_jitter": [0.3, 0.3, 0.3, 0.1], "gray_p": 0.3, "blur_p": 0.5, "solarize_p": 0.4}
 
 
 @pytest.mark.parametrize("name", list(COLOURS))
@@ -294,11 +304,11 @@ def test_chances_pick_some_samples_and_leave_the_others() -> None:
         once = augment(batch, {name: share}, fields=fields_of(8, 8))
         changed = (once["rgb"] != batch["rgb"]).flatten(1).any(1)
         assert changed.float().mean() == pytest.approx(share, abs=0.07)
-    once = augment(batch, {"jitter": [0.4, 0.4, 0.4], "jitter_p": 0.8}, fields=fields_of(8, 8))
+    once = augment(batch, {"color_jitter": [0.4, 0.4, 0.4], "color_jitter_p": 0.8}, fields=fields_of(8, 8))
     same = (once["rgb"] == batch["rgb"]).flatten(1).all(1)
     assert same.float().mean() == pytest.approx(0.2, abs=0.07)
-    whole = augment(batch, {"jitter": [0.4, 0.4, 0.4]}, fields=fields_of(8, 8))
-    assert torch.equal(once["rgb"][~same], whole["rgb"][~same])  # the same jitter
+    whole = augment(batch, {"color_jitter": [0.4, 0.4, 0.4]}, fields=fields_of(8, 8))
+    assert torch.equal(once["rgb"][~same], whole["rgb"][~same])  # the same color_jitter
 
 
 def test_entries_that_cannot_be_augmented_are_refused() -> None:
@@ -309,7 +319,7 @@ def test_entries_that_cannot_be_augmented_are_refused() -> None:
         augment({"rgb": batch["rgb"], "uv": batch["uv"]}, FULL)
     with pytest.raises(ConfigError, match='only together with "points"'):
         augment({"rgb": batch["rgb"], "point_uv": batch["point_uv"]}, FULL)
-    with pytest.raises(ConfigError, match="no pictures"):
+    with pytest.raises(ConfigError, match="no images"):
         augment({"betas": batch["betas"]}, FULL, fields={"betas": FIELDS["betas"]})
     odd = {**FIELDS, "parts": Field(dtype="uint8", shape=(H, W), kind="classes", flip="p26")}
     with pytest.raises(ConfigError, match=r'what mirroring "p26" swaps\. Did you mean "p25"'):
@@ -331,7 +341,7 @@ def test_fields_of_other_joint_sets_are_mirrored_by_their_own() -> None:
 
 
 def test_the_numbers_of_published_runs_do_not_move() -> None:
-    """What the first version of the recipe drew: maps and, after them, the numbers of the jitter."""
+    """What the first version of the recipe drew: maps and, after them, the numbers of the color_jitter."""
     state = draws(4)
     uniform = state.rand(3, 9, dtype=torch.float64)
     normal = state.randn(3, 2, dtype=torch.float64)

@@ -9,8 +9,8 @@ from bench.errors import ConfigError
 
 
 def test_plain_data_becomes_typed() -> None:
-    spec = parse({"scale": [0.75, 1.25], "rotation": 30, "flip": True, "jitter": [0, 0, 0.4]})
-    assert spec == Spec(scale=(0.75, 1.25), rotation=30.0, flip=True, jitter=(0.0, 0.0, 0.4))
+    spec = parse({"scale": [0.75, 1.25], "rotation": 30, "flip": True, "color_jitter": [0, 0, 0.4]})
+    assert spec == Spec(scale=(0.75, 1.25), rotation=30.0, flip=True, color_jitter=(0.0, 0.0, 0.4))
     assert parse({}) == Spec() and not Spec().warps and not Spec(flip=True).warps
     for option in ({"shift": 0.1}, {"rotation": 5}, {"scale": [1, 1.1]}, {"crop_scale": [0.5, 1]}):
         assert parse(option).warps
@@ -26,8 +26,8 @@ def test_plain_data_becomes_typed() -> None:
         ({"scale": 1.2}, "is not a list"),
         ({"rotation": "wide"}, "is not a number"),
         ({"crop_scale": [0.5, 1.5]}, "exceeds"),
-        ({"jitter": [0.4]}, "too short"),
-        ({"jitter": [0.4, 0.4, 0.4, 0.6]}, "more than half a circle"),
+        ({"color_jitter": [0.4]}, "too short"),
+        ({"color_jitter": [0.4, 0.4, 0.4, 0.6]}, "more than half a circle"),
         ({"gray_p": 1.2}, r"augment\.gray_p: 1\.2"),
         ({"blur_p": 0.5, "blur_sigma": [2.0, 0.1]}, "not a range"),
         ({"shift": -0.1}, r"-0\.1 is not a number of at least 0"),

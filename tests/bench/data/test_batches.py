@@ -29,8 +29,8 @@ def test_types_shapes_and_ranges_follow_the_kind() -> None:
     assert shapes == {
         "sample_id": ((N,), "int64"), "valid.rgb": ((N,), "bool"),
         "rgb": ((N, 3, H, W), "float32"), "depth": ((N, 1, H, W), "float32"),
-        "kp2d": ((N, J, 2), "float32"), "kp_pix": ((N, J, 2), "float32"),
-        "kp_vis": ((N, J), "bool"), "kp_known": ((N, J), "bool"),
+        "kp2d": ((N, J, 2), "float32"), "keypoints_pixels": ((N, J, 2), "float32"),
+        "keypoints_visible": ((N, J), "bool"), "keypoints_labeled": ((N, J), "bool"),
         "parts": ((N, H, W), "int64"), "chart": ((N, H, W), "int64"), "garment": ((N, H, W), "int64"),
         "mask": ((N, H, W), "bool"), "uv": ((N, 2, H, W), "float32"), "points": ((N, P, 2), "float32"),
         "point_chart": ((N, P), "int64"), "point_uv": ((N, P, 2), "float32"),
@@ -42,13 +42,13 @@ def test_types_shapes_and_ranges_follow_the_kind() -> None:
     np.testing.assert_allclose(batch["rgb"][1, :, 2, 5], raw["rgb"][1, 2, 5] / 255, rtol=1e-6)
     np.testing.assert_allclose(batch["depth"][:, 0], raw["depth"] / 1000, rtol=1e-6)
     np.testing.assert_allclose(batch["uv"][1, :, 2, 5], raw["uv"][1, 2, 5] / 255, rtol=1e-6)
-    np.testing.assert_allclose(batch["kp_pix"][2, 3], det[2, 3, [1, 0]])  # row, col
+    np.testing.assert_allclose(batch["keypoints_pixels"][2, 3], det[2, 3, [1, 0]])  # row, col
     np.testing.assert_allclose(batch["keypoints"][2, 3], raw["keypoints"][2, 3, [1, 0, 2, 3]])
     for name in ("points", "action", "joints3d", "camera", "parts"):
         np.testing.assert_array_equal(batch[name], raw[name])
-    assert (batch["kp_pix"][0, 3] == -1).all() and not batch["kp_known"][0, 3]
-    assert batch["kp_known"][1, 4] and not batch["kp_vis"][1, 4]
-    assert batch["kp_vis"].sum() == N * J - 2
+    assert (batch["keypoints_pixels"][0, 3] == -1).all() and not batch["keypoints_labeled"][0, 3]
+    assert batch["keypoints_labeled"][1, 4] and not batch["keypoints_visible"][1, 4]
+    assert batch["keypoints_visible"].sum() == N * J - 2
 
 
 def test_a_modality_may_be_a_label_and_joints_need_no_picture_beside_them() -> None:
@@ -56,7 +56,7 @@ def test_a_modality_may_be_a_label_and_joints_need_no_picture_beside_them() -> N
     batch = to_batch(raw, (), ("rgb", "keypoints_detected"), FIELDS, "cpu", joint_set="smpl24")
     assert batch["rgb"].shape == (N, 3, H, W) and batch["keypoints_detected"].shape == (N, J, 3)
     alone = {"keypoints_detected": raw["keypoints_detected"]}
-    assert to_batch(alone, ("kp2d",), (), FIELDS, "cpu", joint_set="smpl24")["kp_vis"].any()
+    assert to_batch(alone, ("kp2d",), (), FIELDS, "cpu", joint_set="smpl24")["keypoints_visible"].any()
 
 
 def test_wrong_names_are_refused() -> None:
@@ -65,7 +65,7 @@ def test_wrong_names_are_refused() -> None:
     with pytest.raises(ConfigError, match=r'no field "part".*Did you mean "parts"'):
         to_batch(raw_rows(), ("rgb",), ("part",), FIELDS, "cpu", joint_set="smpl24")
     joints = {"keypoints_detected": Field(dtype="float32", shape=(J, 3), kind="joints2d", flip="smpl24")}
-    with pytest.raises(ConfigError, match="no pictures"):
+    with pytest.raises(ConfigError, match="no images"):
         to_batch(raw_rows(), ("kp2d",), (), joints, "cpu", joint_set="smpl24")
 
 

@@ -20,11 +20,11 @@ from bench.data.batches import to_batch
 from bench.data.dataset import Ints
 from bench.data.feed import feed, find_pairs
 from bench.errors import ConfigError
-from bench.train.peers import Share
+from bench.train.process_group import Share
 from bench.train.run import Run
 
 WEAK: dict[str, Any] = {"flip": True, "scale": [0.8, 1.2]}
-STRONG = {**WEAK, "crop_scale": [0.2, 1.0], "jitter": [0.4, 0.4, 0.4], "gray_p": 0.5}
+STRONG = {**WEAK, "crop_scale": [0.2, 1.0], "color_jitter": [0.4, 0.4, 0.4], "gray_p": 0.5}
 BATCH, STEPS = 6, 9
 
 
@@ -76,7 +76,7 @@ def test_labels_come_beside_the_inputs(setting: Setting) -> None:
     batch = batches(setting.run())[0]
     assert {"rgb", "depth", "parts", "ids", "crop", "sample_id", "valid.rgb"} <= batch.keys()
     assert not any(name.endswith("2") for name in batch)
-    assert batch["ids"].dtype == torch.int64 and setting.run().pictures == 1
+    assert batch["ids"].dtype == torch.int64 and setting.run().images == 1
     with pytest.raises(ConfigError, match=r'no field "part"'):
         batches(setting.run(labels=("part",)))
 
@@ -91,7 +91,7 @@ def test_a_second_view_shows_the_same_samples_otherwise(setting: Setting) -> Non
         assert torch.equal(with_two["sample_id2"], with_two["sample_id"])
         assert (with_two["crop"] != with_two["crop2"]).flatten(1).any(1).all()
         assert not torch.equal(with_two["rgb"], with_two["rgb2"])
-    assert run.pictures == 1
+    assert run.images == 1
 
 
 def test_the_second_view_may_have_a_recipe_of_its_own(setting: Setting) -> None:
@@ -113,7 +113,7 @@ def test_views_lie_over_each_other_where_their_crops_say(setting: Setting) -> No
 
 def test_pairs_bring_the_partner_with_draws_of_its_own(setting: Setting) -> None:
     run = setting.run(pairs=("view", "pose"))
-    assert run.pictures == 2 and run.steps_per_epoch == (12 + 6) // BATCH
+    assert run.images == 2 and run.steps_per_epoch == (12 + 6) // BATCH
     pairs = find_pairs(setting.data, ("view", "pose"))
     known = {
         (*sorted(rows), kind) for rows, kind in zip(pairs.rows.tolist(), pairs.kind.tolist(), strict=True)

@@ -92,12 +92,12 @@ def test_the_next_batch_is_read_while_one_is_in_use() -> None:
 
 
 def test_errors_of_the_data_reach_the_caller() -> None:
-    class Broken(Squares):
+    class ContractViolation(Squares):
         def batch(self, indices: ArrayLike, fields: Sequence[str]) -> Arrays:
             raise OSError("gone")
 
     with pytest.raises(OSError, match="gone"):
-        list(islice(loader(Broken(10), ["x"], 2, 5, 0), 1))
+        list(islice(loader(ContractViolation(10), ["x"], 2, 5, 0), 1))
 
 
 PAIRS = Pairs(rows=np.array([[i, i + 1 + k] for k in (0, 1) for i in range(10)]), kind=np.repeat([0, 1], 10))

@@ -78,12 +78,12 @@ def test_no_person_is_in_two_splits_or_domains() -> None:
 def test_declared_arrays_are_those_of_the_renderer() -> None:
     for source in SOURCE.sources():
         declared = SOURCE.fields(source, (SIZE, SIZE))
-        names = {"keypoints": "kp", "keypoints_detected": "kp_det"}
+        names = {"keypoints": "kp", "keypoints_detected": "keypoints_detected"}
         for name, field in declared.items():
             if not name.startswith("point"):
                 dtype, shape = FIELDS[names.get(name, name)]
                 assert (field.dtype, field.shape) == (np.dtype(dtype).name, shape(SIZE))
-    assert set(FIELDS) <= {*SOURCE.fields("lab_rgbd", (SIZE, SIZE)), "kp", "kp_det"}
+    assert set(FIELDS) <= {*SOURCE.fields("lab_rgbd", (SIZE, SIZE)), "kp", "keypoints_detected"}
 
 
 def test_other_shapes_than_squares_are_refused_in_one_line(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ GEOMETRY = ("keypoints", "joints3d", "vertices", "rotations", "camera", "betas")
     ids=lambda how: "+".join(how) or "as stored",
 )
 def test_joints_in_space_project_to_joints_in_the_picture(people: People, how: dict[str, Any]) -> None:
-    """Whatever is done to the picture: space, camera and picture stay one scene."""
+    """Whatever is done to the image: space, camera and image stay one scene."""
     raw = people.batch(np.arange(28), GEOMETRY)
     stored = to_batch(raw, (), GEOMETRY, people.fields, "cpu", joint_set="smpl24")
     draws = Draws(generator=torch.Generator().manual_seed(3))
@@ -273,6 +273,6 @@ def test_sheets_are_drawn_alike_before_and_after_building(root: Path, tmp_path: 
     assert [p.name for p in built] == ["people-lab_rgbd-pretrain.png", "people-d_dense-test.png"]
     assert not (tmp_path / "nothing").exists()  # nothing but the sheet is kept
     for one, other in zip(built, fresh, strict=True):
-        pictures = [np.asarray(Image.open(io.BytesIO(path.read_bytes()))) for path in (one, other)]
-        np.testing.assert_array_equal(*pictures)
-        assert pictures[0].shape[1] >= 4 * SIZE and pictures[0].shape[0] >= 5 * SIZE
+        images = [np.asarray(Image.open(io.BytesIO(path.read_bytes()))) for path in (one, other)]
+        np.testing.assert_array_equal(*images)
+        assert images[0].shape[1] >= 4 * SIZE and images[0].shape[0] >= 5 * SIZE

@@ -15,7 +15,7 @@ from bench.errors import AssetError
 Bench = Callable[..., subprocess.CompletedProcess[str]]
 
 METHOD = '''
-"""Regress the mean colour of the picture: a pretraining that anyone can read in a minute."""
+"""Regress the mean colour of the image: a pretraining that anyone can read in a minute."""
 
 from dataclasses import dataclass
 

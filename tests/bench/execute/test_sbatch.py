@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bench.errors import ConfigError, DataError
-from bench.execute import launches, plans
+from bench.execute import plans
+from bench.execute import submissions as launches
 from bench.execute.cluster import Cluster
 from bench.execute.sbatch import Sbatch, unusable
 from bench.execute.slurm import run_on_cluster, submit

@@ -103,7 +103,8 @@ def addresses() -> list[str]:
 
 def test_configs_of_all_shipped_adapters_are_read_without_torch() -> None:
     code = (
-        "import sys\nfrom bench.adapters.config_class import config_class\nfrom bench.adapters.sources import ROOT, place_of\n"
+        "import sys\nfrom bench.adapters.config_class import config_class\n"
+        "from bench.adapters.sources import ROOT, place_of\n"
         f"for a in {addresses()!r}:\n    c = config_class(a, place_of(a, ROOT))\n"
         "    print(a, *(c or type('', (), {'__annotations__': {}})).__annotations__)\n"
         "assert not {'torch', 'numpy', 'timm'} & sys.modules.keys()\n"

@@ -72,14 +72,14 @@ def test_graphs_have_no_heat_maps() -> None:
 
 
 class Sides(Encoder):
-    """Passes on the sign of a picture's first pixel, which its mirror image has on the other side."""
+    """Passes on the sign of an image's first pixel, which its mirror image has on the other side."""
 
     def forward(self, x: Tensor) -> Features:
         return Features(maps=(x[:, :1, :1, :1],), pooled=x[:, 0, 0, :1])
 
 
 class Fixed(nn.Module):
-    """Gives the maps of a picture or of its mirror image."""
+    """Gives the maps of an image or of its mirror image."""
 
     def __init__(self, straight: Tensor, mirrored: Tensor) -> None:
         super().__init__()
@@ -98,12 +98,12 @@ def test_flip_test_finds_the_same_joints_in_the_mirror() -> None:
     straight = gaussian_targets(joints, cells, size)
     head = Fixed(straight, gaussian_targets(mirrored, cells, size))
     torch.testing.assert_close(unflip(head.maps[1], FLIP), straight)
-    picture = torch.ones(2, 3, *size)
-    picture[..., 48:] = -1
+    image = torch.ones(2, 3, *size)
+    image[..., 48:] = -1
     tested = FlipTested(Sides(), head, "rgb", FLIP).eval()
-    torch.testing.assert_close(tested({"rgb": picture})["heatmaps"], straight)
+    torch.testing.assert_close(tested({"rgb": image})["heatmaps"], straight)
     assert head.calls == 2
     head.maps = (straight, torch.zeros_like(straight))
-    torch.testing.assert_close(tested({"rgb": picture})["heatmaps"], straight / 2)
+    torch.testing.assert_close(tested({"rgb": image})["heatmaps"], straight / 2)
     tested.train()
-    assert tested({"rgb": picture})["heatmaps"] is straight
+    assert tested({"rgb": image})["heatmaps"] is straight

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from bench.api import Draws
 from bench.losses.cells import draw_cells
 from bench.losses.dense import dense_contrast, hard_targets, soft_targets
-from bench.losses.numerics import nrm
+from bench.losses.numerics import l2_normalize
 
 
 def draws(seed: int) -> Draws:
@@ -19,7 +19,9 @@ LINE = torch.tensor([[[0, 0], [0, 1], [0, 2]]])
 
 def pixels(s=20, d=16, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return nrm(torch.randn(2, s, d, generator=generator)), nrm(torch.randn(2, s, d, generator=generator))
+    return l2_normalize(torch.randn(2, s, d, generator=generator)), l2_normalize(
+        torch.randn(2, s, d, generator=generator)
+    )
 
 
 def test_nearer_pixels_weigh_more():
@@ -39,13 +41,13 @@ def test_soft_becomes_hard_for_small_sigma_also_with_repeated_cells():
 
 def test_identity_targets_give_cross_entropy():
     rgb, depth = pixels()
-    value, floor = dense_contrast(rgb, depth, torch.eye(20).expand(2, -1, -1), 0.07)
+    value, lower_bound = dense_contrast(rgb, depth, torch.eye(20).expand(2, -1, -1), 0.07)
     own = torch.arange(20)
     for i in range(2):
         logits = depth[i] @ rgb[i].T / 0.07
         expected = F.cross_entropy(logits.T, own) + F.cross_entropy(logits, own)
         assert value[i].item() == pytest.approx(expected.item(), abs=1e-5)
-    assert torch.equal(floor, torch.zeros(2))
+    assert torch.equal(lower_bound, torch.zeros(2))
 
 
 def test_definition_with_soft_targets():
@@ -63,9 +65,9 @@ def test_optimum_is_the_entropy_of_the_targets():
     )
     distance = torch.cdist(cells.float(), cells.float())
     w = soft_targets(cells)
-    value, floor = dense_contrast(torch.eye(12)[None], -0.07 * distance, w, 0.07)
-    assert value.item() == pytest.approx(floor.item(), abs=1e-5)
-    assert floor.item() == pytest.approx(-2 * (w * w.log()).sum(1).mean().item(), abs=1e-5)
+    value, lower_bound = dense_contrast(torch.eye(12)[None], -0.07 * distance, w, 0.07)
+    assert value.item() == pytest.approx(lower_bound.item(), abs=1e-5)
+    assert lower_bound.item() == pytest.approx(-2 * (w * w.log()).sum(1).mean().item(), abs=1e-5)
 
 
 def test_interior_pixel_of_a_full_grid_keeps_a_sixth():
@@ -77,6 +79,6 @@ def test_interior_pixel_of_a_full_grid_keeps_a_sixth():
 
 def test_value_at_random_init():
     generator = torch.Generator().manual_seed(0)
-    rgb, depth = (nrm(torch.randn(4, 400, 128, generator=generator)) for _ in range(2))
+    rgb, depth = (l2_normalize(torch.randn(4, 400, 128, generator=generator)) for _ in range(2))
     value = dense_contrast(rgb, depth, torch.eye(400).expand(4, -1, -1), 0.07).value.mean().item()
     assert value == pytest.approx(2 * (math.log(400) + 1 / (2 * 128 * 0.07**2)), abs=0.1)

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from bench.losses.joints import joint_contrast, structure_contrast
-from bench.losses.numerics import nrm, safe_mean
+from bench.losses.numerics import l2_normalize, masked_mean
 
 B, J = 56, 16
 LABELS = torch.arange(J).repeat(2 * B)
@@ -13,13 +13,13 @@ ALL = torch.ones(2 * B * J, dtype=torch.bool)
 
 
 def units(*shape, seed=0):
-    return nrm(torch.randn(*shape, generator=torch.Generator().manual_seed(seed)))
+    return l2_normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(seed)))
 
 
 def structure(rows, labels=LABELS, valid=ALL, counted=None, temperature=0.07, **options):
     counted = valid if counted is None else counted
-    (value, floor), usable = structure_contrast(rows, labels, valid, counted, temperature, **options)
-    return safe_mean(value, usable), safe_mean(floor, usable)
+    (value, lower_bound), usable = structure_contrast(rows, labels, valid, counted, temperature, **options)
+    return masked_mean(value, usable), masked_mean(lower_bound, usable)
 
 
 def test_joint_contrast_is_cross_entropy_over_the_nodes_and_starts_at_3_5():
@@ -40,9 +40,9 @@ def test_structure_at_random_init(exclude_self, expected):
     ("exclude_self", "expected"), [(False, math.log(2 * B)), (True, math.log(2 * B - 1))]
 )
 def test_perfect_clusters_reach_the_floor(exclude_self, expected):
-    value, floor = structure(F.one_hot(LABELS).float(), exclude_self=exclude_self)
+    value, lower_bound = structure(F.one_hot(LABELS).float(), exclude_self=exclude_self)
     assert value.item() == pytest.approx(expected, abs=1e-4)
-    assert floor.item() == pytest.approx(expected, abs=1e-5)
+    assert lower_bound.item() == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("exclude_self", [False, True])
@@ -93,7 +93,7 @@ def test_anchors_of_a_slice_average_to_the_whole():
 
 def test_nothing_valid_gives_zero_and_zero_gradients():
     rows = units(2 * B * J, 32).requires_grad_()
-    value, floor = structure(rows, valid=~ALL, exclude_self=True)
+    value, lower_bound = structure(rows, valid=~ALL, exclude_self=True)
     value.backward()
-    assert value == floor == 0
+    assert value == lower_bound == 0
     assert torch.equal(rows.grad, torch.zeros_like(rows))

@@ -6,11 +6,11 @@ import torch
 from bench.api import Draws
 from bench.errors import ConfigError
 from bench.losses.memory import MemoryBank, first_occurrence, memory_contrast
-from bench.losses.numerics import nrm
+from bench.losses.numerics import l2_normalize
 
 
 def units(*shape, seed=0):
-    return nrm(torch.randn(*shape, generator=torch.Generator().manual_seed(seed)))
+    return l2_normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(seed)))
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,9 @@ def test_update_mixes_normalises_and_leaves_other_rows_bitwise():
     before = {m: bank.rows(m).clone() for m in ("rgb", "depth")}
     new = units(3, 8, seed=3)
     bank.update("rgb", torch.tensor([7, 2, 5]), new, torch.tensor([True, True, False]))
-    torch.testing.assert_close(bank.rows("rgb")[[7, 2]], nrm(0.5 * before["rgb"][[7, 2]] + 0.5 * new[:2]))
+    torch.testing.assert_close(
+        bank.rows("rgb")[[7, 2]], l2_normalize(0.5 * before["rgb"][[7, 2]] + 0.5 * new[:2])
+    )
     untouched = [0, 1, 3, 4, 5, 6, 8, 9]
     assert torch.equal(bank.rows("rgb")[untouched], before["rgb"][untouched])
     assert torch.equal(bank.rows("depth"), before["depth"])

@@ -1,14 +1,14 @@
 import torch
 
 from bench.losses.info_nce import info_nce
-from bench.losses.numerics import in_float32, nrm, safe_mean
+from bench.losses.numerics import in_float32, l2_normalize, masked_mean
 
 
 def test_nrm_is_unit_length_and_finite_at_zero():
     x = torch.randn(5, 7)
     x[2] = 0
     x.requires_grad_()
-    y = nrm(x)
+    y = l2_normalize(x)
     torch.testing.assert_close(y.norm(dim=1), torch.tensor([1.0, 1, 0, 1, 1]))
     y.sum().backward()
     assert torch.isfinite(x.grad).all()
@@ -16,8 +16,8 @@ def test_nrm_is_unit_length_and_finite_at_zero():
 
 def test_safe_mean_ignores_masked_infinities_and_stays_connected_when_empty():
     values = torch.tensor([1.0, torch.inf, 3.0], requires_grad=True)
-    assert safe_mean(values, torch.tensor([True, False, True])) == 2
-    empty = safe_mean(values * 1.0, torch.zeros(3, dtype=torch.bool))
+    assert masked_mean(values, torch.tensor([True, False, True])) == 2
+    empty = masked_mean(values * 1.0, torch.zeros(3, dtype=torch.bool))
     empty.backward()
     assert empty == 0
     assert torch.equal(values.grad, torch.zeros(3))
@@ -41,7 +41,7 @@ def test_half_precision_becomes_float32_and_autocast_is_off():
 
 
 def test_losses_do_not_change_under_autocast():
-    a, b = nrm(torch.randn(16, 32)), nrm(torch.randn(16, 32))
+    a, b = l2_normalize(torch.randn(16, 32)), l2_normalize(torch.randn(16, 32))
     plain = info_nce(a, b, 0.07)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(info_nce(a, b, 0.07), plain)

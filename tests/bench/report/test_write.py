@@ -60,9 +60,9 @@ def test_everything_is_written_and_written_the_same_again(
     head, _, tail = first.markdown.partition(f"## {NOT_COMPARABLE}")
     assert "| scratch |" in head and "HCMoCo" not in head
     assert "58.28" in tail  # HCMoCo at 10 % of the labels, as printed
-    picture = Image.open(first.paths[9])
-    assert picture.width == pytest.approx(3.4 * 200, abs=2)
-    assert picture.getextrema() != ((255, 255),) * 4
+    image = Image.open(first.paths[9])
+    assert image.width == pytest.approx(3.4 * 200, abs=2)
+    assert image.getextrema() != ((255, 255),) * 4
 
 
 def test_csv_and_json_hold_the_same_numbers(make_world: Make, store: Store, tmp_path: Path) -> None:

@@ -18,14 +18,14 @@ def test_look_at_is_a_rotation_with_the_target_ahead(seed):
     rotation = look_at(eye, target, rng.normal() * 0.2)
     assert np.allclose(rotation @ rotation.T, np.eye(3)) and np.linalg.det(rotation) == pytest.approx(1)
     assert np.allclose(rotation @ (target - eye), [0, 0, np.linalg.norm(target - eye)])
-    assert look_at(eye, target, 0.0)[1, 1] < 0  # picture y points down
+    assert look_at(eye, target, 0.0)[1, 1] < 0  # image y points down
 
 
 def test_projection_by_hand():
     eye = np.array([0.0, 0.0, 4.0])
     camera = Camera(rotation=look_at(eye, np.zeros(3), 0.0), eye=eye, focal=100.0, cx=32.0, cy=20.0)
     found = camera.project(np.array([[0.0, 0.0, 0.0], [1.0, 0.5, 0.0], [0.0, -1.0, 2.0]]))
-    # the camera looks along -z, so the left of a body that faces it (+x) is on the right of the picture
+    # the camera looks along -z, so the left of a body that faces it (+x) is on the right of the image
     assert np.allclose(found, [[32, 20, 4], [57, 7.5, 4], [32, 70, 2]])
     record = camera.record()
     assert (

@@ -1,4 +1,4 @@
-"""Are the labels of rendered pictures true? These tests fail for shifted, swapped or stale labels."""
+"""Are the labels of rendered images true? These tests fail for shifted, swapped or stale labels."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def clips_of(domain: str, count: int, size: int = SIZE):
 
 
 @pytest.fixture(scope="module")
-def pictures():
+def images():
     """Samples of all domains."""
     drawn = [clips_of(domain, count) for domain, count in CLIPS.items()]
     return {name: np.concatenate([d[name] for d in drawn]) for name in drawn[0]}
@@ -40,7 +40,7 @@ def pictures():
 
 @pytest.fixture(scope="module")
 def naked():
-    """As `pictures`, with clothes as thin as paint: what is seen is the body itself."""
+    """As `images`, with clothes as thin as paint: what is seen is the body itself."""
     original = identity.stand_off
     identity.draw_identity.cache_clear()
     identity.stand_off = lambda outfit, points: np.zeros(len(points), np.float32)
@@ -51,8 +51,8 @@ def naked():
         identity.draw_identity.cache_clear()
 
 
-def one(pictures, row: int):
-    return {name: array[row] for name, array in pictures.items()}
+def one(images, row: int):
+    return {name: array[row] for name, array in images.items()}
 
 
 def rays(sample) -> np.ndarray:
@@ -75,25 +75,27 @@ def test_fields_have_their_types_and_ids(domain):
     assert (ids["domain"] == DOMAINS[domain].index).all() and (ids["cluster"] == ids["identity"]).all()
     assert list(ACTIONS)[ids["action"][0]] in DOMAINS[domain].actions_in(split)
     assert clip["depth"].any() == ("depth" in DOMAINS[domain].modalities)
-    assert (clip["kp_det"][..., 2] == (clip["kp"][..., 3] > 0)).all() != DOMAINS[domain].detected_joints
+    assert (clip["keypoints_detected"][..., 2] == (clip["kp"][..., 3] > 0)).all() != DOMAINS[
+        domain
+    ].detected_joints
 
 
-def test_masks_agree(pictures):
-    person = labels.mask(pictures["fid"])
-    assert np.array_equal(person, labels.part25(pictures["fid"]) > 0)
-    assert np.array_equal(person, labels.chart24(pictures["fid"]) > 0)
-    assert not pictures["uv"][~person].any() and pictures["uv"][person].any()
-    assert pictures["fid"].max() < len(surrogate_body().faces)
+def test_masks_agree(images):
+    person = labels.mask(images["fid"])
+    assert np.array_equal(person, labels.part25(images["fid"]) > 0)
+    assert np.array_equal(person, labels.chart24(images["fid"]) > 0)
+    assert not images["uv"][~person].any() and images["uv"][person].any()
+    assert images["fid"].max() < len(surrogate_body().faces)
 
 
-def test_people_fill_their_pictures_and_are_readable(pictures):
-    person = labels.mask(pictures["fid"])
+def test_people_fill_their_pictures_and_are_readable(images):
+    person = labels.mask(images["fid"])
     assert person.mean() > 0.18 and person.mean((1, 2)).min() > 0.04
-    level = np.array([p[m].mean() for p, m in zip(pictures["rgb"], person, strict=True)])
+    level = np.array([p[m].mean() for p, m in zip(images["rgb"], person, strict=True)])
     assert 90 < level.mean() < 150 and level.min() > 40 and level.max() < 215
 
 
-def test_visible_joints_lie_on_the_person_and_on_their_parts(pictures):
+def test_visible_joints_lie_on_the_person_and_on_their_parts(images):
     near = {
         "head": {"head", "upper spine"},
         "l_knee": {"left knee", "left thigh", "left calf"},
@@ -105,17 +107,17 @@ def test_visible_joints_lie_on_the_person_and_on_their_parts(pictures):
         "l_hand": {"left hand", "left forearm"},
         "r_hand": {"right hand", "right forearm"},
     }
-    seen = pictures["kp"][..., 3] == 2
+    seen = images["kp"][..., 3] == 2
     row, joint = np.nonzero(seen)
-    x, y = np.floor(pictures["kp"][row, joint, :2]).astype(int).T
-    assert labels.mask(pictures["fid"])[row, y, x].mean() > 0.97
-    part = np.array(P25_NAMES)[labels.part25(pictures["fid"])[row, y, x]]
+    x, y = np.floor(images["kp"][row, joint, :2]).astype(int).T
+    assert labels.mask(images["fid"])[row, y, x].mean() > 0.97
+    part = np.array(P25_NAMES)[labels.part25(images["fid"])[row, y, x]]
     hits = [part[k] in near[name] for name in near for k in np.flatnonzero(joint == JOINTS[name])]
     assert len(hits) > 300 and np.mean(hits) > 0.9
 
 
-def test_left_and_right_are_never_swapped(pictures):
-    seen = pictures["kp"][..., 3] == 2
+def test_left_and_right_are_never_swapped(images):
+    seen = images["kp"][..., 3] == 2
     right_labels = np.array(["right" in name for name in P25_NAMES])
     left_labels = np.array(["left" in name for name in P25_NAMES])
     agree = []
@@ -123,8 +125,8 @@ def test_left_and_right_are_never_swapped(pictures):
         for name in ("elbow", "wrist", "hand", "knee", "ankle"):
             joint = JOINTS[f"{side}_{name}"]
             row = np.flatnonzero(seen[:, joint])
-            x, y = np.floor(pictures["kp"][row, joint, :2]).astype(int).T
-            part = labels.part25(pictures["fid"])[row, y, x]
+            x, y = np.floor(images["kp"][row, joint, :2]).astype(int).T
+            part = labels.part25(images["fid"])[row, y, x]
             agree += own[part[own[part] | other[part]]].tolist()
     assert len(agree) > 300 and np.mean(agree) > 0.98
 
@@ -153,19 +155,19 @@ def test_exact_depth_is_that_of_the_labelled_triangle(naked):
         assert np.quantile(np.abs(z - sample["z"][seen]), 0.99) < 0.001
 
 
-def test_clothes_stay_close_to_the_body(pictures):
-    for row in range(0, len(pictures["fid"]), 5):
-        sample = one(pictures, row)
+def test_clothes_stay_close_to_the_body(images):
+    for row in range(0, len(images["fid"]), 5):
+        sample = one(images, row)
         seen = labels.mask(sample["fid"])
         centre = labels.vertices(sample)[surrogate_body().faces[sample["fid"][seen]]].mean(1)
         points = rays(sample)[seen] * sample["z"][seen][:, None]
         assert np.quantile(np.linalg.norm(points - centre, axis=1), 0.99) < 0.05
 
 
-def test_joints_and_translation_agree_with_the_body_model(pictures):
+def test_joints_and_translation_agree_with_the_body_model(images):
     model = surrogate_body()
-    for row in range(0, len(pictures["kp"]), 5):
-        sample = one(pictures, row)
+    for row in range(0, len(images["kp"]), 5):
+        sample = one(images, row)
         joints = model.joint_regressor @ labels.vertices(sample).astype(np.float64)
         focal, cx, cy = sample["cam"][:3]
         close = np.abs(joints[:, 2] - sample["kp"][:, 2])
@@ -175,22 +177,22 @@ def test_joints_and_translation_agree_with_the_body_model(pictures):
         assert np.median(np.abs(found - sample["kp"][:, :2])) < 0.012 * focal / joints[:, 2].mean()
 
 
-def test_sensor_depth_follows_exact_depth_on_the_person(pictures):
-    rows = np.flatnonzero(pictures["depth"].any((1, 2)))
+def test_sensor_depth_follows_exact_depth_on_the_person(images):
+    rows = np.flatnonzero(images["depth"].any((1, 2)))
     assert len(rows) > 20
     for row in rows:
-        measured, z = pictures["depth"][row] / 1000, pictures["z"][row]
-        valid = (measured > 0) & labels.mask(pictures["fid"][row])
-        assert valid.sum() > 0.75 * labels.mask(pictures["fid"][row]).sum()
+        measured, z = images["depth"][row] / 1000, images["z"][row]
+        valid = (measured > 0) & labels.mask(images["fid"][row])
+        assert valid.sum() > 0.75 * labels.mask(images["fid"][row]).sum()
         assert np.median(np.abs(measured - z)[valid]) < 0.05
-        outside = (measured > 0) & ~labels.mask(pictures["fid"][row])
+        outside = (measured > 0) & ~labels.mask(images["fid"][row])
         assert outside.sum() < 0.35 * valid.sum()  # a rough mask, but a mask
 
 
-def test_a_mirrored_body_gives_the_mirrored_picture(pictures):
+def test_a_mirrored_body_gives_the_mirrored_picture(images):
     model, flip = surrogate_body(), np.diag([-1.0, 1.0, 1.0])
-    for row in range(0, len(pictures["fid"]), 9):
-        sample = one(pictures, row)
+    for row in range(0, len(images["fid"]), 9):
+        sample = one(images, row)
         posed, camera = labels.vertices(sample).astype(np.float64), sample["cam"]
         view = Camera(rotation=np.eye(3), eye=np.zeros(3), focal=camera[0], cx=camera[1], cy=camera[2])
         mirror = Camera(

@@ -60,11 +60,9 @@ def test_exposure_brings_any_light_to_a_readable_level():
         light = rng(seed).uniform(0.2, 1.0, (48, 48, 3)).astype(np.float32) * 10 ** rng(seed + 99).uniform(
             -1, 0.5
         )
-        picture = develop(
-            light, person, rng(seed), exposure=(0.2, 0.3), noise=(0.0, 0.01), white_balance=0.03
-        )
-        assert picture.dtype == np.uint8 and picture.shape == (48, 48, 3)
-        levels.append(picture[person].mean() / 255)
+        image = develop(light, person, rng(seed), exposure=(0.2, 0.3), noise=(0.0, 0.01), white_balance=0.03)
+        assert image.dtype == np.uint8 and image.shape == (48, 48, 3)
+        levels.append(image[person].mean() / 255)
     assert min(levels) > 0.4 and max(levels) < 0.65
 
 

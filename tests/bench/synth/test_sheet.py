@@ -10,10 +10,10 @@ def test_a_sheet_shows_every_sample_in_every_row():
     clip = render_clip("lab_rgbd", "pretrain", 0, size=32, seed=0)
     samples = [{name: array[k] for name, array in clip.items()} for k in range(4)]
     sheet = contact_sheet(samples, columns=4)
-    picture = np.asarray(sheet)
+    image = np.asarray(sheet)
     assert sheet.width == 4 * 33
     for k in range(4):
-        tile = picture[13 : 13 + 32, 33 * k : 33 * k + 32]
+        tile = image[13 : 13 + 32, 33 * k : 33 * k + 32]
         assert np.array_equal(tile, samples[k]["rgb"])
 
 

@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from bench.api import ALONE
+from bench.api import SINGLE_PROCESS
 from bench.errors import ConfigError
 from bench.train.batch_norm import Apart, join_batch_norm
 from bench.train.seeding import seeded_initialisation
@@ -76,7 +76,7 @@ def test_statistics_of_parts_are_averaged_from_a_common_start() -> None:
     parts: list[Tensor] = [torch.tensor([[1.0], [3.0]]), torch.tensor([[6.0], [6.0]])]
     apart = Apart(norm, 2)
     for _ in range(2):
-        with apart.step(ALONE):
+        with apart.step(SINGLE_PROCESS):
             for part in parts:
                 with apart.part():
                     norm(part)

@@ -15,7 +15,7 @@ from bench.api import Batch, Context, Draws, StepOutput, seeded
 from bench.errors import DataError, StepError
 from bench.train import loop
 from bench.train.loop import fit, points
-from bench.train.run import Outcome, Run, Trainee
+from bench.train.run import Outcome, Run, TrainModule
 from bench.train.schedule import learning_rate
 from bench.train.seeding import seeded_initialisation
 
@@ -26,7 +26,7 @@ TRAIN: dict[str, Any] = {
 }  # fmt: skip
 
 
-class Toy(Trainee):
+class Toy(TrainModule):
     """Everything that a resume may get wrong: dropout, batch statistics, a buffer, noise, two loss terms."""
 
     def __init__(self, hook: Callable[[int], None] = lambda step: None) -> None:
@@ -65,7 +65,7 @@ def prepare(raw: Tensor, draws: Draws) -> Batch:
     return {"x": raw[:, :6] + 0.1 * noise, "y": raw[:, 6:]}
 
 
-def train(toy: Trainee, folder: Path, **changes: Any) -> Outcome:
+def train(toy: TrainModule, folder: Path, **changes: Any) -> Outcome:
     def evaluate() -> dict[str, float]:
         toy.eval()
         with torch.no_grad():
@@ -169,12 +169,12 @@ def test_curve_holds_loss_means_and_metrics_at_the_points_asked_for(
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_stops_with_step_term_and_history(value: float, tmp_path: Path) -> None:
-    class Broken(Toy):
+    class ContractViolation(Toy):
         def step(self, batch: Batch, ctx: Context) -> StepOutput:
             out = super().step(batch, ctx)
             return StepOutput(terms={**out.terms, "fit": out.terms["fit"] * (value if ctx.step == 5 else 1)})
 
-    toy = Broken()
+    toy = ContractViolation()
     with pytest.raises(StepError, match=r"step 5 \(fit=(nan|inf)\); losses before: ([\d.e-]+, ){4}[\d.e-]+$"):
         train(toy, tmp_path / "run")
     assert all(bool(v.isfinite().all()) for v in toy.state_dict().values())  # the step was not taken

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench.errors import StepError
-from bench.execute.launches import Job, close, pending, tail
 from bench.execute.plans import kept
 from bench.execute.queue import NEVER, UNKNOWN, Queue, State, installed
+from bench.execute.submissions import Job, close, pending, tail
 from bench.grid.plan import Step
 from bench.records.claims import release
 from bench.records.store import CLAIM, Store

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from bench.errors import StepError
-from bench.execute import launches, plans
-from bench.execute.ended import live_jobs
+from bench.execute import plans
+from bench.execute import submissions as launches
+from bench.execute.job_status import live_jobs
 from bench.execute.queue import UNKNOWN, Queue, State, _tasks
 from bench.grid.plan import Plan, expand
 from bench.grid.request import Words, resolve

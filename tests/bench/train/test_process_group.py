@@ -4,19 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.api import ALONE, Peers
+from bench.api import SINGLE_PROCESS, ProcessGroup
 from bench.errors import ConfigError
-from bench.train.peers import Share, share
+from bench.train.process_group import Share, share
 
 
-class Rank(Peers):
+class Rank(ProcessGroup):
     def __init__(self, rank: int, ranks: int) -> None:
         self.rank, self.ranks = rank, ranks
 
 
 def test_one_process_takes_the_whole_batch_or_all_groups() -> None:
-    assert share(ALONE, 32, 1) == Share()
-    assert share(ALONE, 32, 4) == Share(own=range(4), of=4)
+    assert share(SINGLE_PROCESS, 32, 1) == Share()
+    assert share(SINGLE_PROCESS, 32, 4) == Share(own=range(4), of=4)
 
 
 @given(st.integers(1, 8), st.integers(1, 4), st.integers(1, 5))

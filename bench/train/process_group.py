@@ -11,29 +11,29 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torch.autograd import Function
 
-from bench.api import ALONE, Peers
+from bench.api import SINGLE_PROCESS, ProcessGroup
 from bench.errors import ConfigError
 
 
-class Processes(Peers):
+class DistributedGroup(ProcessGroup):
     """All processes of a training, one per device, joined by `torch.distributed` (NCCL, or gloo on CPUs)."""
 
     def __init__(self, fabric: Fabric) -> None:
-        self.rank, self.ranks = fabric.global_rank, fabric.world_size
+        self.rank, self.world_size = fabric.global_rank, fabric.world_size
         self._device = fabric.device
 
-    def gather(self, x: Tensor) -> Tensor:
+    def all_gather(self, x: Tensor) -> Tensor:
         return _gather(x.detach())
 
-    def join(self, x: Tensor) -> Tensor:
+    def all_gather_with_grad(self, x: Tensor) -> Tensor:
         joined: Tensor = _Join.apply(x)
         return joined
 
-    def total(self, x: Tensor) -> Tensor:
+    def all_reduce(self, x: Tensor) -> Tensor:
         return _sum(x.detach())
 
     def any(self, flag: bool) -> bool:
-        return bool(self.total(torch.tensor(int(flag), device=self._device)))
+        return bool(self.all_reduce(torch.tensor(int(flag), device=self._device)))
 
 
 def summed(x: Tensor) -> Tensor:
@@ -77,9 +77,9 @@ class _Sum(Function):
         return _sum(gradient)
 
 
-def peers(fabric: Fabric) -> Peers:
+def process_group(fabric: Fabric) -> ProcessGroup:
     """Return the processes of a Fabric that was launched."""
-    return Processes(fabric) if fabric.world_size > 1 else ALONE
+    return DistributedGroup(fabric) if fabric.world_size > 1 else SINGLE_PROCESS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +90,7 @@ class Share:
     of: int = 1
 
 
-def share(world: Peers, batch: int, groups: int) -> Share:
+def share(world: ProcessGroup, batch: int, groups: int) -> Share:
     """Cut batches for the processes that share them.
 
     Args:
@@ -101,16 +101,16 @@ def share(world: Peers, batch: int, groups: int) -> Share:
     Raises:
         ConfigError: the batch cannot be cut evenly.
     """
-    if groups > 1 and groups % world.ranks:
+    if groups > 1 and groups % world.world_size:
         raise ConfigError(
-            f"{groups} groups of a batch cannot be spread evenly over {world.ranks} processes; choose "
+            f"{groups} groups of a batch cannot be spread evenly over {world.world_size} processes; choose "
             "resources.nodes x resources.gpus so that it divides train.groups"
         )
-    parts = max(groups, world.ranks)
+    parts = max(groups, world.world_size)
     if batch % parts:
         raise ConfigError(
             f"a batch of {batch} cannot be cut into {parts} equal parts; change preset.pretrain.batch, "
             "train.groups or resources.nodes x resources.gpus"
         )
-    each = parts // world.ranks
+    each = parts // world.world_size
     return Share(own=range(world.rank * each, (world.rank + 1) * each), of=parts)

@@ -1,4 +1,4 @@
-"""Changes of colour for whole batches of pictures, (N, 3, H, W) in [0, 1], with numbers of each sample."""
+"""Changes of colour for whole batches of images, (N, 3, H, W) in [0, 1], with numbers of each sample."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def tint(rgb: Tensor, factors: Tensor) -> Tensor:
     """Change brightness, contrast (about the mean grey) and saturation (about the grey of each pixel).
 
     Args:
-        rgb: pictures.
+        rgb: images.
         factors: (N, 3).
     """
     brightness, contrast, saturation = factors.to(rgb.dtype).view(-1, 3, 1, 1, 1).unbind(1)

@@ -19,8 +19,8 @@ from bench.adapters.sources import ROOT
 from bench.data.opening import open_dataset
 from bench.errors import StepError
 from bench.execute.device import make_fabric
-from bench.execute.pretraining import PretrainTrainee, build_method, make_run
-from bench.execute.site import ALONE, Team
+from bench.execute.pretraining import PretrainModule, build_method, make_run
+from bench.execute.site import ALONE, WorldInfo
 from bench.grid.plan import Step, expand
 from bench.grid.request import Words, resolve
 from bench.records.store import Store
@@ -32,7 +32,7 @@ State = dict[str, torch.Tensor]
 
 
 def train_stages(
-    stages: Sequence[Step], root: Path, groups: int, team: Team = ALONE, config_dirs: Sequence[str] = ()
+    stages: Sequence[Step], root: Path, groups: int, team: WorldInfo = ALONE, config_dirs: Sequence[str] = ()
 ) -> None:
     """Train stages one after the other, each batch as a whole or cut into groups; write their states.
 
@@ -50,13 +50,13 @@ def train_stages(
         torch.save({"state": states[step.key], "curve": curve}, file(root, step, groups, team))
 
 
-def file(root: Path, step: Step, groups: int, team: Team) -> Path:
+def file(root: Path, step: Step, groups: int, team: WorldInfo) -> Path:
     """Return where a process leaves the state of a stage."""
     return root / f"{step.spec['name']}-{groups}-{team.rank}-of-{team.size}.pt"
 
 
 def _train(
-    step: Step, groups: int, root: Path, team: Team, previous: State, config_dirs: tuple[str, ...]
+    step: Step, groups: int, root: Path, team: WorldInfo, previous: State, config_dirs: tuple[str, ...]
 ) -> tuple[State, list[dict[str, float]]]:
     recipe = {**step.spec["train"], "groups": groups}
     step = replace(step, spec={**step.spec, "precision": "64-true", "train": recipe})
@@ -66,7 +66,7 @@ def _train(
     method.load_state_dict(previous, strict=False)
     folder = root / f"{step.spec['name']}-{groups}-of-{team.size}"
     folder.mkdir(parents=True, exist_ok=True)
-    outcome = fit(PretrainTrainee(method), make_run(step, data, folder, fabric), fabric)
+    outcome = fit(PretrainModule(method), make_run(step, data, folder, fabric), fabric)
     return dict(method.state_dict()), outcome.curve
 
 
@@ -83,7 +83,7 @@ def launch(words: Sequence[str], processes: int) -> None:
     start = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
     done = subprocess.run(
-        [sys.executable, *(start if processes > 1 else ["-m"]), "bench.adapter_kit.pair", *words],
+        [sys.executable, *(start if processes > 1 else ["-m"]), "bench.adapter_kit.two_processes", *words],
         env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
         capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
@@ -118,7 +118,7 @@ def main(root: str, methods: str, groups: str, config_dirs: str, *overrides: str
     words = Words(methods=methods, tasks="densepose", config_dirs=dirs, overrides=overrides)
     stages = [step for step in expand(resolve(words)).steps if step.kind == "pretrain"]
     for count in map(int, groups.split(",")):
-        train_stages(stages, Path(root), count, Team(rank=rank, nodes=1, per_node=size), dirs)
+        train_stages(stages, Path(root), count, WorldInfo(rank=rank, nodes=1, per_node=size), dirs)
 
 
 if __name__ == "__main__":
