@@ -38,8 +38,8 @@ def to_batch(
         raw: what `Dataset.batch` returns for the fields of the modalities and the names.
         modalities: of `rgb`, `depth`, `kp2d`; gives the inputs that `bench.api` lists. Rows of samples that
             lack a modality are zero. `kp2d` is made of the field `keypoints_detected` and brings
-            `keypoints_pixels`, `keypoints_visible` and `keypoints_labeled` (N, J) bool, found, maybe outside the
-            crop.
+            `keypoints_pixels`, `keypoints_visible` and `keypoints_labeled` (N, J) bool: found, even outside
+            the crop.
         names: further fields. By kind: `image` float32 (N, 3, H, W) in [0, 1]; `depth` float32 (N, 1, H, W)
             metres; `classes` int64 (N, H, W); `mask` bool (N, H, W); `uv` float32 (N, 2, H, W) in [0, 1];
             `pixels` float32 (N, P, 2); `point_classes` int64 (N, P), 0 = none; `point_uv` float32 (N, P, 2)
