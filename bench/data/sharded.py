@@ -12,7 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from bench.data import build, manifest, shards
 from bench.data.build import Piece, place_of, spans, stored_fields
-from bench.data.dataset import (
+from bench.data.producer import Place, Producer, rows_per_clip, sample_clusters, sample_ids
+from bench.data.shards import Span
+from bench.dataset import (
     MODALITIES,
     Arrays,
     DataInfo,
@@ -23,8 +25,6 @@ from bench.data.dataset import (
     Part,
     Progress,
 )  # fmt: skip
-from bench.data.producer import Place, Producer, rows_per_clip, sample_clusters, sample_ids
-from bench.data.shards import Span
 from bench.errors import ConfigError, DataError, nearest
 from bench.settings import SIDES
 
