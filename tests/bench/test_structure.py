@@ -195,7 +195,7 @@ def test_no_module_needs_itself() -> None:
 
 
 def test_no_room_needs_itself() -> None:
-    """A room is a folder of `bench`, or a module beside them; request -> plan -> steps -> records -> report."""
+    """A room is a folder of `bench`, or a module beside them."""
 
     def room(module: str) -> str:
         return ".".join(module.split(".")[:2])
