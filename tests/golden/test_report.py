@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bench.record import read_record
+from bench.records.record import read_record
 from scipy.stats import rankdata
 
 from bench.report.write import report
