@@ -60,9 +60,7 @@ def illustrate(key: str, root: Path, out: Path, folders: Sequence[str] = ()) -> 
     record = read_record(folder / "record.json")
     if record["kind"] != "pretrain":
         before = ", ".join(str(name) for name in record["inputs"])
-        raise ConfigError(
-            f"{key} is a step of kind {record['kind']}, not of pretraining; it follows {before}"
-        )
+        raise ConfigError(f"{key} is a {record['kind']} step, not one of pretraining; it follows {before}")
     dirs = tuple(str(d) for d in config_dirs(folders)[1:])
     spec = record["spec"]
     adapter = load_adapter(spec["adapter"], dirs, spec.get("source", ""))
