@@ -20,7 +20,8 @@ from bench.cli.options import UserPath, config_dir_option, json_option
 def test_adapter(name: str, kind: str | None, config_dirs: tuple[str, ...], as_json: bool) -> None:
     """Check that the method or task NAME keeps the contract, on a CPU; exit 1 when it does not.
 
-    Methods: loss, gradients, missing modalities, batch of one, determinism, resume, two processes, export.
+    Methods: loss, gradients, missing modalities, batch of one, determinism, images, resume, two processes,
+    export.
     Tasks: loss, perfect and worse predictions, flips, crops, scores, bootstrap.
     """
     from bench.execute.job import quiet_threads

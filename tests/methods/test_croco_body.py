@@ -100,6 +100,16 @@ def test_hidden_pixels_never_reach_the_network(build, pairs, context):
     assert torch.equal(*predicted) and not torch.equal(changed, pairs["rgb"])
 
 
+@pytest.mark.parametrize("positions", ["sincos", "rope100"])
+def test_loss_is_float32_under_autocast(positions, build, pairs, check_gradients):
+    method = build(decoder_positions=positions, keypoints=True)
+    exact = check_gradients(method, pairs).terms
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = check_gradients(method, pairs).terms
+    for name, value in exact.items():
+        assert rounded[name].item() == pytest.approx(value.item(), rel=0.05)
+
+
 def test_one_encoder_learns_from_both_images(build, pairs, context):
     method = build()
     weight = method.encoder.vit.blocks[0].mlp.fc1.weight
