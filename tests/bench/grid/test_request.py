@@ -112,11 +112,11 @@ def test_one_modality_can_have_an_encoder_of_its_own(configs: Path) -> None:
 
 
 def test_what_the_shipped_methods_do_not_give() -> None:
-    words = Words(methods="mae,keypoints,scratch,cmc,hcmoco", tasks="parsing_missing,parsing_depth")
+    words = Words(methods="mae_body,keypoints,scratch,cmc,hcmoco", tasks="parsing_missing,parsing_depth")
     reasons = {(c.method, c.task): c.reason for c in expand(resolve(words)).cells if c.reason}
     assert reasons == {
         (name, "parsing_missing"): f"parsing_missing needs depth, which {name} does not give"
-        for name in ("mae", "keypoints")
+        for name in ("mae_body", "keypoints")
     }
 
 
