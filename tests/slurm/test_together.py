@@ -60,7 +60,7 @@ def test_two_nodes_or_gpus_train_as_one_process(
     )
     nodes = {line.split("|")[0]: line.split("|")[1:] for line in text.splitlines()}
     asked = [tuple(nodes[numbers[key]]) for key in sorted(ours, key=lambda key: len(ours[key]))]
-    assert asked == [("2", "COMPLETED")] * 3 + [("1", "COMPLETED")]  # MAE-Body has one stage of twice the length
+    assert asked == [("2", "COMPLETED")] * 3 + [("1", "COMPLETED")]  # that of mae_body is twice as long
     assert {tuple(nodes[number]) for key, number in numbers.items() if key not in ours} == {
         ("1", "COMPLETED")
     }

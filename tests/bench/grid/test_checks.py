@@ -51,7 +51,7 @@ def test_every_preset_passes() -> None:
         (("encoder.resnet10_w24.config.out_indices=[-1]",), "-1 is not a whole number of at least 0"),
         (("encoder.semgcn.config.width=0",), r"config\.width: 0 is not a whole number of at least 1"),
         (("method.mae_body.stages.pixels.config.mask_ratio=0.999",), "leaves 0 of 36 patches"),
-        (("method.mae_body.stages.pixels.config.mask_ratio=1.5",), r"mask_ratio: 1\.5 is not a number below 1"),
+        (("method.mae_body.stages.pixels.config.mask_ratio=1.5",), r"ratio: 1\.5 is not a number below 1"),
         (("task.parsing_rgb.config.class_weights=[1.0]",), "got 1 numbers, wanted 25"),
         (("task.densepose.config.gps_kappa=part",), r'gps_kappa: unknown "part"\. Did you mean "parts"'),
         (("task.densepose.data.people.source=d_densee",), r'no source "d_densee".*\. Did you mean "d_dense"'),
