@@ -78,10 +78,8 @@ class FeatureInfo:
 class Features:
     """Output of an encoder for one batch."""
 
-    maps: tuple[
-        Tensor, ...
-    ]  # pyramid: (N, C_i, H/s_i, W/s_i); tokens: hooked blocks (N, D, h, w); graph: ();
-    # points: one map, interpolated from them
+    # pyramid: (N, C_i, H/s_i, W/s_i); tokens: hooked blocks (N, D, h, w); points: one of theirs; graph: ()
+    maps: tuple[Tensor, ...]
     pooled: Tensor  # (N, P) one vector per sample
     # tokens: (N, h*w, D) of the last block, no prefix; points: (N, P, D); graph: (N, J, D)
     tokens: Tensor | None = None

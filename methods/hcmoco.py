@@ -263,4 +263,6 @@ class HCMoCo(CMC):
                     "HCMoCo: the joint levels need kp2d and rgb or depth; set joint and structure false"
                 )
             width = self.encoder("kp2d").feature_info.channels[0]
-            cfg.check(size=(0, 0), encoder={}, encoders={"kp2d": {"config": {"width": width}}})
+            built = {m: {"kind": self.encoder(m).feature_info.kind, "config": {}} for m in self.modalities}
+            built["kp2d"]["config"] = {"width": width}
+            cfg.check(size=(0, 0), encoder={}, encoders=built)

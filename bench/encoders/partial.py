@@ -42,18 +42,21 @@ def encode_present(
 def embed_present(
     head: nn.Module, x: Tensor, present: Tensor, group: ProcessGroup = SINGLE_PROCESS
 ) -> Tensor:
-    """Do the same for a head that maps (N, ...) to (N, ...), e.g. one with batch norm."""
-    part, rows = _on_present(head, (x,), present, group)
+    """Do the same for a head with batch norm that maps (N, C) to (N, C').
+
+    A single sample, of all processes, has no statistics: as without any, those of the past are taken.
+    """
+    part, rows = _on_present(head, (x,), present, group, least=2)
     out: Tensor = part if rows is None else _spread(part, rows, len(x))
     return out
 
 
 def _on_present(
-    module: nn.Module, inputs: tuple[Tensor, ...], present: Tensor, group: ProcessGroup
+    module: nn.Module, inputs: tuple[Tensor, ...], present: Tensor, group: ProcessGroup, least: int = 1
 ) -> tuple[Any, Tensor | None]:
     """Return the output for the present samples and which they are; None: the output is for all."""
     rows = present.nonzero().flatten()
-    if not group.any(len(rows) > 0):
+    if group.all_reduce(present.sum()) < least:
         training = module.training
         module.eval()
         out = module(*inputs)

@@ -118,7 +118,9 @@ class PointNet2(Encoder):
             cells = F.interpolate(positions, grid, mode="nearest").flatten(2).mT  # (N, h w, 3)
             measured = F.interpolate(x, grid, mode="nearest").flatten(2).mT > 0  # (N, h w, 1)
         between = torch.where(measured, interpolate(cells, xyz, tokens), 0.0)
-        return Features(maps=(between.mT.unflatten(2, grid),), pooled=tokens.mean(1), tokens=tokens, xyz=xyz)
+        return Features(
+            maps=(between.mT.reshape(len(x), -1, *grid),), pooled=tokens.mean(1), tokens=tokens, xyz=xyz
+        )
 
     def encode_points(self, xyz: Tensor) -> Tensor:
         """Map points (N, P, 3) in metres to features (N, P, C)."""
@@ -182,7 +184,7 @@ class _Layers(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.layers(x.flatten(0, -2))
-        return out.unflatten(0, x.shape[:-1])
+        return out.view(*x.shape[:-1], -1)
 
 
 def back_project(depth: Tensor, camera: Tensor) -> Tensor:
@@ -199,7 +201,8 @@ def back_project(depth: Tensor, camera: Tensor) -> Tensor:
     rows, columns = (torch.arange(n, device=depth.device) + 0.5 for n in (h, w))
     columns, rows = torch.meshgrid(columns, rows, indexing="xy")  # (H, W) each
     pixels = torch.stack([columns, rows, torch.ones_like(rows)]).flatten(1)  # (3, H W)
-    return (torch.linalg.inv(camera) @ pixels).unflatten(2, (h, w)) * depth
+    rays: Tensor = torch.linalg.inv(camera) @ pixels
+    return rays.view(-1, 3, h, w) * depth
 
 
 def spread_points(positions: Tensor, measured: Tensor, count: int) -> Tensor:
@@ -253,7 +256,7 @@ def neighbours(centres: Tensor, xyz: Tensor, count: int) -> tuple[Tensor, Tensor
         Distances, and positions in `xyz`; (N, m, k) each, nearest first.
     """
     distances, found = [], []
-    for part in centres.split(max(1, CHUNK // xyz.shape[:2].numel()), 1):
+    for part in torch.split(centres, max(1, CHUNK // xyz.shape[:2].numel()), 1):
         # the product form of distances is wrong by millimetres where points are close
         gaps = torch.cdist(part, xyz, compute_mode="donot_use_mm_for_euclid_dist")
         near = gaps.topk(min(count, xyz.shape[1]), largest=False)
@@ -275,7 +278,7 @@ def interpolate(places: Tensor, xyz: Tensor, features: Tensor) -> Tensor:
         per_sample_weights=weights.flatten(0, 1).to(features.dtype),
         mode="sum",
     )
-    return read.unflatten(0, places.shape[:2])
+    return read.view(*places.shape[:2], -1)
 
 
 @torch.no_grad()
