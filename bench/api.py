@@ -79,10 +79,12 @@ class FeatureInfo:
 class Features:
     """Output of an encoder for one batch."""
 
-    maps: tuple[Tensor, ...]  # pyramid: (N, C_i, H/s_i, W/s_i); tokens: hooked blocks (N, D, h, w); graph: ()
+    # pyramid: (N, C_i, H/s_i, W/s_i); tokens: hooked blocks (N, D, h, w); points: one of theirs; graph: ()
+    maps: tuple[Tensor, ...]
     pooled: Tensor  # (N, P) one vector per sample
-    tokens: Tensor | None = None  # tokens: (N, h*w, D) of the last block, no prefix; graph: (N, J, D)
-    xyz: Tensor | None = None  # points: (N, h*w, 3) where each token lies, camera coordinates, metres
+    # tokens: (N, h*w, D) of the last block, no prefix; points: (N, P, D); graph: (N, J, D)
+    tokens: Tensor | None = None
+    xyz: Tensor | None = None  # points: (N, P, 3) where each token lies, camera coordinates, metres
 
 
 class Encoder(nn.Module):
@@ -91,12 +93,20 @@ class Encoder(nn.Module):
     `spec` holds everything that `bench.encoders.build_encoder` needs to rebuild the module (plain data).
     """
 
+    fields: ClassVar[tuple[str, ...]] = ()  # of the data, read besides the modality, e.g. ("camera",)
     feature_info: FeatureInfo
     spec: Mapping[str, Any]
 
     @abstractmethod
     def forward(self, x: Tensor) -> Features:
-        """Encode (N, 3, H, W) colour in [0, 1], (N, 1, H, W) depth in metres, or (N, J, 2) joints."""
+        """Encode (N, 3, H, W) colour in [0, 1], (N, 1, H, W) depth in metres, or (N, J, 2) joints.
+
+        Encoders with `fields` take these as further arguments.
+        """
+
+    def besides(self, batch: Batch) -> tuple[Tensor, ...]:
+        """Return its `fields`: `encoder(batch[m], *encoder.besides(batch))`."""
+        return tuple(batch[name] for name in self.fields)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -304,7 +314,8 @@ class EncoderHead(nn.Module):
     def forward(self, batch: Batch) -> Outputs:
         """Return the head's outputs at the size of the image."""
         x = batch[self.modality]
-        out: Outputs = self.head(self.encoder(x), (x.shape[-2], x.shape[-1]))
+        features = self.encoder(x, *self.encoder.besides(batch))
+        out: Outputs = self.head(features, (x.shape[-2], x.shape[-1]))
         return out
 
 

@@ -86,7 +86,8 @@ class CMC(Method):
         for modality in self.modalities:
             x, present = batch[modality], batch[f"valid.{modality}"]
             encoded = torch.ones_like(present) if self.cfg.variant == "official" else present
-            features[modality] = encode_present(self.encoder(modality), x, encoded, ctx.group)
+            encoder = self.encoder(modality)
+            features[modality] = encode_present(encoder, x, encoded, ctx.group, *encoder.besides(batch))
             valid[modality] = present
         return features, valid
 

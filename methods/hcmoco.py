@@ -61,7 +61,13 @@ class HCMoCoConfig:
         encoder: Mapping[str, Any],
         encoders: Mapping[str, Mapping[str, Any]],
     ) -> None:
-        """Check that nodes of the key-point graph are as wide as the embeddings they are compared with."""
+        """Check that nodes of the key-point graph are as wide as the embeddings they are compared with.
+
+        The mapper of points is linear, as those of images; batch norm and ReLU of the official code are not
+        reproduced.
+        """
+        if self.variant == "official" and encoders.get("depth", {}).get("kind") == "points":
+            raise ConfigError("HCMoCo: variant=official has no encoder of points; set variant=paper")
         width = encoders.get("kp2d", {"config": {}})["config"].get("width", self.dim)
         if (self.joint or self.structure) and self.share_dense_sparse_mapper and width != self.dim:
             raise ConfigError(
@@ -244,10 +250,19 @@ class HCMoCo(CMC):
             raise ConfigError(
                 "HCMoCo: the dense level needs encoders of rgb and depth; set dense=off without them"
             )
+        if cfg.dense != "off":
+            strides = {m: self.encoder(m).feature_info.strides[0] for m in DENSE}
+            if strides["rgb"] != strides["depth"]:
+                raise ConfigError(
+                    "HCMoCo: the dense level needs finest maps of equal stride; that of colour is "
+                    f"{strides['rgb']}, of depth {strides['depth']}; choose other encoders or set dense=off"
+                )
         if cfg.joint or cfg.structure:
             if "kp2d" not in self.modalities or not self.dense_modalities:
                 raise ConfigError(
                     "HCMoCo: the joint levels need kp2d and rgb or depth; set joint and structure false"
                 )
             width = self.encoder("kp2d").feature_info.channels[0]
-            cfg.check(size=(0, 0), encoder={}, encoders={"kp2d": {"config": {"width": width}}})
+            built = {m: {"kind": self.encoder(m).feature_info.kind, "config": {}} for m in self.modalities}
+            built["kp2d"]["config"] = {"width": width}
+            cfg.check(size=(0, 0), encoder={}, encoders=built)

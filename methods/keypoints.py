@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from torch import nn
 
@@ -13,7 +13,8 @@ from bench.api import Batch, Context, DataInfo, Encoder, Method, StepOutput
 from bench.bodymodels.joints import joint_set
 from bench.errors import ConfigError
 from bench.heads.heatmap import HeatmapKind, heatmap_head
-from bench.losses.heatmaps import gaussian_targets, heatmap_bce, heatmap_mse, trainable
+from bench.losses.heatmaps import confidences, gaussian_targets, heatmap_bce, heatmap_mse
+from bench.settings import Count, OffWhen, Positive
 
 RARE = 0.01  # about the share of a heat map that a joint covers; logits start there
 
@@ -21,13 +22,17 @@ RARE = 0.01  # about the share of a heat map that a joint covers; logits start t
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeypointsConfig:
     head: HeatmapKind = "linear"  # one layer per patch; "deconv", "finest" as in the task pose2d
-    width: int | None = None  # channels inside the head "deconv"
+    # channels inside the head "deconv"; null follows the encoder
+    width: Annotated[Count | None, OffWhen(head=("linear", "finest"))] = None
     loss: Literal["bce", "mse"] = "bce"  # of a sigmoid, or of the plain values
-    sigma: float = 2.0  # of the targets, cells of the heat map
+    sigma: Positive = 2.0  # of the targets, cells of the heat map
 
 
 class Keypoints(Method):
-    """Predict heat maps of the labelled joints; the head is thrown away, the encoder handed on."""
+    """Predict heat maps of the labelled joints; the head is thrown away, the encoder handed on.
+
+    A joint counts by its confidence; visibility counts as 1.
+    """
 
     Config: ClassVar[type] = KeypointsConfig
 
@@ -35,15 +40,13 @@ class Keypoints(Method):
         """Build the head.
 
         Raises:
-            ConfigError: the encoder is not one of colour, the data have no joints, or sigma is not positive.
+            ConfigError: the encoder is not one of colour, or the data have no joints.
         """
         super().__init__(cfg, encoders, data)
         if set(encoders) != {"rgb"}:
             raise ConfigError(f"keypoints trains one colour encoder, got {', '.join(encoders) or 'none'}")
         if not data.joint_set:
             raise ConfigError("keypoints needs data with joints; these have none")
-        if not cfg.sigma > 0:
-            raise ConfigError(f"sigma: got {cfg.sigma}, wanted a positive number of heat-map cells")
         self.cfg = cfg
         joints = len(joint_set(data.joint_set))
         self.head = heatmap_head(encoders["rgb"].feature_info, joints, cfg.head, cfg.width)
@@ -56,7 +59,7 @@ class Keypoints(Method):
         maps = self.head(self.encoders["rgb"](rgb), size)["heatmaps"]
         targets = gaussian_targets(joints[..., :2], (maps.shape[2], maps.shape[3]), size, self.cfg.sigma)
         loss = heatmap_bce if self.cfg.loss == "bce" else heatmap_mse
-        return StepOutput(terms={"keypoints": loss(maps, targets, trainable(joints, size), ctx.group)})
+        return StepOutput(terms={"keypoints": loss(maps, targets, confidences(joints, size), ctx.group)})
 
     def group(self, name: str, parameter: nn.Parameter) -> Mapping[str, float]:
         return {"weight_decay": 0.0} if parameter.ndim <= 1 else {}

@@ -95,7 +95,7 @@ class FusedNetwork(nn.Module):
         for modality in MODALITIES:
             encoder = self.encoders[modality]
             assert isinstance(encoder, Encoder)
-            embedded[modality] = self.mappers[modality](encoder(batch[modality]))
+            embedded[modality] = self.mappers[modality](encoder(batch[modality], *encoder.besides(batch)))
         fused = torch.maximum(embedded["rgb"], embedded["depth"])
         out = {"both": upsample(self.head(fused), size)}
         if not self.training:

@@ -65,15 +65,16 @@ class Stage:
 
     def batch(self, rows: slice = slice(None)) -> Batch:
         """Return a batch as training sees it, or some rows of it."""
-        run = self._run(self.store.root / "unused")
+        run = self._run(self.method(), self.store.root / "unused")
         batch = run.prepare(next(run.batches(0)), self._context().draws)
         return {name: values[rows] for name, values in batch.items()}
 
     def _data(self) -> Dataset:
         return open_dataset(self.step.spec["data"], self.store.data, self.config_dirs)
 
-    def _run(self, folder: Path) -> Run:
-        return make_run(self.step, self._data(), folder, make_fabric(self.step.spec, "cpu"))
+    def _run(self, method: Method, folder: Path) -> Run:
+        fabric = make_fabric(self.step.spec, "cpu")
+        return make_run(self.step, method, self._data(), folder, fabric)
 
     def _context(self, step: int = 0) -> Context:
         return Context(step=step, total_steps=6, draws=Draws(generator=seeded("contract", step)))
@@ -201,14 +202,14 @@ class Stage:
         if stop_after:
             trainee = _Stopped(method, stop_after)
             try:
-                fit(trainee, self._run(folder), fabric)
+                fit(trainee, self._run(method, folder), fabric)
             except KeyboardInterrupt:
                 loop.stop.clear()
                 method = self.method()
             else:
                 raise ContractViolation("the training did not stop when it was told to")
         with redirect_stderr(io.StringIO()):  # it would say that it goes on
-            fit(PretrainModule(method), self._run(folder), fabric)
+            fit(PretrainModule(method), self._run(method, folder), fabric)
         if not stop_after:
             save_method(method, self.store.folder(self.step))
             self.exported.update(method.export().encoders)

@@ -66,7 +66,7 @@ def _train(
     method.load_state_dict(previous, strict=False)
     folder = root / f"{step.spec['name']}-{groups}-of-{team.size}"
     folder.mkdir(parents=True, exist_ok=True)
-    outcome = fit(PretrainModule(method), make_run(step, data, folder, fabric), fabric)
+    outcome = fit(PretrainModule(method), make_run(step, method, data, folder, fabric), fabric)
     return dict(method.state_dict()), outcome.curve
 
 

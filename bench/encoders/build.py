@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from torch import nn
+
 from bench.adapters.loading import load_configured
 from bench.api import Encoder
 
@@ -37,3 +39,9 @@ def build_encoder(
         "joint_set": joint_set if modality == "kp2d" else None,
     }
     return encoder
+
+
+def fields_of(network: nn.Module) -> tuple[str, ...]:
+    """Return the fields of the data that the encoders in a network read besides their modalities."""
+    found = [name for m in network.modules() if isinstance(m, Encoder) for name in m.fields]
+    return tuple(dict.fromkeys(found))

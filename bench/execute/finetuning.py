@@ -23,7 +23,7 @@ from bench.data.batches import to_batch
 from bench.data.feed import feed
 from bench.data.opening import open_dataset
 from bench.dataset import MODALITIES
-from bench.encoders import build_encoder, load_encoder
+from bench.encoders import build_encoder, fields_of, load_encoder
 from bench.encoders.files import load_whole
 from bench.encoders.image import ImageEncoder
 from bench.encoders.modules import build_module, load_module, module_spec
@@ -104,7 +104,7 @@ def finetune(step: Step, store: Store, site: Site) -> dict[str, Any]:
         truth = chosen.val.batch(chosen.val_rows, (*task.targets, *task.extras))
         return evaluate_task(task, predicted, truth)
 
-    outcome = fit(trainee, _run(step, chosen, folder, task, fabric, evaluate), fabric)
+    outcome = fit(trainee, _run(step, chosen, folder, trainee, fabric, evaluate), fabric)
     state = {k: v.detach().cpu().contiguous() for k, v in trainee.state_dict().items()}
     write_atomic(folder / WEIGHTS, save(state))
     write_atomic(folder / NETWORK, json.dumps(built, indent=1, sort_keys=True))
@@ -302,7 +302,9 @@ def layer_rates(given: Pretrained, decay: float) -> dict[int, float]:
     return rates
 
 
-def _run(step: Step, chosen: Chosen, folder: Path, task: Task, fabric: Fabric, evaluate: Any) -> Run:
+def _run(
+    step: Step, chosen: Chosen, folder: Path, trainee: FinetuneModule, fabric: Fabric, evaluate: Any
+) -> Run:
     train = {**step.spec["train"], "batch": min(int(step.spec["train"]["batch"]), len(chosen.train_rows))}
     return feed(
         step,
@@ -311,7 +313,7 @@ def _run(step: Step, chosen: Chosen, folder: Path, task: Task, fabric: Fabric, e
         fabric,
         train=train,
         modalities=tuple(step.spec["inputs"]),
-        labels=task.targets,
+        labels=tuple(dict.fromkeys((*trainee.task.targets, *fields_of(trainee)))),
         rows=chosen.train_rows,
         evaluate_at=points(int(train["steps"]), int(step.spec["evaluations"])),
         evaluate=evaluate,
@@ -324,12 +326,13 @@ def predict_all(
 ) -> Iterator[Stats]:
     """Predict samples in batches of a fixed size; yield chunks with one row per sample."""
     trainee.eval()
-    fields = [MODALITIES[name] for name in inputs]
+    more = fields_of(trainee)
+    fields = [*(MODALITIES[name] for name in inputs), *more]
     for start in range(0, len(rows), CHUNK):
         parts: list[Stats] = []
         for first in range(start, min(start + CHUNK, len(rows)), EVALUATION_BATCH):
             raw = data.batch(rows[first : min(first + EVALUATION_BATCH, start + CHUNK)], fields)
-            batch = to_batch(raw, inputs, (), data.fields, device, joint_set=data.info.joint_set)
+            batch = to_batch(raw, inputs, more, data.fields, device, joint_set=data.info.joint_set)
             parts.append(trainee.task.predict(trainee.network(batch), batch))
         yield _joined(parts)
 

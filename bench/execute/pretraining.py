@@ -15,7 +15,7 @@ from bench.adapters.loading import load_configured
 from bench.api import Batch, Context, DataInfo, Dataset, Encoder, Method, StepOutput
 from bench.data.feed import feed
 from bench.data.opening import open_dataset
-from bench.encoders import build_encoder, save_encoder
+from bench.encoders import build_encoder, fields_of, save_encoder
 from bench.encoders.files import check_state, pack, packed_specs
 from bench.encoders.modules import save_module
 from bench.errors import DataError
@@ -74,7 +74,7 @@ def pretrain(step: Step, store: Store, site: Site) -> dict[str, Any]:
     folder = store.folder(step)
     outcome = Outcome()
     if data:
-        outcome = fit(PretrainModule(method), make_run(step, data, folder, fabric), fabric)
+        outcome = fit(PretrainModule(method), make_run(step, method, data, folder, fabric), fabric)
     if site.team.rank:
         return {}
     names = save_method(method, folder)
@@ -145,7 +145,7 @@ def load_previous(method: Method, path: Path, name: str) -> None:
     method.load_state_dict({k: found[k] for k in fits}, strict=False)
 
 
-def make_run(step: Step, data: Dataset, folder: Path, fabric: Fabric) -> Run:
+def make_run(step: Step, method: Method, data: Dataset, folder: Path, fabric: Fabric) -> Run:
     """Connect data, augmentation and recipe of a stage to the loop."""
     train = step.spec["train"]
     rate = float(train["lr"]) * int(train["batch"]) / int(train["base_batch"])  # linear scaling rule
@@ -156,7 +156,7 @@ def make_run(step: Step, data: Dataset, folder: Path, fabric: Fabric) -> Run:
         fabric,
         train={**train, "lr": rate},
         modalities=tuple(step.spec["encoders"]),
-        labels=tuple(step.spec["fields"]),
+        labels=tuple(dict.fromkeys((*step.spec["fields"], *fields_of(method)))),
         views=int(step.spec["views"]),
         pairs=tuple(step.spec["pairs"]),
         evaluate_at=points(int(train["steps"]), 50),

@@ -225,9 +225,11 @@ def _resolve(words: Words, dirs: list[Path]) -> Request:
     resources = config["preset"].pop("resources")
     specs = {m: {**config["method"][m], "stages": resolve_stages(m, config["method"])} for m in methods}
     _check_modalities(by_modality, specs, config["encoder"])
-    for spec in specs.values():
+    for method, spec in specs.items():
         for stage in spec["stages"].values():
-            stage["encoders"] = {m: by_modality.get(m, name) for m, name in stage["encoders"].items()}
+            own = {m: name for m, name in by_modality.items() if m in stage["encoders"]}
+            stage["encoders"] |= own
+            changes |= {f"method.{method}.encoders.{m}": name for m, name in own.items()}  # labels tell them
     preset = {**config["preset"], "name": words.preset, "size": _pair(config["preset"]["size"])}
     defaults = {m: _defaults(specs[m], preset) for m in methods}
     fixed = {e for spec in specs.values() for s in spec["stages"].values() for e in s["encoders"].values()}
@@ -298,7 +300,7 @@ def _check_modalities(
     """
     for modality, name in chosen.items():
         usual = [
-            (method, spec["encoder_kinds"] if own == IMAGE else [known[own]["kind"]])
+            (method, _kinds(spec, modality) if own == IMAGE else [known[own]["kind"]])
             for method, spec in methods.items()
             for stage in spec["stages"].values()
             if (own := stage["encoders"].get(modality)) in (IMAGE, *known)
@@ -313,6 +315,10 @@ def _check_modalities(
                     f"--encoders {modality}={name}: {method} takes {' or '.join(kinds)} encoders for "
                     f"{modality}; {name} is of kind {known[name]['kind']}"
                 )
+
+
+def _kinds(method: Mapping[str, Any], modality: str) -> list[str]:
+    return [*method["encoder_kinds"], *method["modality_kinds"].get(modality, [])]
 
 
 def _pair(size: Any) -> list[int]:

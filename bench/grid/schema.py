@@ -135,6 +135,7 @@ class Method(_Described, kw_only=True, forbid_unknown_fields=True):
     mix: str = ""  # of the preset, for methods that train
     optional: list[Modality] = field(default_factory=list)  # those that a sample may lack
     encoder_kinds: Annotated[list[Kind], Meta(min_length=1)]
+    modality_kinds: dict[Modality, list[Kind]] = field(default_factory=dict)  # more, by --encoders
     needs_pretrained_tag: bool = False
     stages: Annotated[Section, Meta(min_length=1)]
     presets: dict[str, Section] = field(default_factory=dict)  # other values of these keys, by preset

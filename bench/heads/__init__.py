@@ -12,7 +12,7 @@ __all__ = ["ConcatHead", "DPTHead", "PixelHead", "pixel_head", "read_points", "u
 
 
 def pixel_head(info: FeatureInfo, out_channels: int, width: int | None = None) -> PixelHead:
-    """Head for dense tasks: `ConcatHead` for pyramids, `DPTHead` for tokens.
+    """Head for dense tasks: `ConcatHead` for pyramids and points, `DPTHead` for tokens.
 
     Args:
         info: what the encoder returns.
@@ -22,10 +22,10 @@ def pixel_head(info: FeatureInfo, out_channels: int, width: int | None = None) -
     Raises:
         ConfigError: the encoder returns no maps.
     """
-    if info.kind == "pyramid":
+    if info.kind in ("pyramid", "points"):
         return ConcatHead(info, out_channels, width)
     if info.kind == "tokens":
         return DPTHead(info, out_channels, width)
     raise ConfigError(
-        f'a "{info.kind}" encoder has no image maps: dense tasks need a pyramid or tokens encoder'
+        f'a "{info.kind}" encoder has no image maps: dense tasks need a pyramid, tokens or points encoder'
     )

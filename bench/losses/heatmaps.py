@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.api import SINGLE_PROCESS, ProcessGroup
-from bench.losses.numerics import in_float32, masked_mean
+from bench.losses.numerics import in_float32
 
 Decoding = Literal["quarter", "dark"]
 SMALLEST = 1e-10  # of a heat map whose logarithm is taken
@@ -58,35 +58,54 @@ def trainable(joints: Tensor, size: tuple[int, int]) -> Tensor:
     return (joints[..., -1] > 0) & ((joints[..., :2] >= 0) & (joints[..., :2] < end)).all(-1)
 
 
+def confidences(joints: Tensor, size: tuple[int, int]) -> Tensor:
+    """Say how far joints can be trusted: 0 where `trainable` says no, else what is stored, at most 1.
+
+    Args:
+        joints: (N, J, 3 or more) row, col, ..., confidence in 0..1 or visibility (1, 2 = labelled) last.
+        size: (H, W) of the image, pixels.
+
+    Returns:
+        (N, J) float32.
+    """
+    return trainable(joints, size) * joints[..., -1].float().clamp(max=1)
+
+
 @in_float32
 def heatmap_mse(
-    heatmaps: Tensor, targets: Tensor, labelled: Tensor, group: ProcessGroup = SINGLE_PROCESS
+    heatmaps: Tensor, targets: Tensor, weights: Tensor, group: ProcessGroup = SINGLE_PROCESS
 ) -> Tensor:
     """Half the squared error, mean over the cells and over the labelled joints; 0 where there are none.
 
     Args:
         heatmaps: (N, J, h, w).
         targets: (N, J, h, w).
-        labelled: (N, J) bool.
+        weights: (N, J) bool, which are labelled; or their confidences in 0..1.
         group: processes whose rows count as one batch.
     """
-    return masked_mean(0.5 * (heatmaps - targets).square().mean((2, 3)), labelled, group)
+    return _mean(0.5 * (heatmaps - targets).square().mean((2, 3)), weights, group)
 
 
 @in_float32
 def heatmap_bce(
-    heatmaps: Tensor, targets: Tensor, labelled: Tensor, group: ProcessGroup = SINGLE_PROCESS
+    heatmaps: Tensor, targets: Tensor, weights: Tensor, group: ProcessGroup = SINGLE_PROCESS
 ) -> Tensor:
     """Binary cross-entropy, mean over the cells and over the labelled joints, nats; 0 where there are none.
 
     Args:
         heatmaps: logits, (N, J, h, w).
         targets: in [0, 1], (N, J, h, w).
-        labelled: (N, J) bool.
+        weights: (N, J) bool, which are labelled; or their confidences in 0..1.
         group: processes whose rows count as one batch.
     """
     each = F.binary_cross_entropy_with_logits(heatmaps, targets, reduction="none").mean((2, 3))
-    return masked_mean(each, labelled, group)
+    return _mean(each, weights, group)
+
+
+def _mean(values: Tensor, weights: Tensor, group: ProcessGroup) -> Tensor:
+    """Average by weight; where all weights together are less than 1, as if they were 1 (design choice)."""
+    total = torch.where(weights > 0, values * weights, 0.0).sum()
+    return total * group.world_size / group.all_reduce(weights.sum()).clamp(min=1)
 
 
 @torch.no_grad()

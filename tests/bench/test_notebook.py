@@ -45,10 +45,12 @@ def test_a_finished_grid_as_data_frames(finished: Path, small: tuple[str, ...]) 
 
 
 def test_what_does_not_apply_says_why(tmp_path: Path) -> None:
-    cells = bench.plan(store=tmp_path, methods="mae,cmc", tasks="parsing_missing,densepose", seeds=[0, 1])
+    cells = bench.plan(
+        store=tmp_path, methods="mae_body,cmc", tasks="parsing_missing,densepose", seeds=[0, 1]
+    )
     lost = cells[cells.state == "n/a"]
-    assert set(zip(lost.method, lost.task, strict=True)) == {("mae", "parsing_missing")}
-    assert set(lost.reason) == {"parsing_missing needs depth, which mae does not give"}
+    assert set(zip(lost.method, lost.task, strict=True)) == {("mae_body", "parsing_missing")}
+    assert set(lost.reason) == {"parsing_missing needs depth, which mae_body does not give"}
     assert (lost.key == "").all() and (cells[cells.state != "n/a"].state == "missing").all()
 
 

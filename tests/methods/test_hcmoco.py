@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from bench.encoders import build_encoder
 from bench.errors import ConfigError
 from bench.losses.cells import draw_cells, mask_on_grid
 from bench.losses.dense import dense_contrast, soft_targets
@@ -11,6 +12,10 @@ from methods.cmc import CMC, CMCConfig
 from methods.hcmoco import HCMoCo, HCMoCoConfig
 
 ALL = ("rgb", "depth", "kp2d")
+POINTS = {
+    "points": [24, 8], "radii": [[0.5, 1.0], [1.0, 2.0]], "samples": [3, 6],
+    "widths": [[[4], [4]], [[8], [8]]], "back": [[8], [8]],
+}  # fmt: skip
 
 
 def config(**changes):
@@ -231,6 +236,40 @@ def test_official_hard_targets_take_repeated_cells_for_different_ones(build, bat
 
 def test_resume_is_exact(build, check_resume):
     check_resume(build, torch.optim.SGD, lr=0.03, momentum=0.9)
+
+
+def with_points(encoders, **changes):
+    """Return encoders, that of depth one of points; it reads the camera."""
+    points = {"adapter": "bench.encoders.pointnet2:PointNet2", "version": 1, "config": POINTS | changes}
+    return {**encoders("rgb", "kp2d"), "depth": build_encoder({**points, "kind": "points"}, "depth")}
+
+
+def test_depth_as_points(make, encoders, batch, context, check_gradients, without_depth):
+    method = make(HCMoCo, config(), with_points(encoders))
+    camera = torch.tensor([[40.0, 0, 16], [0, 40, 16], [0, 0, 1]]).expand(6, 3, 3)
+    seen = {**batch, "camera": camera}
+    out = check_gradients(method, seen)
+    assert set(out.terms) == {"sample", "dense", "joint_rgb", "joint_depth", "structure"}
+    for rows in ([1, 4], list(range(6))):
+        check_gradients(method, {**without_depth(batch, rows), "camera": camera})
+    optimizer = torch.optim.SGD(method.parameters(), lr=0.01, momentum=0.9)
+    losses = []
+    for step in range(12):
+        terms = method.training_step(seen, context(step)).terms
+        optimizer.zero_grad()
+        torch.stack(list(terms.values())).sum().backward()
+        optimizer.step()
+        method.after_step(context(step))
+        losses.append(terms["joint_depth"].item() + terms["dense"].item())
+    assert losses[-1] < losses[0]
+    assert set(method.export().modules) == {"dense_mapper_rgb", "dense_mapper_depth", "alignment"}
+
+
+def test_points_must_fit(make, encoders):
+    with pytest.raises(ConfigError, match="of colour is 4, of depth 8"):
+        make(HCMoCo, config(), with_points(encoders, stride=8))
+    with pytest.raises(ConfigError, match="variant=official has no encoder of points"):
+        make(HCMoCo, config(variant="official"), with_points(encoders))
 
 
 def test_unusable_combinations_are_refused(build):

@@ -79,6 +79,25 @@ def test_loss_is_the_mean_over_labelled_joints() -> None:
     torch.testing.assert_close(value, (each * confidence).sum() / confidence.sum())
 
 
+def test_joints_count_by_their_confidence() -> None:
+    trained, given = method(), batch(1)
+    given["keypoints"][..., 2] = 0
+
+    def value(*weights: float) -> torch.Tensor:
+        given["keypoints"][0, : len(weights), 2] = torch.tensor(weights)
+        return trained.training_step(given, CONTEXT).terms["keypoints"]
+
+    first, second = value(1, 0), value(0, 1)
+    torch.testing.assert_close(value(0.5, 1), (0.5 * first + second) / 1.5)
+    torch.testing.assert_close(value(2, 2), (first + second) / 2)  # visible and hidden count alike
+    torch.testing.assert_close(value(0.25, 0), 0.25 * first)
+
+
+def test_wrong_sigma_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"sigma: -1\.0 is not a number above 0"):
+        build_config(KeypointsConfig, {"sigma": -1.0}, "keypoints")
+
+
 def test_missing_labels_change_nothing() -> None:
     trained, given = method(), batch()
     value = trained.training_step(given, CONTEXT).terms["keypoints"]
@@ -127,7 +146,6 @@ def test_only_the_encoder_is_handed_on() -> None:
 @pytest.mark.parametrize(
     ("config", "info", "names", "message"),
     [
-        ({"sigma": -1.0}, INFO, ("rgb",), "sigma: got -1.0"),
         ({}, replace(INFO, joint_set=""), ("rgb",), "these have none"),
         ({}, INFO, ("rgb", "depth"), "got rgb, depth"),
     ],

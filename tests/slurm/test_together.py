@@ -17,10 +17,10 @@ Sites = Callable[..., str]
 Jobs = Callable[[Path], Path]
 Metrics = Callable[[Path], dict[str, list[float]]]
 
-METHODS = "cmc,hcmoco,mae"
+METHODS = "cmc,hcmoco,mae_body"
 # two nodes with a process each, or two (fake) GPUs of one node
 PAIRS = (
-    "+method.cmc.resources.nodes=2", "+method.hcmoco.resources.nodes=2", "+method.mae.resources.gpus=2",
+    "+method.cmc.resources.nodes=2", "+method.hcmoco.resources.nodes=2", "+method.mae_body.resources.gpus=2",
 )  # fmt: skip
 FIRST = 1e-4  # relative difference of the first losses in single precision
 LATER = 2e-2  # of all others: AdamW magnifies what rounding leaves
@@ -60,11 +60,11 @@ def test_two_nodes_or_gpus_train_as_one_process(
     )
     nodes = {line.split("|")[0]: line.split("|")[1:] for line in text.splitlines()}
     asked = [tuple(nodes[numbers[key]]) for key in sorted(ours, key=lambda key: len(ours[key]))]
-    assert asked == [("2", "COMPLETED")] * 3 + [("1", "COMPLETED")]  # MAE has one stage of twice the length
+    assert asked == [("2", "COMPLETED")] * 3 + [("1", "COMPLETED")]  # that of mae_body is twice as long
     assert {tuple(nodes[number]) for key, number in numbers.items() if key not in ours} == {
         ("1", "COMPLETED")
     }
-    record = json.loads(next(store.glob("pretrain/mae*/record.json")).read_text())
+    record = json.loads(next(store.glob("pretrain/mae_body*/record.json")).read_text())
     assert record["provenance"]["device"].startswith("2 x ")
     assert record["cost"]["device_s"] == pytest.approx(2 * record["cost"]["train_wall_s"])
 
@@ -117,7 +117,7 @@ def test_processes_that_cannot_share_a_batch_are_refused_before_anything_is_subm
     words = (
         "run",
         "--methods",
-        "mae",
+        "mae_body",
         "--tasks",
         "densepose",
         "--store",

@@ -20,7 +20,10 @@ from bench.cli.options import UserPath
         (["show"], ["NAME"]),
         (["plan", "--methods", "hcmocoo"], ['unknown method "hcmocoo"', '"hcmoco"']),
         (["run", "--wait"], ["--wait", "belongs to --executor slurm"]),
-        (["run", "--methods", "mae", "--encoders", "resnet10_w24"], ["mae trains tokens", "--encoders"]),
+        (
+            ["run", "--methods", "mae_body", "--encoders", "resnet10_w24"],
+            ["mae_body trains tokens", "--encoders"],
+        ),
         (["plan", "--shots", "4"], ["no cell of this grid", "use --fractions"]),
         (["plan", "--seeds", "1000000x"], ["--seeds: 1000000x asks for more than 1000 seeds"]),
     ],

@@ -1,7 +1,7 @@
 import torch
 
 from bench.encoders import build_encoder
-from bench.encoders.partial import encode_present
+from bench.encoders.partial import embed_present, encode_present
 
 
 def test_absent_samples_are_zero_and_leave_no_trace(spec, depth):
@@ -25,3 +25,15 @@ def test_empty_batch_keeps_graph_and_statistics(spec, depth):
     assert all(p.grad is not None for p in encoder.parameters() if p.requires_grad)
     assert all(torch.equal(a, b) for a, b in zip(encoder.buffers(), before, strict=True))
     assert encoder.training
+
+
+def test_heads_normalise_over_present_samples_and_need_two_of_them():
+    head, twin = (torch.nn.Sequential(torch.nn.BatchNorm1d(3, momentum=0.5)) for _ in range(2))
+    x, present = torch.rand(4, 3), torch.tensor([True, False, True, True])
+    out = embed_present(head, x, present)
+    assert torch.equal(out[present], twin(x[present])) and not out[1].any()
+    before = [b.clone() for b in head.buffers()]
+    for rows in ([True, False, False, False], [False] * 4):
+        out = embed_present(head, x, torch.tensor(rows))
+        torch.testing.assert_close(out, twin.eval()(x))
+    assert all(torch.equal(a, b) for a, b in zip(head.buffers(), before, strict=True)) and head.training

@@ -12,7 +12,7 @@ from bench.grid.request import Words, resolve
 
 def test_data_that_cannot_be_are_named_before_the_first_step(small: Any) -> None:
     wrong = "+preset.pretrain.mixes.body.hide.lab_rgbd=[dpeth]"
-    plan = expand(resolve(Words(methods="mae", tasks="parsing_rgb", overrides=(*small, wrong))))
+    plan = expand(resolve(Words(methods="mae_body", tasks="parsing_rgb", overrides=(*small, wrong))))
     with pytest.raises(ConfigError) as caught:
         check_adapters(plan.steps, ())
     assert str(caught.value) == (

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow  # the contract suite asks the same of a skeleton 
 
 Bench = Callable[..., subprocess.CompletedProcess[str]]
 
-STAGES = ("cmc.contrast", "cmc.contrast_2", "hcmoco.dense", "mae.pixels")
+STAGES = ("cmc.contrast", "cmc.contrast_2", "hcmoco.dense", "mae_body.pixels")
 # four samples per process: often only one process has a sample with depth; at 32 px a map has one cell
 BATCH = ("preset.pretrain.batch=8", "preset.pretrain.seen=48", "preset.size=48")
 
@@ -33,7 +33,7 @@ def root(bench: Bench, small: tuple[str, ...], tmp_path_factory: pytest.TempPath
     )  # fmt: skip
     assert built.returncode == 0, built.stderr
     for processes in (1, 2):
-        pair.launch((str(folder), "cmc,hcmoco,mae", "1,2,4", "", *words), processes)
+        pair.launch((str(folder), "cmc,hcmoco,mae_body", "1,2,4", "", *words), processes)
     return folder
 
 

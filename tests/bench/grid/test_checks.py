@@ -46,12 +46,12 @@ def test_every_preset_passes() -> None:
         ((f"{STAGE}.train.momentum=0.5",), r"train\.momentum: is not read while optimizer=adamw"),
         (("preset.finetune.momentum=0.5",), r"preset\.finetune\.momentum: is not read while optimizer=adamw"),
         (("task.parsing_rgb.augment.rotation_p=0.5",), r"rotation_p: is not read while rotation=0\.0"),
-        (("preset.size=52",), r"MAE: image size 52 x 52 is no multiple of the patch 8"),
+        (("preset.size=52",), r"MAE-Body: image size 52 x 52 is no multiple of the patch 8"),
         (("encoder.vit_d96.config.heads=5",), "heads 5 and 4 must divide width 96"),
         (("encoder.resnet10_w24.config.out_indices=[-1]",), "-1 is not a whole number of at least 0"),
         (("encoder.semgcn.config.width=0",), r"config\.width: 0 is not a whole number of at least 1"),
-        (("method.mae.stages.pixels.config.mask_ratio=0.999",), "leaves 0 of 36 patches"),
-        (("method.mae.stages.pixels.config.mask_ratio=1.5",), r"mask_ratio: 1\.5 is not a number below 1"),
+        (("method.mae_body.stages.pixels.config.mask_ratio=0.999",), "leaves 0 of 36 patches"),
+        (("method.mae_body.stages.pixels.config.mask_ratio=1.5",), r"ratio: 1\.5 is not a number below 1"),
         (("task.parsing_rgb.config.class_weights=[1.0]",), "got 1 numbers, wanted 25"),
         (("task.densepose.config.gps_kappa=part",), r'gps_kappa: unknown "part"\. Did you mean "parts"'),
         (("task.densepose.data.people.source=d_densee",), r'no source "d_densee".*\. Did you mean "d_dense"'),
@@ -129,10 +129,10 @@ def test_a_fraction_that_leaves_no_sample_is_refused() -> None:
 
 
 def test_a_grid_without_a_cell_that_applies_is_refused() -> None:
-    plan = expand(resolve(Words(methods="mae", encoders="resnet10_w24", tasks="densepose")))
-    with pytest.raises(ConfigError, match=r"no cell .*: mae trains tokens encoders; .* Choose other --"):
+    plan = expand(resolve(Words(methods="mae_body", encoders="resnet10_w24", tasks="densepose")))
+    with pytest.raises(ConfigError, match=r"no cell .*: mae_body trains tokens encoders; .* Choose other --"):
         check_applies(plan)
-    check_applies(expand(resolve(Words(methods="mae,cmc", encoders="resnet10_w24", tasks="densepose"))))
+    check_applies(expand(resolve(Words(methods="mae_body,cmc", encoders="resnet10_w24", tasks="densepose"))))
 
 
 def test_the_data_set_lists_its_sources() -> None:

@@ -111,12 +111,25 @@ def test_one_modality_can_have_an_encoder_of_its_own(configs: Path) -> None:
     assert spec["encoders"]["depth"]["config"] == {"width": 16}
 
 
+def test_points_are_for_depth_alone_and_labels_tell_them() -> None:
+    words = Words(methods="hcmoco,mmv", encoders="resnet10_w24,depth=pointnet2_small", tasks="parsing_depth")
+    steps = expand(resolve(words)).steps
+    pretraining = {s.spec["name"]: s.spec["encoders"] for s in steps if s.kind == "pretrain"}
+    assert set(pretraining) == {"cmc.contrast", "hcmoco.dense", "mmv.contrast"}
+    assert all(own["depth"]["kind"] == "points" for own in pretraining.values())
+    labels = {s.spec["method"]: s.spec["variant"] for s in steps if s.kind == "finetune"}
+    assert labels == dict.fromkeys(("hcmoco", "mmv"), "encoders.depth=pointnet2_small")
+    for encoders in ("pointnet2_small,rgb=pointnet2_small", "rgb=pointnet2_small"):
+        with pytest.raises(ConfigError, match="takes pyramid or tokens encoders for rgb"):
+            resolve(dataclasses.replace(words, encoders=encoders))
+
+
 def test_what_the_shipped_methods_do_not_give() -> None:
-    words = Words(methods="mae,keypoints,scratch,cmc,hcmoco", tasks="parsing_missing,parsing_depth")
+    words = Words(methods="mae_body,keypoints,scratch,cmc,hcmoco", tasks="parsing_missing,parsing_depth")
     reasons = {(c.method, c.task): c.reason for c in expand(resolve(words)).cells if c.reason}
     assert reasons == {
         (name, "parsing_missing"): f"parsing_missing needs depth, which {name} does not give"
-        for name in ("mae", "keypoints")
+        for name in ("mae_body", "keypoints")
     }
 
 

@@ -332,7 +332,7 @@ def test_tables_that_share_a_title_have_files_of_their_own() -> None:
 
 # ---- looks
 
-SHIPPED = ["imagenet", "cmc", "mmv", "hcmoco", "mae", "croco", "liftedcl"]
+SHIPPED = ["imagenet", "cmc", "mmv", "hcmoco", "mae_body", "croco_body", "liftedcl"]
 # linear RGB as seen without red or without green cones (Viénot, Brettel and Mollon 1999)
 PROTAN = np.array([[0.11238, 0.88762, 0.0], [0.11238, 0.88762, 0.0], [0.00401, -0.00401, 1.0]])
 DEUTAN = np.array([[0.29275, 0.70725, 0.0], [0.29275, 0.70725, 0.0], [-0.02234, 0.02234, 1.0]])

@@ -6,14 +6,14 @@ from bench.api import DataInfo, Draws
 from bench.encoders.positions import sincos_positions
 from bench.errors import ConfigError, StepError
 from bench.losses.reconstruction import normalised_patches, patch_loss, patchify
-from methods.mae import MAE, MAEConfig, draw_mask
+from methods.mae_body import MAEBody, MAEBodyConfig, draw_mask
 
 SMALL = {"decoder_width": 24, "decoder_blocks": 1, "decoder_heads": 2}
 
 
 @pytest.fixture
 def mae(make, encoders, vit_spec):
-    return make(MAE, MAEConfig(**SMALL), encoders("rgb", spec=vit_spec))
+    return make(MAEBody, MAEBodyConfig(**SMALL), encoders("rgb", spec=vit_spec))
 
 
 def test_a_quarter_of_196_patches_is_visible():
@@ -31,8 +31,8 @@ def test_paper_sizes():
 
     with torch.device("meta"):
         encoder = build_encoder({"adapter": "bench.encoders.vit:ViT", "version": 1, "config": {}}, "rgb")
-        method = MAE(
-            MAEConfig(), {"rgb": encoder}, DataInfo(n_samples=1, size=(224, 224), joint_set="mpii16")
+        method = MAEBody(
+            MAEBodyConfig(), {"rgb": encoder}, DataInfo(n_samples=1, size=(224, 224), joint_set="mpii16")
         )
     assert method.n_visible == 49
     assert sum(p.numel() for p in method.decoder.blocks.parameters()) / 1e6 == pytest.approx(25.2, abs=0.05)
@@ -108,7 +108,7 @@ def test_only_matrices_decay(mae):
 
 
 def test_resume_is_exact(make, encoders, check_resume, vit_spec):
-    build = lambda: make(MAE, MAEConfig(**SMALL), encoders("rgb", spec=vit_spec))  # noqa: E731
+    build = lambda: make(MAEBody, MAEBodyConfig(**SMALL), encoders("rgb", spec=vit_spec))  # noqa: E731
     check_resume(build, torch.optim.AdamW, lr=1e-3)
 
 
@@ -118,8 +118,8 @@ def test_published_weights_fill_the_encoder_alone(make, encoders, vit_spec, tmp_
     safetensors.torch.save_file(
         {**state, "decoder_embed.weight": torch.ones(2)}, tmp_path / "mae.safetensors"
     )
-    cfg = MAEConfig(**SMALL, init="published", file=str(tmp_path / "mae.safetensors"))
-    method = make(MAE, cfg, encoders("rgb", spec=vit_spec))
+    cfg = MAEBodyConfig(**SMALL, init="published", file=str(tmp_path / "mae.safetensors"))
+    method = make(MAEBody, cfg, encoders("rgb", spec=vit_spec))
     assert method.initialise()["weights"] == "mae.safetensors"
     loaded = method.encoders["rgb"].model.state_dict()
     assert all(torch.equal(loaded[k], v) for k, v in state.items())
@@ -127,11 +127,11 @@ def test_published_weights_fill_the_encoder_alone(make, encoders, vit_spec, tmp_
 
 def test_unusable_encoders_and_sizes_are_refused(make, encoders, mae, batch, context, vit_spec):
     with pytest.raises(ConfigError, match="tokens"):
-        make(MAE, MAEConfig(**SMALL), encoders("rgb"))
+        make(MAEBody, MAEBodyConfig(**SMALL), encoders("rgb"))
     with pytest.raises(ConfigError, match="mask_ratio"):
-        make(MAE, MAEConfig(**SMALL, mask_ratio=0.99), encoders("rgb", spec=vit_spec))
+        make(MAEBody, MAEBodyConfig(**SMALL, mask_ratio=0.99), encoders("rgb", spec=vit_spec))
     with pytest.raises(ConfigError, match="36"):
         odd = DataInfo(n_samples=1, size=(36, 36), joint_set="mpii16")
-        make(MAE, MAEConfig(**SMALL), encoders("rgb", spec=vit_spec), data=odd)
+        make(MAEBody, MAEBodyConfig(**SMALL), encoders("rgb", spec=vit_spec), data=odd)
     with pytest.raises(StepError, match=r"expected \(32, 32\)"):
         mae.training_step({**batch, "rgb": torch.rand(2, 3, 64, 64)}, context())

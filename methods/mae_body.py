@@ -1,4 +1,7 @@
-"""MAE: hide most patches of an image and predict their pixels (arXiv:2111.06377)."""
+"""MAE-Body: MAE (arXiv:2111.06377) on images of people, the control of CroCo-Body (arXiv:2311.09104).
+
+Most patches of an image are hidden, and their pixels predicted.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ LayerNorm = functools.partial(nn.LayerNorm, eps=1e-6)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MAEConfig:
+class MAEBodyConfig:
     mask_ratio: Annotated[float, Meta(gt=0, lt=1)] = 0.75
     decoder_width: Count = 512
     decoder_blocks: Count = 8
@@ -51,28 +54,28 @@ class MAEConfig:
         height, width = size
         patch = encoder["config"].get("patch", height)
         if height % patch or width % patch:
-            raise ConfigError(f"MAE: image size {height} x {width} is no multiple of the patch {patch}")
+            raise ConfigError(f"MAE-Body: image size {height} x {width} is no multiple of the patch {patch}")
         patches = (height // patch) * (width // patch)
         visible = int(patches * (1 - self.mask_ratio))
         if not 0 < visible < patches:
-            raise ConfigError(f"MAE: mask_ratio {self.mask_ratio} leaves {visible} of {patches} patches")
+            raise ConfigError(f"MAE-Body: mask_ratio {self.mask_ratio} leaves {visible} of {patches} patches")
         if self.decoder_width % self.decoder_heads or self.decoder_width % 4:
             raise ConfigError(
-                f"MAE: decoder_width {self.decoder_width} must be a multiple of 4 and of "
+                f"MAE-Body: decoder_width {self.decoder_width} must be a multiple of 4 and of "
                 f"decoder_heads {self.decoder_heads}"
             )
 
 
-class MAE(Method):
+class MAEBody(Method):
     """Encode the visible patches, decode all of them, compare pixels of the hidden ones."""
 
-    Config = MAEConfig
+    Config = MAEBodyConfig
 
-    def __init__(self, cfg: MAEConfig, encoders: Mapping[str, Encoder], data: DataInfo) -> None:
+    def __init__(self, cfg: MAEBodyConfig, encoders: Mapping[str, Encoder], data: DataInfo) -> None:
         super().__init__(cfg, encoders, data)
         encoder = encoders.get("rgb")
         if not isinstance(encoder, ViT) or len(encoders) > 1:
-            raise ConfigError("MAE trains one colour encoder of kind tokens (bench.encoders.vit:ViT)")
+            raise ConfigError("MAE-Body trains one colour encoder of kind tokens (bench.encoders.vit:ViT)")
         self.cfg = cfg
         self.patch = encoder.feature_info.strides[0]
         cfg.check(size=data.size, encoder={"config": {"patch": self.patch}}, encoders={})
@@ -98,7 +101,7 @@ class MAE(Method):
         rgb = batch["rgb"]
         expected = (self.grid[0] * self.patch, self.grid[1] * self.patch)
         if rgb.shape[-2:] != expected:
-            raise StepError(f"MAE: images are {tuple(rgb.shape[-2:])}, expected {expected}")
+            raise StepError(f"MAE-Body: images are {tuple(rgb.shape[-2:])}, expected {expected}")
         encoder = self.encoders["rgb"]
         assert isinstance(encoder, ViT)
         keep, hidden = draw_mask(len(rgb), self.patches, self.n_visible, ctx.draws)
@@ -131,7 +134,7 @@ class MAE(Method):
 class Decoder(nn.Module):
     """Transformer that sees the encoded patches and one learned token in place of each hidden one."""
 
-    def __init__(self, inputs: int, grid: tuple[int, int], patch: int, cfg: MAEConfig) -> None:
+    def __init__(self, inputs: int, grid: tuple[int, int], patch: int, cfg: MAEBodyConfig) -> None:
         super().__init__()
         width = cfg.decoder_width
         self.embed = nn.Linear(inputs, width)
