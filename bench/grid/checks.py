@@ -15,6 +15,7 @@ from bench.errors import ConfigError, nearest
 from bench.grid.plan import Plan, Step
 from bench.grid.request import Request
 from bench.grid.schema import Finetune, Train
+from bench.grid.weights import placed
 from bench.settings import check_read, convert
 
 Read = Callable[[str, Place], type | None]  # of a `Config`
@@ -35,7 +36,8 @@ def check_plan(request: Request, plan: Plan) -> None:
     for step in _different(plan):
         spec = step.spec
         encoders = spec.get("encoders", {"": spec["encoder"]})
-        settings = [(_settings(read, request, spec, _section(spec)), spec["encoder"])]
+        own = {**spec, "config": placed(spec["config"], step.resources)}
+        settings = [(_settings(read, request, own, _section(spec)), spec["encoder"])]
         for encoder in encoders.values():
             where = f"encoder.{encoder['name']}.config"
             settings.append((_settings(read, request, encoder, where), encoder))
