@@ -77,17 +77,17 @@ def read_cells(maps: Sequence[Tensor], cells: Tensor) -> Tensor:
     flat = (cells[..., 0] * w + cells[..., 1])[:, None].expand(n, c, -1)  # (N, C, S)
     finest = maps[0].flatten(2).gather(2, flat).mT
     points = (cells + 0.5) / torch.tensor([h, w], device=cells.device)
-    return torch.cat([finest, *(_read(m, points) for m in maps[1:])], 2)
+    return torch.cat([finest, *(read_between(m, points) for m in maps[1:])], 2)
 
 
 def read_points(maps: Sequence[Tensor], pixels: Tensor, stride: int) -> Tensor:
     """Read the columns of a pyramid between cells, at pixels (N, S, 2) row, col: (N, S, sum of C_i)."""
     h, w = maps[0].shape[2:]
     points = pixels / torch.tensor([h * stride, w * stride], device=pixels.device)
-    return torch.cat([_read(m, points) for m in maps], 2)
+    return torch.cat([read_between(m, points) for m in maps], 2)
 
 
-def _read(feature_map: Tensor, points: Tensor) -> Tensor:
+def read_between(feature_map: Tensor, points: Tensor) -> Tensor:
     """Interpolate (N, C, h, w) at (N, S, 2) row, col in 0..1: (N, S, C)."""
     n, c, h, w = feature_map.shape
     cells, weights = _corners(points, h, w)

@@ -91,7 +91,8 @@ class Apart:
     """Running statistics where every part of a batch is normalised by itself: their mean over the parts.
 
     Every part starts from the same statistics, as on a device of its own; what remains does not depend on
-    which process worked on which part.
+    which process worked on which part. One backward pass may serve several parts: gradients in training mode
+    do not depend on running statistics, which are therefore written past autograd's watch (`data`).
     """
 
     def __init__(self, module: nn.Module, parts: int) -> None:
@@ -119,13 +120,13 @@ class Apart:
             for buffer, part in zip(
                 self._buffers, torch.split(mean, list(map(len, self._buffers))), strict=True
             ):
-                buffer.copy_(part)
+                buffer.data.copy_(part)
 
     @contextmanager
     def part(self) -> Iterator[None]:
         """Surround the forward pass of a part."""
         for buffer, before in zip((*self._buffers, *self._counters), self._before, strict=True):
-            buffer.copy_(before)
+            buffer.data.copy_(before)
         yield
         for buffer, total in zip(self._buffers, self._sums, strict=True):
             total.add_(buffer)
