@@ -46,6 +46,7 @@ __all__ = [
     "FeatureInfo",
     "Features",
     "Field",
+    "Illustration",
     "Method",
     "Metric",
     "Module",
@@ -189,6 +190,14 @@ class StepOutput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Illustration:
+    """What a method makes of some samples, for people to look at: `bench show KEY --images`."""
+
+    images: Mapping[str, Tensor]  # rows of a sheet by title: (N, 3, H, W) in [0, 1], a column per sample
+    scalars: Mapping[str, Tensor] = field(default_factory=dict)  # e.g. losses; means over the samples
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
     """What a method hands to the tasks."""
 
@@ -253,6 +262,13 @@ class Method(nn.Module):
     def initialise(self) -> Mapping[str, str]:
         """Load external weights (zero-step methods); return facts for the record, e.g. tag and hash."""
         return {}
+
+    def illustrate(self, batch: Batch, ctx: Context) -> Illustration:
+        """Show what the trained method makes of a batch of its pretraining data; optional.
+
+        Called in evaluation mode, without gradient.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no illustrate()")
 
     def export(self) -> Export:
         """Return what is transferred downstream; by default all encoders."""

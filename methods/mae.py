@@ -12,12 +12,18 @@ from msgspec import Meta
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from bench.api import Batch, Context, DataInfo, Draws, Encoder, Method, StepOutput
+from bench.api import Batch, Context, DataInfo, Draws, Encoder, Illustration, Method, StepOutput
 from bench.encoders.positions import sincos_positions
 from bench.encoders.pretrained import Source, load_image_encoders
 from bench.encoders.vit import ViT, initialise_like_mae
 from bench.errors import ConfigError, StepError
-from bench.losses.reconstruction import normalised_patches, patch_loss, patchify
+from bench.losses.reconstruction import (
+    completed_patches,
+    normalised_patches,
+    patch_loss,
+    patchify,
+    unpatchify,
+)
 from bench.settings import GIVEN, Count, OffWhen
 
 LayerNorm = functools.partial(nn.LayerNorm, eps=1e-6)
@@ -102,6 +108,24 @@ class MAE(Method):
         if self.cfg.normalise_target:
             target = normalised_patches(target)
         return StepOutput(terms={"pixels": patch_loss(predicted, target, hidden)})
+
+    def illustrate(self, batch: Batch, ctx: Context) -> Illustration:
+        """Fill the gaps of images; predictions take colour and contrast from the true patches."""
+        rgb, encoder = batch["rgb"], self.encoders["rgb"]
+        assert isinstance(encoder, ViT)
+        keep, hidden = (
+            m.to(rgb.device) for m in draw_mask(len(rgb), self.patches, self.n_visible, ctx.draws)
+        )
+        predicted = self.decoder(encoder.encode_visible(rgb, keep), keep)
+        target = patchify(encoder.preprocess(rgb).float(), self.patch)
+        full = completed_patches(predicted, target, hidden, normalised=self.cfg.normalise_target)
+        visible = target * ~hidden[:, :, None]
+        drawn = {"visible patches": visible, "completed": full, "original": target}
+        compared = normalised_patches(target) if self.cfg.normalise_target else target
+        return Illustration(
+            images={n: encoder.colours(unpatchify(p, self.patch, self.grid)) for n, p in drawn.items()},
+            scalars={"pixels": patch_loss(predicted, compared, hidden)},
+        )
 
 
 class Decoder(nn.Module):

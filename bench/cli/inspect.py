@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import config_dir_option, json_option, store_option
+from bench.cli.options import UserPath, config_dir_option, json_option, store_option
+from bench.files import check_writable
 
 
 @click.command("list")
@@ -30,10 +31,21 @@ def list_command(what: str, config_dirs: tuple[str, ...], as_json: bool) -> None
 
 @click.command()
 @click.argument("name")
+@click.option("--images", is_flag=True, help="Draw what a pretrained method, by KEY, makes of its data.")
+@click.option("--out", type=UserPath(), help="Folder for the sheet of --images (default: method-sheets).")
 @config_dir_option
 @store_option
-def show(name: str, config_dirs: tuple[str, ...], store: str) -> None:
+def show(name: str, images: bool, out: str | None, config_dirs: tuple[str, ...], store: str) -> None:
     """Show a method, task, encoder, data set or preset by NAME, or the record of a step by KEY."""
+    if out and not images:
+        raise click.UsageError("--out belongs to --images")
+    if images:
+        from bench.execute.illustration import illustrate
+
+        folder = Path(out or "method-sheets")
+        check_writable(folder, "--out", folder=True)
+        click.echo(illustrate(name, Path(store), folder, config_dirs))
+        return
     from bench.show import show_name
 
     click.echo(show_name(name, config_dirs, Path(store)))

@@ -97,6 +97,10 @@ class ImageEncoder(Encoder):
             return centre_depth(x).expand(-1, 3, -1, -1)
         return (x - self.get_buffer("mean")) / self.get_buffer("std")
 
+    def colours(self, x: Tensor) -> Tensor:
+        """Undo `preprocess` of colour: (N, 3, H, W) in [0, 1], cut off there, for people to look at."""
+        return (x * self.get_buffer("std") + self.get_buffer("mean")).clamp(0, 1)
+
     def describe_inputs(self) -> dict[str, Any]:
         """Return what a consumer without this package must do to the input, as plain data."""
         if self.modality == "depth":

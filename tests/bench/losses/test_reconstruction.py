@@ -1,7 +1,13 @@
 import pytest
 import torch
 
-from bench.losses.reconstruction import normalised_patches, patch_loss, patchify
+from bench.losses.reconstruction import (
+    completed_patches,
+    normalised_patches,
+    patch_loss,
+    patchify,
+    unpatchify,
+)
 
 
 def test_patchify_order():
@@ -32,3 +38,14 @@ def test_visible_patches_do_not_count():
     torch.testing.assert_close(loss, (predicted - target).square()[hidden].mean())
     predicted[~hidden] = 99.0
     assert torch.equal(patch_loss(predicted, target, hidden), loss)
+
+
+def test_gaps_are_filled_in_the_colours_of_the_target():
+    images = torch.rand(2, 3, 24, 16)
+    target = patchify(images, 8)
+    assert torch.equal(unpatchify(target, 8, (3, 2)), images)
+    hidden = torch.tensor([[1, 0, 1, 0, 0, 1], [0, 1, 1, 1, 0, 0]]).bool()
+    perfect = completed_patches(normalised_patches(target), target, hidden, normalised=True)
+    torch.testing.assert_close(perfect, target, rtol=0, atol=1e-5)
+    nothing = completed_patches(torch.zeros_like(target), target, hidden, normalised=False)
+    assert (nothing[hidden] == 0).all() and torch.equal(nothing[~hidden], target[~hidden])
