@@ -13,6 +13,7 @@ from torch.func import functional_call
 
 from bench.bodymodels.joints import joint_set
 from bench.losses.kcs import JOINT_SET, kinematic_chain
+from bench.losses.numerics import HALF
 
 JOINTS = len(joint_set(JOINT_SET))
 SLOPE = 0.2  # of the leaky ReLUs
@@ -34,9 +35,9 @@ class LiftingHead(nn.Module):
         )
 
     def forward(self, pooled: Tensor) -> Tensor:
-        """Return joints, (N, 17, 3) float32."""
+        """Return joints, (N, 17, 3), float32 at least."""
         flat: Tensor = self.layers(pooled)
-        return flat.float().view(-1, JOINTS, 3)
+        return (flat.float() if flat.dtype in HALF else flat).view(-1, JOINTS, 3)
 
 
 class Adversary(nn.Module):

@@ -51,13 +51,13 @@ def kinematic_chain(joints: Tensor, bones: Tensor) -> Tensor:
         (N, b, b): squared lengths on the diagonal, inner products beside it; of rank 3, and the same for a
         skeleton that is turned or moved.
     """
-    vectors = bones @ joints  # (N, b, 3)
+    vectors = bones.to(joints.dtype) @ joints  # (N, b, 3)
     return vectors @ vectors.mT
 
 
 @in_float32
 def bone_shares(joints: Tensor, bones: Tensor) -> Tensor:
     """Return the length of each bone over that of all bones: (N, J, 3) and (b, J) give (N, b)."""
-    lengths = torch.linalg.vector_norm(bones @ joints, dim=2)
+    lengths = torch.linalg.vector_norm(bones.to(joints.dtype) @ joints, dim=2)
     shares: Tensor = lengths / lengths.sum(1, keepdim=True).clamp(min=1e-12)
     return shares

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image, ImageDraw
 from scipy.stats import truncnorm
 
 from bench.bodymodels.joints import joint_set, regressor
@@ -31,6 +32,7 @@ NAMES = joint_set(JOINT_SET).names
 TILT_DEG = (12.0, 5.0)  # mean and sd of the camera's downward tilt
 FRAMES = 16  # of a clip
 FRAME_STEP_S = 0.35
+COLORS = {"left": "blue", "right": "red"}
 SMALLEST = 1e-6  # norm of a skeleton that can be scaled
 
 # Of the skeletons of LiftedCL's code, measured: lengths over that from pelvis to spine; ranges of inner
@@ -94,13 +96,40 @@ def standardised(poses: ArrayLike) -> Skeletons:
     return scaled.astype(np.float32)
 
 
+def skeleton_images(poses: ArrayLike, side: Literal["front", "side"], size: tuple[int, int]) -> Skeletons:
+    """Draw skeletons without perspective: left blue, right red; a length of 1 is the shorter side.
+
+    Args:
+        poses: (n, 17, 3), the pelvis near the origin.
+        side: `front` is the camera's view; `side` looks along its x axis, what was near is on the left.
+        size: (H, W), pixels.
+
+    Returns:
+        (n, 3, H, W) in [0, 1].
+    """
+    height, width = size
+    along = 0 if side == "front" else 2
+    places = np.asarray(poses, np.float64)[..., [along, 1]] * min(size) + np.array([width, height]) / 2
+    images = np.empty((len(places), height, width, 3), np.uint8)
+    for row, joints in enumerate(places.tolist()):
+        image = Image.new("RGB", (width, height), "white")
+        draw = ImageDraw.Draw(image)
+        for joint, parent in enumerate(joint_set(JOINT_SET).parents):
+            if parent >= 0:
+                color = COLORS.get(NAMES[joint].partition(" ")[0], "black")
+                draw.line([*joints[parent], *joints[joint]], fill=color, width=max(1, min(size) // 48))
+        images[row] = np.asarray(image)
+    return (images.transpose(0, 3, 1, 2) / 255).astype(np.float32)
+
+
 def filmed(poses: Floats, rng: Generator) -> Floats:
     """See upright skeletons (y up, facing z) from all sides, with a camera that looks down a little."""
     yaw = rng.uniform(0, 2 * np.pi, len(poses))
     tilt = np.radians(rng.normal(*TILT_DEG, len(poses)))
     turned = poses @ _turn("y", yaw).swapaxes(1, 2)
     tilted: Floats = turned @ _turn("x", tilt).swapaxes(1, 2)
-    return tilted * np.array([1.0, -1.0, -1.0])
+    tilted *= np.array([1.0, -1.0, -1.0])
+    return tilted
 
 
 def _from_motions(count: int, rng: Generator) -> Floats:

@@ -58,7 +58,7 @@ def test_a_stage_gets_the_path_back_unless_the_file_has_changed(tmp_path: Path) 
     assert located(step.spec["config"], step.resources) == {**step.spec["config"], "file": str(path)}
     assert placed(step.spec["config"], step.resources)["file"] == str(path)
     path.write_bytes(b"two")
-    with pytest.raises(AssetError, match="weights file .* has changed since"):
+    with pytest.raises(AssetError, match=r"weights file .* has changed since"):
         located(step.spec["config"], step.resources)
 
 
