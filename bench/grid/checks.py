@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from functools import cache
@@ -10,8 +11,8 @@ from typing import Any
 
 from bench.adapters.config_class import config_class
 from bench.adapters.sources import Place, place_of
-from bench.data import augment_spec
 from bench.errors import ConfigError, nearest
+from bench.grid import augment_spec
 from bench.grid.plan import Plan, Step
 from bench.grid.request import Request
 from bench.grid.schema import Finetune, Train
@@ -37,17 +38,40 @@ def check_plan(request: Request, plan: Plan) -> None:
         spec = step.spec
         encoders = spec.get("encoders", {"": spec["encoder"]})
         own = {**spec, "config": placed(spec["config"], step.resources)}
-        settings = [(_settings(read, request, own, _section(spec)), spec["encoder"])]
-        for encoder in encoders.values():
-            where = f"encoder.{encoder['name']}.config"
-            settings.append((_settings(read, request, encoder, where), encoder))
+        adapters = [(_section(spec), own, spec["encoder"])]
+        adapters += [(f"encoder.{e['name']}.config", e, e) for e in encoders.values()]
         height, width = spec["size"] if step.kind == "pretrain" else spec["data"]["train"]["size"]
-        for found, encoder in settings:
+        data = spec["data"] if step.kind == "pretrain" else spec["data"]["train"]
+        known = {
+            "size": (int(height), int(width)),
+            "encoders": encoders,
+            "samples": sum(int(part["samples"]) for part in data.get("parts", [])),
+            "batch": int(spec["train"].get("batch", 0)),
+            "views": int(spec.get("views", 1)),
+        }
+        settings = [_settings(read, request, adapter, where) for where, adapter, _ in adapters]
+        for found, (where, _, encoder) in zip(settings, adapters, strict=True):
             if hasattr(found, "check"):
-                found.check(size=(int(height), int(width)), encoder=encoder, encoders=encoders)
+                _ask(found.check, {**known, "encoder": encoder, "where": where})
         _check_recipe(request, step)
         if step.kind == "finetune":
             _check_budget(spec)
+
+
+def _ask(check: Callable[..., None], known: Mapping[str, Any]) -> None:
+    """Let a `Config` check itself against the parts of the grid that its `check` names.
+
+    Raises:
+        ConfigError: it refuses, or names something else.
+    """
+    wanted = list(inspect.signature(check).parameters)
+    for name in wanted:
+        if name not in known:
+            raise ConfigError(
+                f'{known["where"]}: check() asks for "{name}", which the plan does not know.'
+                f"{nearest(name, known)}"
+            )
+    check(**{name: known[name] for name in wanted})
 
 
 def check_applies(plan: Plan) -> None:

@@ -11,15 +11,15 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import Meta, Struct, field
 
-from bench.data import augment_spec
 from bench.errors import ConfigError
+from bench.grid import augment_spec
 from bench.grid.registry import plain
 from bench.grid.resources import check_resources
 from bench.settings import SIDES, Count, Decay, NotNegative, OffWhen, Positive, Share, Whole, convert
 
 # sgd and adamw are torch's fused ones, the others timm's
 Optimizer = Literal["sgd", "adamw", "adam", "lars", "lamb", "lion", "nadamw", "adafactor", "rmsprop"]
-Schedule = Literal["constant", "cos_epoch", "cos_moco", "cos_warm_step", "poly", "steps"]
+Schedule = Literal["constant", "cos_epoch", "cos_moco", "cos_warm_lars", "cos_warm_step", "poly", "steps"]
 Precision = Literal["32-true", "bf16-mixed"]  # exact resume with 16-mixed needs the state of a loss scaler
 Modality = Literal["rgb", "depth", "kp2d"]
 Kind = Annotated[str, Meta(min_length=1)]  # pyramid, tokens, graph, ...: what a head may ask for
@@ -31,7 +31,7 @@ SCHEDULES: tuple[str, ...] = get_args(Schedule)
 MODALITIES: tuple[str, ...] = get_args(Modality)
 
 Section = dict[str, Any]
-_NOT_STEPS = ("constant", "cos_epoch", "cos_moco", "cos_warm_step", "poly")
+_NOT_STEPS = ("constant", "cos_epoch", "cos_moco", "cos_warm_lars", "cos_warm_step", "poly")
 
 
 class Recipe(Struct, kw_only=True, forbid_unknown_fields=True):

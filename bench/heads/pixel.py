@@ -30,23 +30,24 @@ def upsample(x: Tensor, size: tuple[int, int]) -> Tensor:
     and, unlike it, deterministic in the backward pass on a GPU.
 
     Args:
-        x: (N, C, h, w), any float type; computed in float32.
+        x: (N, C, h, w), any float type; computed in float32, or in double precision as given.
         size: (H, W) wanted.
 
     Returns:
-        (N, C, H, W) float32.
+        (N, C, H, W) float32, or float64.
     """
     n, c, h, w = x.shape
+    full = x if x.dtype == torch.float64 else x.float()
     if (h, w) == size:
-        return x.float()
+        return full
     with torch.autocast(x.device.type, enabled=False):
-        wide = x.float().reshape(-1, w) @ _weights(w, size[1], x.device).T  # (N C h, W)
-        return (_weights(h, size[0], x.device) @ wide.view(n * c, h, size[1])).view(n, c, *size)
+        wide = full.reshape(-1, w) @ _weights(w, size[1], full).T  # (N C h, W)
+        return (_weights(h, size[0], full) @ wide.view(n * c, h, size[1])).view(n, c, *size)
 
 
-def _weights(cells: int, pixels: int, device: torch.device) -> Tensor:
+def _weights(cells: int, pixels: int, like: Tensor) -> Tensor:
     """Linear interpolation as a matrix, (pixels, cells)."""
-    eye = torch.eye(cells, device=device)[None]
+    eye = torch.eye(cells, device=like.device, dtype=like.dtype)[None]
     return F.interpolate(eye, size=pixels, mode="linear", align_corners=False)[0].T.contiguous()
 
 

@@ -11,9 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from bench.api import SINGLE_PROCESS, ProcessGroup
 from bench.losses.numerics import in_float32, l2_normalize
 
-LARGEST = (
-    2**26
-)  # logits that are held at once, 256 MB; those of more anchors are computed again for the gradient
+LARGEST = 2**26  # logits held at once, 256 MB
 
 
 class KeyQueue(nn.Module):

@@ -98,7 +98,7 @@ def read_view(maps: Tensor, points: Tensor, crop: Tensor, size: tuple[int, int])
 
 def _centres(grid: tuple[int, int], device: torch.device) -> Tensor:
     """Centres of the cells of a grid, (h * w, 2) x, y in 0..1, row by row."""
-    rows, columns = ((torch.arange(n, device=device) + 0.5) / n for n in grid)
+    rows, columns = ((torch.arange(n, device=device, dtype=torch.float32) + 0.5) / n for n in grid)
     return torch.cartesian_prod(rows, columns).flip(-1)
 
 
@@ -113,6 +113,7 @@ def _moved(maps: Tensor, points: Tensor) -> Tensor:
 
 def _rectangle(crop: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Corners of the rectangle around a view in the stored image, (N, 2) each."""
-    corners = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], device=crop.device)
-    places = _moved(torch.linalg.inv(crop.float()), corners * _extent(size, crop))
+    ends = torch.arange(2, device=crop.device, dtype=torch.float32)
+    corners = torch.cartesian_prod(ends, ends) * _extent(size, crop)
+    places = _moved(torch.linalg.inv(crop.float()), corners)
     return places.amin(1), places.amax(1)

@@ -55,6 +55,10 @@ def test_every_preset_passes() -> None:
         (("task.parsing_rgb.config.class_weights=[1.0]",), "got 1 numbers, wanted 25"),
         (("task.densepose.config.gps_kappa=part",), r'gps_kappa: unknown "part"\. Did you mean "parts"'),
         (("task.densepose.data.people.source=d_densee",), r'no source "d_densee".*\. Did you mean "d_dense"'),
+        (("method.moco_v2.stages.contrast.config.queue=1025",), "1025 keys .* the 1024 images .* queue=512$"),
+        (("preset.pretrain.mixes.body.samples.lab_rgbd=0",), r"config\.queue: 512 keys .* the 256 images"),
+        (("method.densecl.stages.contrast.config.bn_groups=3",), "32 cannot be cut into 3 equal groups"),
+        (("method.pixpro.stages.consistency.views=1",), r"consistency\.views: 1 view; .* set views=2"),
         (("+preset.pretrain.mixes.body.samples.lab=5",), r'no source "lab"\.'),
     ],
 )  # fmt: skip
@@ -69,6 +73,53 @@ def test_what_the_switch_allows_passes(tmp_path: Path) -> None:
     check(f"{STAGE}.config.init=imagenet", f"{STAGE}.config.file={tmp_path / 'w.pth'}", methods="cmc")
     check(f"{STAGE}.train.optimizer=sgd", f"{STAGE}.train.momentum=0.5", methods="cmc")
     check(f"{DENSE}.config.dense=off", methods="hcmoco")  # dense_points of the preset stay, unread
+
+
+OWN = """
+from dataclasses import dataclass
+from bench.api import Method
+from bench.errors import ConfigError
+@dataclass(frozen=True)
+class C:
+    queue: int = 9
+    def check(self, *, NAMES):
+        raise ConfigError(repr((NAMES)))
+class M(Method):
+    Config = C
+"""
+YAML = """
+encoders: {rgb: image}
+gives: [rgb]
+mix: body
+encoder_kinds: [pyramid]
+stages:
+  all:
+    adapter: own:M
+    version: 1
+    share: 1.0
+    config: {queue: 9}
+    views: 2
+    train: {optimizer: sgd, lr: 0.1, base_batch: 32, momentum: 0.9, weight_decay: 0.0, betas: [0.9, 0.9],
+            schedule: constant, warmup: 0.0, clip: 0.0}
+"""
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (
+            "size, samples, batch, views, where",
+            r"\(\(48, 48\), 1024, 32, 2, 'method\.own\.stages\.all\.config'\)",
+        ),
+        ("sample", r'stages\.all\.config: check\(\) asks for "sample".* Did you mean "samples"'),
+    ],
+)
+def test_a_config_is_told_what_its_check_asks_for(names: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN.replace("NAMES", names))
+    (tmp_path / "method").mkdir()
+    (tmp_path / "method" / "own.yaml").write_text(YAML)
+    with pytest.raises(ConfigError, match=said):
+        check(methods="own", config_dirs=(str(tmp_path),))  # type: ignore[arg-type]
 
 
 def test_a_fraction_that_leaves_no_sample_is_refused() -> None:

@@ -54,7 +54,14 @@ def sgd(p: torch.Tensor, g: torch.Tensor, s: dict[str, Any], t: int, decay: floa
     return p - 0.01 * s["m"]
 
 
-@pytest.mark.parametrize(("name", "rule"), [("adamw", adamw), ("sgd", sgd)])
+def lars(p: torch.Tensor, g: torch.Tensor, s: dict[str, Any], t: int, decay: float) -> torch.Tensor:
+    """arXiv:1708.03888, Alg. 1, trust 1e-3; without decay (biases, norms) plain momentum."""
+    rate = 1e-3 * p.norm() / (g.norm() + decay * p.norm()) if decay else 1.0
+    s["m"] = 0.9 * s.get("m", 0) + rate * (g + decay * p)
+    return p - 0.01 * s["m"]
+
+
+@pytest.mark.parametrize(("name", "rule"), [("adamw", adamw), ("lars", lars), ("sgd", sgd)])
 def test_updates_equal_the_published_rules(name: str, rule: Any) -> None:
     net = network()
     optimizer = build_optimizer(net, {**RECIPE, "optimizer": name}, norms)

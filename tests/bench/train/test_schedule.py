@@ -19,6 +19,7 @@ def rates(schedule: str, steps: int = 100, per_epoch: int = 10, warmup: float = 
         ("constant", 2.0, 2.0),
         ("cos_epoch", 0.002 + 1.998 * (1 + math.cos(math.pi / 10)) / 2, 0.002),
         ("cos_moco", 2.0, 1 + math.cos(0.9 * math.pi)),
+        ("cos_warm_lars", 2.0, 1 + math.cos(0.99 * math.pi)),
         ("cos_warm_step", 2.0, 1 + math.cos(0.99 * math.pi)),
         ("poly", 2.0, 2 * 0.01**0.9),
         ("steps", 2.0, 0.02),
@@ -42,6 +43,13 @@ def test_warm_up_rises_linearly_to_the_full_rate() -> None:
     assert found[:20] == pytest.approx([2.0 * (i + 1) / 21 for i in range(20)])
     assert found[20] == 2.0 == max(found)
     assert found[60] == pytest.approx(1.0)  # half-way down
+
+
+def test_warm_up_for_lars_starts_from_a_hundredth() -> None:
+    found = rates("cos_warm_lars", warmup=0.2)
+    assert found[:20] == pytest.approx([0.02 + 1.98 * i / 20 for i in range(20)])
+    assert found[20] == 2.0 == max(found)
+    assert found[20:] == rates("cos_warm_step", warmup=0.2)[20:]
 
 
 def test_every_listed_schedule_works_for_one_step_and_others_are_named() -> None:
