@@ -60,6 +60,8 @@ class _File:
         used = {n.id for n in parts if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
         bound = {n.id for n in parts if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
         bound |= {n.arg for n in parts if isinstance(n, ast.arg)}
+        local = (a for n in parts if isinstance(n, ast.Import | ast.ImportFrom) for a in n.names)
+        bound |= {a.asname or a.name.partition(".")[0] for a in local}
         for name in used:
             if name in self.names and self.names[name] is not node:
                 self.value(name)

@@ -16,6 +16,7 @@ from bench.grid import augment_spec
 from bench.grid.plan import Plan, Step
 from bench.grid.request import Request
 from bench.grid.schema import Finetune, Train
+from bench.grid.weights import placed
 from bench.settings import check_read, convert
 
 Read = Callable[[str, Place], type | None]  # of a `Config`
@@ -36,7 +37,8 @@ def check_plan(request: Request, plan: Plan) -> None:
     for step in _different(plan):
         spec = step.spec
         encoders = spec.get("encoders", {"": spec["encoder"]})
-        adapters = [(_section(spec), spec, spec["encoder"])]
+        own = {**spec, "config": placed(spec["config"], step.resources)}
+        adapters = [(_section(spec), own, spec["encoder"])]
         adapters += [(f"encoder.{e['name']}.config", e, e) for e in encoders.values()]
         height, width = spec["size"] if step.kind == "pretrain" else spec["data"]["train"]["size"]
         data = spec["data"] if step.kind == "pretrain" else spec["data"]["train"]

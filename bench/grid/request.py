@@ -189,14 +189,14 @@ def _with_sources(request: Request, dirs: list[Path]) -> Request:
 
 
 def _with_weights(request: Request) -> Request:
-    """Let checksums stand for the weights files that are named."""
+    """Let checksums stand for the files that configs of methods name."""
     methods, marks = weights.by_content(request.methods)
     if not marks:
         return request
-    changes = {
-        key: marks.get(value, value) if key.endswith(f".config.{weights.KEY}") else value
-        for key, value in request.changes.items()
-    }
+    changes = dict(request.changes)
+    for key, value in changes.items():
+        if ".config." in key and weights.names_file(key.rpartition(".")[2]):
+            changes[key] = marks.get(value, value)
     files = {mark: str(Path(path).expanduser().resolve()) for path, mark in marks.items()}
     return replace(request, methods=methods, changes=changes, resources={**request.resources, "files": files})
 

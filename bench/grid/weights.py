@@ -1,4 +1,4 @@
-"""Weights files named by the config key `file`: their content is part of a key, their place is not."""
+"""Files that the config keys `file` (weights) and `*_file` name: keys hold their content, not their place."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from typing import Any
 from bench.errors import AssetError
 from bench.files import sha256_file
 
-KEY = "file"
 _MARK = "sha256:"
+
+
+def names_file(key: str) -> bool:
+    """Say whether a config key names a file of the user: `file`, `prior_file`."""
+    return key == "file" or key.endswith("_file")
 
 
 def by_content(
     methods: Mapping[str, Mapping[str, Any]],
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-    """Replace the paths of weights files in the stages of methods by checksums; return also those by path.
+    """Replace the paths of files in the stages of methods by checksums; return also those by path.
 
     Raises:
         AssetError: there is no such file.
@@ -24,12 +28,13 @@ def by_content(
     marks: dict[str, str] = {}
 
     def named(stage: Mapping[str, Any]) -> dict[str, Any]:
-        path = stage["config"].get(KEY)
-        if not path:
-            return dict(stage)
-        if path not in marks:
-            marks[path] = _digest(str(Path(path).expanduser()))
-        return {**stage, "config": {**stage["config"], KEY: marks[path]}}
+        config = dict(stage["config"])
+        for key, path in config.items():
+            if names_file(key) and path:
+                if path not in marks:
+                    marks[path] = _digest(str(Path(path).expanduser()), key)
+                config[key] = marks[path]
+        return {**stage, "config": config}
 
     found = {
         name: {**method, "stages": {s: named(stage) for s, stage in method["stages"].items()}}
@@ -38,22 +43,35 @@ def by_content(
     return found, marks
 
 
+def placed(config: Mapping[str, Any], resources: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a stage's config with the paths of its files in place of their checksums."""
+    return {key: resources["files"][value] if _marked(key, value) else value for key, value in config.items()}
+
+
 def located(config: Mapping[str, Any], resources: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a stage's config with the path of its weights file in place of the checksum.
+    """Return a stage's config with the paths of its files, as `placed`, after looking them over.
 
     Raises:
-        AssetError: the file is gone, or is another one now.
+        AssetError: a file is gone, or is another one now.
     """
-    mark = config.get(KEY)
-    if not isinstance(mark, str) or not mark.startswith(_MARK):
-        return dict(config)
-    path = resources["files"][mark]
-    if _digest(path) != mark:
-        raise AssetError(f"weights file {path} has changed since the grid was planned; run the command again")
-    return {**config, KEY: path}
+    found = placed(config, resources)
+    for key, mark in config.items():
+        if _marked(key, mark) and _digest(found[key], key) != mark:
+            raise AssetError(
+                f"{_what(key)} {found[key]} has changed since the grid was planned; run the command again"
+            )
+    return found
 
 
-def _digest(path: str) -> str:
+def _marked(key: str, value: Any) -> bool:
+    return names_file(key) and isinstance(value, str) and value.startswith(_MARK)
+
+
+def _what(key: str) -> str:
+    return "weights file" if key == "file" else key.replace("_", " ")
+
+
+def _digest(path: str, key: str) -> str:
     if not Path(path).is_file():
-        raise AssetError(f"there is no weights file {path}; correct the config key `{KEY}`")
+        raise AssetError(f"there is no {_what(key)} {path}; correct the config key `{key}`")
     return f"{_MARK}{sha256_file(Path(path))[:16]}"

@@ -173,6 +173,8 @@ def test_configs_of_all_shipped_adapters_are_read_without_torch() -> None:
         ("import dataclasses as d\nclass A:\n    @d.dataclass\n    class Config:\n        b: int\n", ["b"]),
         ("from helpers import C, LOW\nclass B:\n    Config = C\nclass A(B):\n    pass\n", ["c"]),
         ("from helpers import A\n", ["c"]),
+        (DATA + "class C:\n    d: int\n    def check(self):\n        import heavy as h\n        h.x()\n"
+         "class A:\n    Config = C\n", ["d"]),
         ("import heavy\n" + DATA + "class C:\n    a: heavy.X\nclass A:\n    Config = C\n", None),
         (DATA + "class C:\n    a: Missing\nclass A:\n    Config = C\n", None),
         ("A = make()\n", None),

@@ -7,7 +7,7 @@ import pytest
 from bench.errors import AssetError
 from bench.grid.plan import expand
 from bench.grid.request import Words, resolve
-from bench.grid.weights import located
+from bench.grid.weights import located, names_file, placed
 
 
 def key_of(path: Path | str, cache: Path | None = None) -> str:
@@ -56,6 +56,15 @@ def test_a_stage_gets_the_path_back_unless_the_file_has_changed(tmp_path: Path) 
     assert step.spec["config"]["file"].startswith("sha256:") and str(path) not in str(step.spec)
     assert request.changes[set_file] == step.spec["config"]["file"]
     assert located(step.spec["config"], step.resources) == {**step.spec["config"], "file": str(path)}
+    assert placed(step.spec["config"], step.resources)["file"] == str(path)
     path.write_bytes(b"two")
-    with pytest.raises(AssetError, match="has changed since"):
+    with pytest.raises(AssetError, match=r"weights file .* has changed since"):
         located(step.spec["config"], step.resources)
+
+
+def test_other_files_than_weights_are_named_by_their_key() -> None:
+    assert names_file("file") and names_file("prior_file") and not names_file("profile")
+    config, resources = {"prior_file": "sha256:1", "file": ""}, {"files": {"sha256:1": "a"}}
+    assert placed(config, resources) == {"prior_file": "a", "file": ""}
+    with pytest.raises(AssetError, match="there is no prior file a; correct the config key `prior_file`"):
+        located(config, resources)
