@@ -169,8 +169,8 @@ def test_figures_beyond_the_limit_are_left_out_those_of_single_encoders_first(
     monkeypatch.setattr(page, "PICTURES", 300)
     tree = parse(page.render("{}", [figure("a", "vit"), figure("b"), figure("c")], tmp_path))
     found = {e.get("id"): e for e in tree.iter("img")}
-    assert set(found) == {"image-1", "image-2"}
-    one = found["image-1"]
+    assert set(found) == {"picture-1", "picture-2"}
+    one = found["picture-1"]
     assert (one.get("width"), one.get("height"), one.get("alt")) == ("160", "80", '<b>b. a "caption"')
     (tmp_path / "a.svg").write_text("<svg/>")
     with pytest.raises(ValueError, match=r"a\.svg does not tell its size"):

@@ -156,7 +156,7 @@ def test_curve_holds_loss_means_and_metrics_at_the_points_asked_for(
         part = seen[3 * i : 3 * i + 3]
         assert point["loss_fit"] == pytest.approx(sum(p["fit"] for p in part) / 3)
         assert point["loss_size"] == pytest.approx(sum(p["size"] for p in part) / 3)
-        assert point["floor_fit"] == 0.25 and point["norm"] > 0
+        assert point["lower_bound_fit"] == 0.25 and point["norm"] > 0
         logged = [v for values in largest[3 * i : 3 * i + 3] for v in values]
         assert point["largest"] == pytest.approx(sum(logged) / len(logged))
     assert len((tmp_path / "run" / "log.txt").read_text().splitlines()) == 4

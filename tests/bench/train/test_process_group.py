@@ -11,7 +11,7 @@ from bench.train.process_group import Share, share
 
 class Rank(ProcessGroup):
     def __init__(self, rank: int, ranks: int) -> None:
-        self.rank, self.ranks = rank, ranks
+        self.rank, self.world_size = rank, ranks
 
 
 def test_one_process_takes_the_whole_batch_or_all_groups() -> None:
