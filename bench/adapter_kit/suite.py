@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from bench.adapter_kit import two_processes
 from bench.adapter_kit.finding import Finding, run
 from bench.adapter_kit.methods import Stages
 from bench.adapter_kit.setting import method_gives, method_stages, prepared, task_cells
@@ -27,6 +28,8 @@ def check_method(name: str, config_dirs: Sequence[str] = ()) -> Iterator[Finding
     """
     dirs = _folders(config_dirs)
     steps = method_stages(name, dirs)
+    if any(step.spec["data"] for step in steps):
+        two_processes.ready()
     with tempfile.TemporaryDirectory(prefix="bench-contract-") as folder:
         store = prepared(steps, Path(folder), dirs)
         stages = Stages(name=name, steps=steps, gives=method_gives(name, dirs), store=store, config_dirs=dirs)
