@@ -130,16 +130,19 @@ def _outcomes(processes: dict[Connection, BaseProcess]) -> list[tuple[bool, str]
     """
     said: list[tuple[bool, str]] = []
     left = dict(processes)
-    while ready := wait(left, GRACE_S if any(text for _, text in said) else None):
-        for line in ready:
-            process = left.pop(line)
+    while left:
+        ended = wait(left, GRACE_S if any(text for _, text in said) else None)
+        if not ended:
+            break
+        for line, process in processes.items():
+            if line not in ended:
+                continue
+            del left[line]
             try:
                 said.append(line.recv())
             except EOFError:
                 process.join()
                 said.append((False, DIED.format(process.exitcode)))
-        if not left:
-            break
     for process in left.values():
         process.terminate()
     for process in processes.values():
