@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -34,9 +35,16 @@ def command(*words: str) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def data_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Rendered images, shared by all tests of a worker; `test_data` and friends have their own."""
-    return tmp_path_factory.mktemp("data")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for what all workers of a run of the tests have in common."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def data_cache(shared: Path) -> Path:
+    """Rendered images, shared by all tests; those of the data sets themselves have their own."""
+    return shared / "data"
 
 
 @pytest.fixture(scope="session")
@@ -71,11 +79,13 @@ def bench(environment: dict[str, str]) -> Bench:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory, bench: Bench, small: tuple[str, ...]) -> Path:
-    """A store in which a grid of two methods has run without interruption."""
-    store = tmp_path_factory.mktemp("finished")
-    done = bench("run", *GRID, "--store", str(store), "--jobs", "1", *small)
-    assert done.returncode == 0, done.stderr
+def finished(shared: Path, bench: Bench, small: tuple[str, ...]) -> Path:
+    """A store in which a grid of two methods has run without interruption; one for all workers."""
+    store = shared / "finished"
+    with FileLock(shared / "finished.lock"):
+        if not (store / "leaderboard").is_dir():
+            done = bench("run", *GRID, "--store", str(store), "--jobs", "2", *small)
+            assert done.returncode == 0, done.stderr
     return store
 
 

@@ -47,11 +47,16 @@ def _outcome(check: Callable[[], None]) -> tuple[State, str]:
         check()
     except NotApplicable as error:
         return "n/a", str(error)
-    except (ContractViolation, BenchError) as error:
-        return "failed", " ".join(str(error).split())
     except Exception as error:  # whatever the adapter's code raises is its finding
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        text = " ".join(str(error).split()) or "no message"
-        place = f"{last.filename.rpartition('/')[2]}, line {last.lineno}"
-        return "failed", f"{type(error).__name__}: {text} ({place})"
+        return "failed", told(error)
     return "ok", ""
+
+
+def told(error: Exception) -> str:
+    """Return an error in one line: ours as they are, any other with its kind and place."""
+    text = " ".join(str(error).split())
+    if isinstance(error, ContractViolation | BenchError):
+        return text
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{last.filename.rpartition('/')[2]}, line {last.lineno}"
+    return f"{type(error).__name__}: {text or 'no message'} ({place})"

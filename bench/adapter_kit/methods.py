@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +25,7 @@ from bench.encoders.image import ImageEncoder
 from bench.encoders.modules import load_module
 from bench.errors import AssetError
 from bench.execute.pretraining import STATE, build_method, save_method, untrained_info
-from bench.execute.site import ALONE, WorldInfo
+from bench.execute.site import ALONE
 from bench.grid.plan import Step
 from bench.records.store import Store
 
@@ -72,11 +71,9 @@ class Stages:
         """Let two processes that share each batch train as one does, to rounding."""
         root = self.store.root
         stages = [s for s in method_stages(self.name, self.config_dirs, SHORT) if s.spec["data"]]
-        for groups in GROUPS:
-            two_processes.train_stages(stages, root, groups, config_dirs=self.config_dirs)
-        words = (str(root), self.name, ",".join(map(str, GROUPS)), os.pathsep.join(self.config_dirs), *SHORT)
-        two_processes.launch(words, 2)
-        teams = (ALONE, WorldInfo(rank=0, per_node=2), WorldInfo(rank=1, per_node=2))
+        two_processes.train_stages(stages, root, GROUPS, self.config_dirs)
+        two_processes.train_together(stages, root, GROUPS, self.config_dirs)
+        teams = (ALONE, *two_processes.TEAM)
         for step, groups in itertools.product(stages, GROUPS):
             files = [two_processes.file(root, step, groups, team) for team in teams]
             states = [torch.load(file, weights_only=True) for file in files]

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from bench.adapter_kit import two_processes
 from bench.adapter_kit.datasets import DatasetChecks, parts_of
 from bench.adapter_kit.finding import Finding, run
 from bench.adapter_kit.methods import Stages
@@ -28,6 +29,8 @@ def check_method(name: str, config_dirs: Sequence[str] = ()) -> Iterator[Finding
     """
     dirs = _folders(config_dirs)
     steps = method_stages(name, dirs)
+    if any(step.spec["data"] for step in steps):
+        two_processes.ready()
     with tempfile.TemporaryDirectory(prefix="bench-contract-") as folder:
         store = prepared(steps, Path(folder), dirs)
         stages = Stages(name=name, steps=steps, gives=method_gives(name, dirs), store=store, config_dirs=dirs)

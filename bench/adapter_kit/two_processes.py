@@ -1,53 +1,73 @@
-"""Trains the stages of methods and writes the state of this process: one of those of `torchrun`, or alone.
+"""Trains the stages of a method in one process, and in two that share each batch; compares their states.
 
 In double precision, so that what remains of a difference is not rounding that training has magnified.
+
+The two are forked from a server that has imported torch and this module, once per program (`forkserver` of
+the standard library): importing takes longer than the trainings.
 """
 
 from __future__ import annotations
 
+import multiprocessing
+import multiprocessing.forkserver
 import os
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+import torch.distributed as dist
 
-from bench.adapters.sources import ROOT
+from bench.adapter_kit.finding import told
 from bench.data.opening import open_dataset
 from bench.errors import StepError
 from bench.execute.device import make_fabric
+from bench.execute.job import lost_peer
 from bench.execute.pretraining import PretrainModule, build_method, make_run
 from bench.execute.site import ALONE, WorldInfo
-from bench.grid.plan import Step, expand
-from bench.grid.request import Words, resolve
+from bench.grid.plan import Step
 from bench.records.store import Store
 from bench.train.loop import fit
 
+TEAM = (WorldInfo(rank=0, per_node=2), WorldInfo(rank=1, per_node=2))
+PATIENCE_S = 60.0  # one process waits so long for the other
+GRACE_S = 5.0  # to end after the other has failed
+DIED = (
+    "one of them died with exit code {}; both must call the same functions of ctx.group and ctx.world, in "
+    "the same order"
+)
 TOLERANCE = 1e-7  # relative, of states in double precision
 LOSS_TOLERANCE = 1e-6  # of losses, which are kept as float32
 State = dict[str, torch.Tensor]
 
 
 def train_stages(
-    stages: Sequence[Step], root: Path, groups: int, team: WorldInfo = ALONE, config_dirs: Sequence[str] = ()
+    stages: Sequence[Step],
+    root: Path,
+    groups: Sequence[int],
+    config_dirs: Sequence[str] = (),
+    team: WorldInfo = ALONE,
 ) -> None:
-    """Train stages one after the other, each batch as a whole or cut into groups; write their states.
+    """Train stages one after the other in this process, and write their states.
 
     Args:
         stages: of one method or several; each goes on from its input.
         root: of a store with the data; gets `<stage>-<groups>-<rank>-of-<size>.pt`.
-        groups: parts of each batch that count as batches of their own.
-        team: which process of how many this is.
+        groups: parts of each batch that count as batches of their own; all is trained once for each number.
         config_dirs: where adapters are found besides.
+        team: which process of how many this is.
     """
-    states: dict[str, State] = {}
-    for step in stages:
-        previous = states[step.inputs[0].key] if step.inputs else {}
-        states[step.key], curve = _train(step, groups, root, team, previous, tuple(config_dirs))
-        torch.save({"state": states[step.key], "curve": curve}, file(root, step, groups, team))
+    for count in groups:
+        states: dict[str, State] = {}
+        for step in stages:
+            previous = states[step.inputs[0].key] if step.inputs else {}
+            states[step.key], curve = _train(step, count, root, team, previous, tuple(config_dirs))
+            torch.save({"state": states[step.key], "curve": curve}, file(root, step, count, team))
 
 
 def file(root: Path, step: Step, groups: int, team: WorldInfo) -> Path:
@@ -70,27 +90,89 @@ def _train(
     return dict(method.state_dict()), outcome.curve
 
 
-def launch(words: Sequence[str], processes: int) -> None:
-    """Run this module in some processes that train together.
+def ready() -> None:
+    """Let the server of processes start and import what they need, while this process goes on."""
+    multiprocessing.get_context("forkserver").set_forkserver_preload([__name__])
+    multiprocessing.forkserver.ensure_running()
 
-    Args:
-        words: of `main`.
-        processes: how many; 1 = alone.
+
+def train_together(
+    stages: Sequence[Step], root: Path, groups: Sequence[int], config_dirs: Sequence[str] = ()
+) -> None:
+    """Let two processes train stages together; see `train_stages`.
 
     Raises:
-        StepError: one of them failed; its last words.
+        StepError: one of them failed, died, or waited in vain for the other; its words.
     """
-    start = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
-    done = subprocess.run(
-        [sys.executable, *(start if processes > 1 else ["-m"]), "bench.adapter_kit.two_processes", *words],
-        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
-        capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
-    if done.returncode:
-        signs = [line for line in done.stderr.splitlines() if "Error" in line or "error:" in line]
-        said = (signs or done.stderr.strip().splitlines() or ["no message"])[0]
-        raise StepError(f"{processes} processes: {said.strip()}")
+    ready()
+    context = multiprocessing.get_context("forkserver")
+    with TemporaryDirectory(prefix="bench-pair-") as folder:
+        meeting = Path(folder, "meeting").as_uri()
+        processes: dict[Connection, BaseProcess] = {}
+        for team in TEAM:
+            line, end = context.Pipe(duplex=False)
+            words = (stages, root, groups, config_dirs, team)
+            process = context.Process(
+                target=_take_part, args=(end, dict(os.environ), meeting, PATIENCE_S, words), daemon=True
+            )
+            process.start()
+            end.close()
+            processes[line] = process
+        failed = sorted(said for said in _outcomes(processes) if said[1])
+    if failed:  # first who did not merely lose the other
+        raise StepError(f"two processes: {failed[0][1]}")
+
+
+def _outcomes(processes: dict[Connection, BaseProcess]) -> list[tuple[bool, str]]:
+    """Wait for what processes say in the end: whether one has lost the other, and its error ("" = none).
+
+    One that does not end after the other has failed is ended.
+    """
+    said: list[tuple[bool, str]] = []
+    left = dict(processes)
+    while left:
+        ended = wait(left, GRACE_S if any(text for _, text in said) else None)
+        if not ended:
+            break
+        for line, process in processes.items():
+            if line not in ended:
+                continue
+            del left[line]
+            try:
+                said.append(line.recv())
+            except EOFError:
+                process.join()
+                said.append((False, DIED.format(process.exitcode)))
+    for process in left.values():
+        process.terminate()
+    for process in processes.values():
+        process.join()
+    return said
+
+
+def _take_part(
+    line: Connection,
+    environment: Mapping[str, str],
+    meeting: str,
+    patience_s: float,
+    words: tuple[Sequence[Step], Path, Sequence[int], Sequence[str], WorldInfo],
+) -> None:
+    """Train in one of the two processes, with the words of `train_stages`; say how it went."""
+    team = words[-1]
+    os.environ.clear()  # of the time when the server started
+    os.environ.update({**environment, "LOCAL_RANK": str(team.rank), "NODE_RANK": "0"})
+    torch.set_num_threads(1)
+    try:
+        dist.init_process_group(
+            "gloo", meeting, timedelta(seconds=patience_s), world_size=team.size, rank=team.rank
+        )
+        train_stages(*words)
+        line.send((False, ""))
+    except Exception as error:  # whatever the adapter's code raises
+        line.send((lost_peer(error), told(error)))
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
 
 
 def differences(
@@ -108,18 +190,3 @@ def differences(
         for name, value in theirs.items():
             if abs(ours.get(name, float("inf")) - value) > LOSS_TOLERANCE * max(1.0, abs(value)):
                 yield f"{name} is {ours.get(name)} after {theirs['step']:.0f} steps, with one process {value}"
-
-
-def main(root: str, methods: str, groups: str, config_dirs: str, *overrides: str) -> None:
-    """Train the stages of a comma list of methods, with a comma list of groups."""
-    rank, size = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1)))
-    torch.set_num_threads(1)
-    dirs = tuple(filter(None, config_dirs.split(os.pathsep)))
-    words = Words(methods=methods, tasks="densepose", config_dirs=dirs, overrides=overrides)
-    stages = [step for step in expand(resolve(words)).steps if step.kind == "pretrain"]
-    for count in map(int, groups.split(",")):
-        train_stages(stages, Path(root), count, WorldInfo(rank=rank, nodes=1, per_node=size), dirs)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

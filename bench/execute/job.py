@@ -72,7 +72,7 @@ def _attempt(step: Step, store: Store, site: Site) -> Result:
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt) or leaving.is_set():
             raise
-        if site.team.size > 1 and _lost_peer(error):
+        if site.team.size > 1 and lost_peer(error):
             time.sleep(LINGER_S)
             raise StepError("another process of this training has died") from error
         store.fail(step, _told(error))
@@ -90,7 +90,7 @@ def _told(error: BaseException) -> BaseException:
     return told.with_traceback(error.__traceback__)
 
 
-def _lost_peer(error: BaseException) -> bool:
+def lost_peer(error: BaseException) -> bool:
     """Say whether an error only tells that another process is gone."""
     return any(sign in str(error).lower() for sign in LOST_PEER)
 
@@ -123,7 +123,7 @@ def _join(stage: Step, store: Store, site: Site) -> None:
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt) or leaving.is_set():
             raise
-        if _lost_peer(error):
+        if lost_peer(error):
             time.sleep(LINGER_S)
         else:
             store.fail(stage, _told(error))

@@ -13,9 +13,10 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from bench.errors import BenchError, DataError, StepError
+from bench.console import warn
+from bench.errors import BenchError, ConfigError, DataError, StepError
 from bench.execute import plans
 from bench.execute.data_jobs import prepare, specs_of_step
 from bench.execute.job import ensure, install_signals, quiet_threads
@@ -27,6 +28,8 @@ from bench.grid.request import Request
 from bench.grid.resources import cores
 from bench.records.claims import STALE_S, died
 from bench.records.store import CLAIM, Store
+
+T = TypeVar("T")
 
 POLL_S = 1.0  # between looks at work that another process has claimed
 
@@ -75,16 +78,38 @@ def execute(request: Request, plan: Plan, store: Store, jobs: int | None = None)
     outcome = Outcome(failed=plans.barred(plan, store))
     todo = _jobs(plan, store, request)
     if todo:
-        from bench.execute.ready import check_adapters
-
         quiet_threads()
-        check_adapters([job.step for job in todo], request.config_dirs)
-        install_signals()
-        todo = _with_data(todo, store, jobs, request.config_dirs, outcome)
+        worker = _checked([job.step for job in todo], request.config_dirs)
+        try:
+            install_signals()
+            todo = _with_data(todo, store, jobs, request.config_dirs, outcome)
+        except BaseException:
+            worker.end()
+            raise
         count = min(jobs or default_jobs(), len(todo))
-        _run(todo, store, outcome, count, Progress(plan, store, len(todo)))
+        _run(todo, store, outcome, count, Progress(plan, store, len(todo)), [worker])
     outcome.seconds = time.monotonic() - begun
     return outcome
+
+
+def _checked(steps: list[Step], config_dirs: tuple[str, ...]) -> _Worker:
+    """Let a worker check all adapters, which this process need not import; return the worker.
+
+    Raises:
+        ConfigError: an adapter cannot be imported, refuses its settings, or ends the process.
+        AssetError: the code of one has changed since the grid was planned.
+    """
+    worker = _Worker()
+    try:
+        for line in worker.check(steps, config_dirs):
+            warn(line)
+    except BrokenProcessPool as error:
+        _, code = worker.end()
+        raise ConfigError(f"an adapter was imported, and {_how(code)}") from error
+    except BaseException:
+        worker.end()
+        raise
+    return worker
 
 
 def _with_data(
@@ -153,17 +178,26 @@ class _Worker:
     """A process that runs one job at a time.
 
     It is a pool of its own: a pool of several ends all of them when one dies, and does not tell which did.
+    All are forked from a server that has imported what jobs need, once and for all.
     """
 
     def __init__(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        words = (os.getpid(),)
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["bench.execute.kinds"])
+        words = (dict(os.environ),)
         self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_start_worker, initargs=words)
         self._process: Any = None
 
+    def check(self, steps: list[Step], config_dirs: tuple[str, ...]) -> list[str]:
+        """Check all adapters of some steps; return what is to be said."""
+        return self._submit(_check, steps, config_dirs).result()
+
     def submit(self, job: Job) -> Future[str]:
         """Start a job."""
-        future = self._pool.submit(_work, job.run, *job.arguments)
+        return self._submit(_work, job.run, *job.arguments)
+
+    def _submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
+        future = self._pool.submit(function, *arguments)
         (self._process,) = (self._pool._processes or {}).values()
         return future
 
@@ -179,24 +213,40 @@ class _Worker:
         return (self._process.pid, self._process.exitcode) if self._process is not None else (0, None)
 
 
-def _start_worker(parent: int) -> None:
+def _check(steps: list[Step], config_dirs: tuple[str, ...]) -> list[str]:
+    from bench.execute.ready import check_adapters
+
+    return check_adapters(steps, config_dirs)
+
+
+def _start_worker(environment: Mapping[str, str]) -> None:
     """Prepare a worker: it saves a checkpoint on SIGTERM and dies with its parent."""
+    os.environ.clear()  # of the time when the server started
+    os.environ.update(environment)
     install_signals(idle=lambda: not _busy.is_set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent passes it on as SIGTERM
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        parent.join()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _run(todo: list[Job], store: Store, outcome: Outcome, count: int, progress: Progress) -> None:
-    """Keep `count` workers busy until nothing can run any more."""
+def _run(
+    todo: list[Job],
+    store: Store,
+    outcome: Outcome,
+    count: int,
+    progress: Progress,
+    started: Sequence[_Worker] = (),
+) -> None:
+    """Keep `count` workers busy, first those that have been started, until nothing can run any more."""
     waiting = {job.name: job for job in sorted(todo, key=lambda j: j.rank)}
     running: dict[Future[str], tuple[Job, _Worker]] = {}
-    idle: list[_Worker] = []
+    idle = list(started)
     install_signals()
     try:
         while waiting or running:

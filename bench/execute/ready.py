@@ -8,7 +8,6 @@ from typing import Any
 
 from bench.adapters.loading import ImportFailure, load_configured
 from bench.api import Encoder, Method, Task
-from bench.console import warn
 from bench.data.opening import adapter_of, typed
 from bench.errors import BenchError, ConfigError
 from bench.execute.data_jobs import specs_of_step
@@ -16,10 +15,11 @@ from bench.files import canonical
 from bench.grid.plan import Step
 
 
-def check_adapters(steps: Iterable[Step], config_dirs: Sequence[str]) -> None:
+def check_adapters(steps: Iterable[Step], config_dirs: Sequence[str]) -> list[str]:
     """Import the adapters of steps and of what these need, build their configs, check what data they ask for.
 
-    Code that fails while it is imported fails the steps that need it, no others; here it is only named.
+    Returns:
+        Lines about code that fails while it is imported; it fails the steps that need it, no others.
 
     Raises:
         ConfigError: no such class, one of another kind, a wrong value, or data that cannot be.
@@ -27,6 +27,7 @@ def check_adapters(steps: Iterable[Step], config_dirs: Sequence[str]) -> None:
     """
     needed = {s.key: s for top in steps for s in (*top.ancestors(), top)}.values()
     seen = set()
+    said: list[str] = []
     for step in needed:
         if step.kind not in ("pretrain", "finetune"):
             continue
@@ -38,9 +39,10 @@ def check_adapters(steps: Iterable[Step], config_dirs: Sequence[str]) -> None:
             what = canonical([part["adapter"], part.get("source"), part["config"], where])
             if what not in seen:
                 seen.add(what)
-                _guarded(part, partial(load_configured, part, kind, str(where), config_dirs))
+                said += _guarded(part, partial(load_configured, part, kind, str(where), config_dirs))
     for data in {canonical(data): data for step in needed for data in specs_of_step(step)}.values():
-        _guarded(data, partial(_check_data, data, config_dirs))
+        said += _guarded(data, partial(_check_data, data, config_dirs))
+    return said
 
 
 def _check_data(spec: Mapping[str, Any], config_dirs: Sequence[str]) -> None:
@@ -52,13 +54,14 @@ def _check_data(spec: Mapping[str, Any], config_dirs: Sequence[str]) -> None:
         raise ConfigError(f"data set {spec['name']}: {error}") from error
 
 
-def _guarded(part: Mapping[str, Any], load: Callable[[], object]) -> None:
+def _guarded(part: Mapping[str, Any], load: Callable[[], object]) -> list[str]:
     try:
         load()
     except ImportFailure as error:
-        warn(f"{error}; its cells will fail")
+        return [f"{error}; its cells will fail"]
     except BenchError:
         raise
     except Exception as error:  # whatever code of others raises when it is imported
         said = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        warn(f"adapter {part['adapter']} cannot be imported, its cells will fail: {said}")
+        return [f"adapter {part['adapter']} cannot be imported, its cells will fail: {said}"]
+    return []

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from bench.console import warn
 from bench.errors import ConfigError
 from bench.execute import plans
 from bench.execute import submissions as launches
@@ -116,7 +117,8 @@ def submit(
     if wanted:
         from bench.execute.ready import check_adapters
 
-        check_adapters([step for array in wanted for step in array.steps], config_dirs)
+        for line in check_adapters([step for array in wanted for step in array.steps], config_dirs):
+            warn(line)
     numbers = {key: found.job.number for key, found in live.items()}
     folder = launches.fresh(store) if wanted else Path()
     for array in wanted:

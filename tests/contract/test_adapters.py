@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from bench.adapter_kit import check_dataset, check_method, check_task, failures
 from bench.grid.registry import BUILT_IN, load
+
+
+@pytest.fixture(autouse=True)
+def _data(data_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Render once what all adapters are checked on."""
+    monkeypatch.setenv("BENCH_DATA", str(data_cache))
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (BUILT_IN / "task").glob("*.yaml")))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.adapter_kit import two_processes
 from bench.adapter_kit.finding import Finding, run
 from bench.adapter_kit.methods import Stages
 from bench.adapter_kit.scaffold import write
@@ -97,8 +98,22 @@ def test_a_skeleton_has_no_fault(check: Callable[..., dict[str, Finding]]) -> No
     }, found  # fmt: skip
 
 
-@pytest.mark.slow
-def test_statistics_of_half_a_batch_are_found(check: Callable[..., dict[str, Finding]]) -> None:
-    halved = "        logits = logits - logits.mean(0)\n" + RETURN
-    finding = check("halved", RETURN, halved, ("two processes agree",))["two processes agree"]
-    assert finding.state == "failed" and "differs from that of one process" in finding.reason, finding
+SECOND = "        if ctx.world.rank:\n            "
+PAIR_FAULTS = {  # name: what it says, instead of the line that returns the terms
+    "halved": ("differs from that of one process", "        logits = logits - logits.mean(0)\n"),
+    "fails": ("two processes: ValueError: only here (", SECOND + "raise ValueError('only here')\n"),
+    "leaves": ("one of them died with exit code 3", SECOND + "import os; os._exit(3)\n"),
+    "more": ("call the same functions of ctx.group", SECOND + "ctx.world.all_reduce(logits)\n"),
+    "hangs": ("imed out", SECOND + "import time; time.sleep(300)\n"),
+}
+
+
+@pytest.mark.parametrize("fault", PAIR_FAULTS)
+def test_fault_of_two_processes_is_found(
+    fault: str, check: Callable[..., dict[str, Finding]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(two_processes, "PATIENCE_S", 5.0)
+    monkeypatch.setattr(two_processes, "GRACE_S", 1.0)
+    said, new = PAIR_FAULTS[fault]
+    finding = check(fault, RETURN, new + RETURN, ("two processes agree",))["two processes agree"]
+    assert finding.state == "failed" and said in finding.reason, finding

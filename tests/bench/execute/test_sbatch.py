@@ -35,7 +35,7 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(autouse=True)
 def nothing_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     """The adapters of this grid are names alone."""
-    monkeypatch.setattr("bench.execute.ready.check_adapters", lambda steps, config_dirs: None)
+    monkeypatch.setattr("bench.execute.ready.check_adapters", lambda steps, config_dirs: [])
 
 
 @pytest.fixture
