@@ -16,6 +16,18 @@ A *batch* is one dict of tensors; absent keys are absent, validity per sample is
 | `crop`        | (N, 3, 3) float32    | from pixels (x, y) of the stored image to those of this  |
 | `rgb2`, ...   | as `rgb`, ...        | second view, or the partner's image, with `crop2`, ...   |
 | labels        | `bench.data.batches` | any field, e.g. `parts` (N, H, W) int64, decoded by kind   |
+
+A `Config` of a method, task or encoder may have a method `check`, which refuses by a `ConfigError` what does
+not fit the grid, before anything runs and without torch. It names those of these keywords that it needs:
+
+| keyword    | type                          | meaning                                                   |
+|------------|-------------------------------|-----------------------------------------------------------|
+| `size`     | (int, int)                    | height and width of the images, pixels                    |
+| `encoder`  | mapping                       | the encoder of the grid: name, kind, config, pretrained   |
+| `encoders` | modality -> such a mapping    | of a stage, by modality; of a task, the one under ""      |
+| `data`     | mapping                       | of the training data: `samples` (int, 0 = no training),   |
+|            |                               | `batch` (rows per step), `size`, `joint_set` ("" = none), |
+|            |                               | `pairs` (kinds), `fields` (names; [] = not known)         |
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from functools import cache
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,11 @@ def check_plan(request: Request, plan: Plan) -> None:
             where = f"encoder.{encoder['name']}.config"
             settings.append((_settings(read, request, encoder, where), encoder))
         height, width = spec["size"] if step.kind == "pretrain" else spec["data"]["train"]["size"]
+        known = {"size": (int(height), int(width)), "encoders": encoders, "data": _data(request, step)}
         for found, encoder in settings:
             if hasattr(found, "check"):
-                found.check(size=(int(height), int(width)), encoder=encoder, encoders=encoders)
+                wanted = signature(found.check).parameters  # a check names what it needs
+                found.check(**{k: v for k, v in {**known, "encoder": encoder}.items() if k in wanted})
         _check_recipe(request, step)
         if step.kind == "finetune":
             _check_budget(spec)
@@ -78,6 +81,25 @@ def _different(plan: Plan) -> Iterator[Step]:
             if what not in seen:
                 seen.add(what)
                 yield step
+
+
+def _data(request: Request, step: Step) -> dict[str, Any]:
+    """Return what `Config.check` may ask of the training data as `data`; see `bench.api`."""
+    spec = step.spec
+    data = spec["data"] if step.kind == "pretrain" else spec["data"]["train"]
+    if not data:
+        return {"samples": 0, "batch": 0, "size": spec["size"], "joint_set": "", "pairs": [], "fields": []}
+    body = request.datasets[data["name"]]
+    lacks = [{*body["lacks"].get(part["source"], ()), *part["hide"]} for part in data["parts"]]
+    absent = set.intersection(*lacks)  # from all parts
+    return {
+        "samples": sum(part["samples"] for part in data["parts"]),
+        "batch": spec["train"]["batch"],
+        "size": data["size"],
+        "joint_set": body["joint_set"],
+        "pairs": [kind for kind in body["pairs"] if kind not in absent],
+        "fields": [name for name in body["fields"] if name not in absent],
+    }
 
 
 def _section(spec: Mapping[str, Any]) -> str:

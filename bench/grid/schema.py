@@ -201,6 +201,8 @@ class Dataset(_Described, kw_only=True, forbid_unknown_fields=True):
     splits: dict[Literal["train", "val", "test"], str]  # "" for val: cut from train
     joint_set: str = ""
     pairs: list[Literal["view", "pose"]] = field(default_factory=list)
+    fields: list[str] = field(default_factory=list)  # of the samples; empty = not said
+    lacks: dict[str, list[str]] = field(default_factory=dict)  # source -> fields and pairs it has none of
 
 
 GROUPS: Mapping[str, type[Struct]] = {
