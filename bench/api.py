@@ -26,7 +26,8 @@ not fit the grid, before anything runs and without torch. It names those of thes
 | `encoder`  | mapping                       | the encoder of the grid: name, kind, config, pretrained   |
 | `encoders` | modality -> such a mapping    | of a stage, by modality; of a task, the one under ""      |
 | `data`     | mapping                       | of the training data: `samples` (int, 0 = no training),   |
-|            |                               | `batch` (rows per step), `size`, `joint_set` ("" = none), |
+|            |                               | `batch` (rows per step), `views`, `size`, `joint_set`     |
+|            |                               | ("" = none),                                              |
 |            |                               | `pairs` (kinds), `fields` (names; [] = not known)         |
 """
 

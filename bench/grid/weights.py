@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,63 @@ from bench.files import sha256_file
 
 KEY = "file"
 _MARK = "sha256:"
+CACHED_NAMES = ("model.safetensors", "pytorch_model.bin")  # of weights in the Hugging Face cache
+
+
+def tag_of(method: Mapping[str, Any], published: str | None) -> str:
+    """Return the weights that a method starts from: a file, or a tag of timm; "" where none.
+
+    Args:
+        method: resolved.
+        published: tag of the encoder, for methods that name none.
+    """
+    first = next(iter(method["stages"].values()))["config"]  # later stages go on from the one before
+    if not (method.get("needs_pretrained_tag") or (KEY in first and first.get("init", "random") != "random")):
+        return ""
+    return str(first.get(KEY) or first.get("tag") or published or "")
+
+
+def absent(
+    methods: Mapping[str, Mapping[str, Any]],
+    encoders: Mapping[str, Mapping[str, Any]],
+    files: Collection[str] = (),
+) -> dict[str, str]:
+    """Return why weights that methods start from cannot be had on this machine, by tag, and by file.
+
+    Looks for folders of the Hugging Face cache that end like the tag, as timm names them, without timm.
+
+    Args:
+        methods: resolved.
+        encoders: all of the grid.
+        files: those that need not be there.
+    """
+    tags = {tag_of(method, e["pretrained"]) for method in methods.values() for e in encoders.values()}
+    given = {s["config"].get(KEY) for method in methods.values() for s in method["stages"].values()}
+    found = {
+        path: f"there is no weights file {path}" for path in files if not Path(path).expanduser().is_file()
+    }
+    for tag in sorted(tags - given - {""}):
+        if not _is_cached(tag):
+            found[tag] = (
+                f"weights {tag} are not on this machine: run `hf download timm/{tag} {CACHED_NAMES[0]}` "
+                f"where there is a network, or name a local file with the config key `{KEY}`"
+            )
+    return found
+
+
+def _is_cached(tag: str) -> bool:
+    from huggingface_hub.constants import HF_HUB_CACHE  # not before it is needed: planning stays quick
+
+    places = (f"models--*--{escape(tag)}/snapshots/*/{name}" for name in CACHED_NAMES)
+    return any(any(Path(HF_HUB_CACHE).glob(place)) for place in places)
 
 
 def by_content(
-    methods: Mapping[str, Mapping[str, Any]],
+    methods: Mapping[str, Mapping[str, Any]], absent: Collection[str] = ()
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """Replace the paths of weights files in the stages of methods by checksums; return also those by path.
+
+    Those in `absent` stay as they are.
 
     Raises:
         AssetError: there is no such file.
@@ -25,7 +77,7 @@ def by_content(
 
     def named(stage: Mapping[str, Any]) -> dict[str, Any]:
         path = stage["config"].get(KEY)
-        if not path:
+        if not path or path in absent:
             return dict(stage)
         if path not in marks:
             marks[path] = _digest(str(Path(path).expanduser()))

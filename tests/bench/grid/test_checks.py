@@ -113,7 +113,8 @@ def test_a_check_gets_what_it_names(tmp_path: Path) -> None:
         "    def check(self, *, data, size):\n        raise ConfigError(f'{data} {size}')\n"
         "class Method:\n    Config = Asks\n"
     )
-    body = (BUILT_IN / "method" / "mae.yaml").read_text().replace("methods.mae:MAE", "asks:Method")
+    body = (BUILT_IN / "method" / "keypoints.yaml").read_text()
+    body = body.replace("methods.keypoints:Keypoints", "asks:Method")
     config, rest = body[body.index("    config:") : body.index("    train:")], body[: body.index("presets:")]
     (tmp_path / "method" / "asks.yaml").write_text(rest.replace(config, "    config: {}\n"))
     hide = "preset.pretrain.mixes.body.hide={lab_rgbd: [depth]}"
