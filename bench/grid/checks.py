@@ -11,13 +11,13 @@ from typing import Any
 
 from bench.adapters.config_class import config_class
 from bench.adapters.sources import Place, place_of
-from bench.data import augment_spec
-from bench.data.modalities import MODALITIES
 from bench.errors import AssetError, ConfigError, nearest
+from bench.grid import augment_spec
 from bench.grid.plan import Plan, Step
 from bench.grid.request import Request
 from bench.grid.schema import Finetune, Train
 from bench.grid.supervision import absent
+from bench.modalities import MODALITIES
 from bench.settings import check_read, convert
 
 Read = Callable[[str, Place], type | None]  # of a `Config`

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
-from bench.data.modalities import MODALITIES
 from bench.grid.schema import Supervision
 from bench.grid.weights import KEY
+from bench.modalities import MODALITIES
 
 ORDER: tuple[str, ...] = get_args(Supervision)
 OF_FIELD = {  # of the data; others stand for themselves

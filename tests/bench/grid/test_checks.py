@@ -11,7 +11,7 @@ import pytest
 from bench.adapters.config_class import config_class
 from bench.adapters.loading import load_adapter
 from bench.adapters.sources import ROOT, Place, place_of
-from bench.data.dataset import DataSpec, Part
+from bench.dataset import DataSpec, Part
 from bench.datasets.people import People
 from bench.errors import ConfigError
 from bench.grid.checks import check_applies, check_plan
