@@ -16,6 +16,22 @@ A *batch* is one dict of tensors; absent keys are absent, validity per sample is
 | `crop`        | (N, 3, 3) float32    | from pixels (x, y) of the stored image to those of this  |
 | `rgb2`, ...   | as `rgb`, ...        | second view, or the partner's image, with `crop2`, ...   |
 | labels        | `bench.data.batches` | any field, e.g. `parts` (N, H, W) int64, decoded by kind   |
+
+A `Config` of a method, task or encoder may have a method `check`, which refuses by a `ConfigError` what does
+not fit the grid, before anything runs and without torch. It names those of these keywords that it needs:
+
+| keyword    | type                          | meaning                                                   |
+|------------|-------------------------------|-----------------------------------------------------------|
+| `size`     | (int, int)                    | height and width of the images, pixels                    |
+| `encoder`  | mapping                       | the encoder of the grid: name, kind, config, pretrained   |
+| `encoders` | modality -> such a mapping    | of a stage, by modality; of a task, the one under ""      |
+| `where`    | str                           | its own dotted key, for messages                          |
+| `samples`  | int                           | of the training data; 0 = no training                     |
+| `batch`    | int                           | rows per step                                             |
+| `views`    | int                           | augmentations of each sample                              |
+| `joint_set`| str                           | of the training data; "" = none                           |
+| `pairs`    | list of str                   | kinds of pairs that the data have                         |
+| `fields`   | list of str                   | names of the data's fields; [] = not known                |
 """
 
 from __future__ import annotations

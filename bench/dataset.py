@@ -16,13 +16,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bench.errors import ConfigError, nearest
+from bench.modalities import MODALITIES as MODALITIES
 
 Arrays = dict[str, NDArray[Any]]
 Ints = NDArray[np.int64]
 Outcome = Literal["built", "present", "taken"]  # taken: another process is at work on it
 Progress = Callable[[int, int], object]  # samples there, samples wanted
-
-MODALITIES = {"rgb": "rgb", "depth": "depth", "kp2d": "keypoints_detected"}  # and the field each is made of
 
 # What a field is says how it is decoded, cropped, warped and mirrored (`bench.data.augment`)
 FieldKind = Literal[

@@ -17,8 +17,8 @@ from bench.encoders.state_dicts import LISTED, StateDict, match, read_state_dict
 from bench.encoders.vit import ViT
 from bench.errors import AssetError, ConfigError
 from bench.files import sha256_file
+from bench.grid.weights import CACHED_NAMES
 
-CACHED_NAMES = ("model.safetensors", "pytorch_model.bin")
 FEATURE_OPTIONS = ("features_only", "out_indices", "feature_location", "num_classes")  # cut a network short
 # what files hold beside an encoder and no encoder has: classifiers, decoders of masked autoencoders
 DROPPED = ("head.", "head_dist.", "fc.", "fc_norm.", "classifier.", "pre_logits.", "decoder_", "mask_token")

@@ -137,6 +137,7 @@ def _data_labels(step: Step, cell: Step, store: Store) -> dict[str, Any]:
     return {
         "paper": "bodybench",
         "published": step.spec["published"],
+        "uses": step.spec["uses"],
         "minimum_effect": step.spec["minimum_effect"],
         "dataset": step.spec["dataset"],
         "init": first["facts"].get("init", "random") if first else "random",
@@ -150,6 +151,7 @@ def _pretraining_cost(cell: Step, store: Store) -> dict[str, float]:
     costs = [r["cost"] for r in records if r]
     return {
         "pretrain_samples_seen": float(sum(c.get("samples_seen", 0.0) for c in costs)),
+        "pretrain_forward_passes": float(sum(c.get("forward_passes", 0.0) for c in costs)),
         "pretrain_wall_s": float(sum(c.get("train_wall_s", 0.0) for c in costs)),
         "pretrain_device_s": float(sum(c.get("device_s", 0.0) for c in costs)),
     }

@@ -11,12 +11,14 @@ from typing import Any
 
 from bench.adapters.config_class import config_class
 from bench.adapters.sources import Place, place_of
-from bench.errors import ConfigError, nearest
+from bench.errors import AssetError, ConfigError, nearest
 from bench.grid import augment_spec
 from bench.grid.plan import Plan, Step
 from bench.grid.request import Request
 from bench.grid.schema import Finetune, Train
+from bench.grid.supervision import absent
 from bench.grid.weights import placed
+from bench.modalities import MODALITIES
 from bench.settings import check_read, convert
 
 Read = Callable[[str, Place], type | None]  # of a `Config`
@@ -33,6 +35,7 @@ def check_plan(request: Request, plan: Plan) -> None:
             or sizes do not go together.
     """
     _check_sources(request)
+    _check_weights(request, plan)
     read = cache(config_class)
     for step in _different(plan):
         spec = step.spec
@@ -41,19 +44,14 @@ def check_plan(request: Request, plan: Plan) -> None:
         adapters = [(_section(spec), own, spec["encoder"])]
         adapters += [(f"encoder.{e['name']}.config", e, e) for e in encoders.values()]
         height, width = spec["size"] if step.kind == "pretrain" else spec["data"]["train"]["size"]
-        data = spec["data"] if step.kind == "pretrain" else spec["data"]["train"]
-        known = {
-            "size": (int(height), int(width)),
-            "encoders": encoders,
-            "samples": sum(int(part["samples"]) for part in data.get("parts", [])),
-            "batch": int(spec["train"].get("batch", 0)),
-            "views": int(spec.get("views", 1)),
-        }
+        known = {"size": (int(height), int(width)), "encoders": encoders, **_data(request, step)}
         settings = [_settings(read, request, adapter, where) for where, adapter, _ in adapters]
         for found, (where, _, encoder) in zip(settings, adapters, strict=True):
             if hasattr(found, "check"):
                 _ask(found.check, {**known, "encoder": encoder, "where": where})
         _check_recipe(request, step)
+        if step.kind == "pretrain" and spec["data"]:
+            _check_data(request, step)
         if step.kind == "finetune":
             _check_budget(spec)
 
@@ -104,6 +102,67 @@ def _different(plan: Plan) -> Iterator[Step]:
             if what not in seen:
                 seen.add(what)
                 yield step
+
+
+def _data(request: Request, step: Step) -> dict[str, Any]:
+    """Return what `Config.check` may ask of the training data; see `bench.api`."""
+    spec = step.spec
+    data = spec["data"] if step.kind == "pretrain" else spec["data"]["train"]
+    if not data:
+        empty: dict[str, Any] = {"joint_set": "", "pairs": [], "fields": []}
+        return {"samples": 0, "batch": 0, "views": 1, **empty}
+    body = request.datasets[data["name"]]
+    lacks = set.intersection(*absent(body, data["parts"]))
+    return {
+        "samples": sum(part["samples"] for part in data["parts"]),
+        "batch": spec["train"]["batch"],
+        "views": spec.get("views", 1),
+        "joint_set": body["joint_set"],
+        "pairs": [kind for kind in body["pairs"] if kind not in lacks],
+        "fields": [name for name in body["fields"] if name not in lacks],
+    }
+
+
+def _check_data(request: Request, step: Step) -> None:
+    """Check that the data of a stage have what it reads, and that its processes can share a batch."""
+    spec, data = step.spec, step.spec["data"]
+    body, stage = request.datasets[data["name"]], f"method {spec['name'].partition('.')[0]}"
+    lacks = absent(body, data["parts"])
+    sources = ", ".join(part["source"] for part in data["parts"])
+    for kind in spec["pairs"]:
+        if all(kind in names for names in lacks):
+            raise ConfigError(
+                f"{stage}: {data['name']} has no pairs of kind {kind} in {sources}; choose another mix"
+            )
+    wanted = {MODALITIES[m]: m in spec["optional"] for m in spec["encoders"]}
+    for name, optional in {**dict.fromkeys(spec["fields"], True), **wanted}.items():
+        if body["fields"] and name not in body["fields"]:
+            raise ConfigError(
+                f'{stage}: {data["name"]} has no field "{name}".{nearest(name, body["fields"])}'
+            )
+        without = [part["source"] for part, names in zip(data["parts"], lacks, strict=True) if name in names]
+        never = all(name in body["lacks"].get(part["source"], ()) for part in data["parts"])
+        hidden = len(without) == len(lacks) and name in spec["fields"]
+        if never or hidden or (without and not optional):
+            raise ConfigError(
+                f"{stage}: needs {name}, which {', '.join(without)} of {data['name']} "
+                "lacks; choose another mix"
+            )
+    processes = step.resources["nodes"] * max(1, step.resources["gpus"])
+    parts = max(spec["train"]["groups"], processes)
+    if spec["train"]["batch"] % parts or parts % processes:
+        raise ConfigError(
+            f"{stage}: preset.pretrain.batch={spec['train']['batch']} cannot be cut into "
+            f"{spec['train']['groups']} groups for {processes} processes; "
+            "change resources.nodes x resources.gpus"
+        )
+
+
+def _check_weights(request: Request, plan: Plan) -> None:
+    """Refuse methods that were asked for by name and whose weights are not here."""
+    for cell in plan.cells:
+        if cell.method in request.named and cell.reason in request.absent.values():
+            raise AssetError(f"method {cell.method}, encoder {cell.encoder}: {cell.reason}")
 
 
 def _section(spec: Mapping[str, Any]) -> str:

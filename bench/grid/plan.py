@@ -14,6 +14,8 @@ from bench.grid.keys import step_key, step_slug
 from bench.grid.overrides import describe
 from bench.grid.request import IMAGE, Request
 from bench.grid.resources import on_one_device
+from bench.grid.supervision import absent, used
+from bench.grid.weights import tag_of
 
 PROTOCOL = 2  # raise when a change of the harness moves numbers: older records then stop matching
 
@@ -151,7 +153,7 @@ def _not_applicable(request: Request, method: str, encoder: str) -> str:
     given = any(s["config"].get("file") or s["config"].get("tag") for s in spec["stages"].values())
     if spec.get("needs_pretrained_tag") and not (tag or given):
         return f"{encoder} has no published weights"
-    return ""
+    return request.absent.get(tag_of(spec, tag), "")
 
 
 def _lacks(request: Request, method: str, task: str) -> str:
@@ -239,6 +241,17 @@ def _mix(request: Request, name: str) -> dict[str, Any]:
         if samples:
             parts.append(_part(source, split, samples, mix["hide"].get(source, ())))
     return _data(request, mix["dataset"], request.preset["size"], parts)
+
+
+def _uses(request: Request, method: str) -> str:
+    """Return what a method uses beyond colour pictures; a label, so that it enters the score step alone."""
+    stages = list(request.methods[method]["stages"].values())
+    mixes = {stage["mix"]: _mix(request, stage["mix"]) for stage in stages if stage["share"]}
+    lacks = {
+        name: set.intersection(*absent(request.datasets[data["name"]], data["parts"]))
+        for name, data in mixes.items()
+    }
+    return used(stages, lacks)
 
 
 def _pretrain_seed(request: Request, method: str, seed: int) -> int:
@@ -331,6 +344,7 @@ class _Row:
             "version": spec["score_version"],
             "minimum_effect": spec["minimum_effect"],
             "published": spec["published"],
+            "uses": _uses(request, method),
             "dataset": _dataset_label(request, spec),
             "replicates": REPLICATES,
         }

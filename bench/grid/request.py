@@ -79,6 +79,8 @@ class Request:
     resources: Mapping[str, Any]
     changes: Mapping[str, Any] = field(default_factory=dict)  # overridden keys with their new values
     folders: Mapping[str, str] = field(default_factory=dict)  # of adapters outside the project, by group.name
+    named: tuple[str, ...] = ()  # methods that no glob found
+    absent: Mapping[str, str] = field(default_factory=dict)  # why weights cannot be had here, by tag or file
 
 
 def parse_budgets(fractions: str, shots: str) -> tuple[str, ...]:
@@ -189,8 +191,18 @@ def _with_sources(request: Request, dirs: list[Path]) -> Request:
 
 
 def _with_weights(request: Request) -> Request:
-    """Let checksums stand for the files that configs of methods name."""
-    methods, marks = weights.by_content(request.methods)
+    """Let checksums stand for the weights files that are named, and note which weights are not here."""
+    optional = {  # files that YAMLs of methods name which a glob found
+        stage["config"][weights.KEY]
+        for name, method in request.methods.items()
+        for stage in method["stages"].values()
+        if name not in request.named
+        and stage["config"].get(weights.KEY)
+        and f"method.{stage['name'].replace('.', '.stages.', 1)}.config.{weights.KEY}" not in request.changes
+    }
+    absent = weights.absent(request.methods, request.encoders, optional)
+    request = replace(request, absent=absent)
+    methods, marks = weights.by_content(request.methods, absent)
     if not marks:
         return request
     changes = dict(request.changes)
@@ -209,6 +221,7 @@ def to_json(request: Request) -> str:
 def from_json(body: Mapping[str, Any]) -> Request:
     """Rebuild a request from its JSON form."""
     lists = {k: tuple(body[k]) for k in ("budgets", "seeds", "chosen_encoders", "config_dirs")}
+    lists["named"] = tuple(body.get("named", ()))
     defaults = {m: tuple(e) for m, e in body["default_encoders"].items()}
     return Request(**{**body, **lists, "default_encoders": defaults})
 
@@ -255,6 +268,7 @@ def _resolve(words: Words, dirs: list[Path]) -> Request:
         config_dirs=tuple(str(d) for d in dirs[1:]),
         resources=resources,
         changes={key: value for key, value in changes.items() if not is_resource(key)},
+        named=tuple(name for name in methods if name in re.split(r"\s*,\s*", words.methods.strip())),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import Meta, Struct, field
 
-from bench.errors import ConfigError
+from bench.errors import ConfigError, nearest
 from bench.grid import augment_spec
 from bench.grid.registry import plain
 from bench.grid.resources import check_resources
@@ -22,6 +22,14 @@ Optimizer = Literal["sgd", "adamw", "adam", "lars", "lamb", "lion", "nadamw", "a
 Schedule = Literal["constant", "cos_epoch", "cos_moco", "cos_warm_lars", "cos_warm_step", "poly", "steps"]
 Precision = Literal["32-true", "bf16-mixed"]  # exact resume with 16-mixed needs the state of a loss scaler
 Modality = Literal["rgb", "depth", "kp2d"]
+# fmt: off
+# what a method may use beyond colour pictures
+Supervision = Literal[
+    "depth", "2D joints", "3D joints", "skeletons", "silhouettes", "part labels", "surface labels",
+    "body parameters", "view pairs", "pose pairs", "ImageNet labels", "ImageNet pictures",
+    "weights of a file",
+]
+# fmt: on
 Kind = Annotated[str, Meta(min_length=1)]  # pyramid, tokens, graph, ...: what a head may ask for
 Side = Annotated[int, Meta(ge=SIDES[0], le=SIDES[1])]  # pixels
 # height = width, or [height, width]; not a tuple: msgspec 0.22 crashes on one of fixed length in a union
@@ -112,6 +120,9 @@ class _Described(Struct, kw_only=True, forbid_unknown_fields=True):
     paper: Section | None = None
 
 
+Uses = list[Supervision] | dict[Supervision, Section]  # always, or while these keys of `config` are so
+
+
 class Stage(Struct, kw_only=True, forbid_unknown_fields=True):
     """A stage of a method; one that another method owns has the key `use` alone."""
 
@@ -122,6 +133,7 @@ class Stage(Struct, kw_only=True, forbid_unknown_fields=True):
     fields: list[str] = field(default_factory=list)  # labels wanted besides the encoders' inputs
     views: Literal[1, 2] = 1  # augmented versions of each sample
     pairs: list[Literal["view", "pose"]] = field(default_factory=list)  # rows are pairs of images
+    uses: Uses = field(default_factory=dict)  # what the keys above do not tell
     train: Section = field(default_factory=dict)
     augment: Section = field(default_factory=dict)
     augment2: Section | None = None  # of the second view; null = as the first
@@ -202,6 +214,8 @@ class Dataset(_Described, kw_only=True, forbid_unknown_fields=True):
     splits: dict[Literal["train", "val", "test"], str]  # "" for val: cut from train
     joint_set: str = ""
     pairs: list[Literal["view", "pose"]] = field(default_factory=list)
+    fields: list[str] = field(default_factory=list)  # of the samples; empty = not said
+    lacks: dict[str, list[str]] = field(default_factory=dict)  # source -> fields and pairs it has none of
 
 
 GROUPS: Mapping[str, type[Struct]] = {
@@ -241,6 +255,12 @@ def _check_stage(stage: Any, where: str) -> None:
     augment_spec.parse(stage["augment"], f"{where}.augment")
     if stage["augment2"] is not None:
         augment_spec.parse(stage["augment2"], f"{where}.augment2")
+    if isinstance(stage["uses"], list):
+        stage["uses"] = {name: {} for name in stage["uses"]}
+    for name, when in stage["uses"].items():
+        for key in when.keys() - stage["config"].keys():
+            known = nearest(key, stage["config"])
+            raise ConfigError(f'{where}.uses.{name}: there is no "{key}" in the config of the stage.{known}')
     if stage["share"] > 0:
         if not stage["train"]:
             raise ConfigError(f'{where}: "train" is missing')

@@ -2,14 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from glob import escape
 from pathlib import Path
 from typing import Any
 
 from bench.errors import AssetError
 from bench.files import sha256_file
 
+KEY = "file"  # config key of a method's weights
 _MARK = "sha256:"
+CACHED_NAMES = ("model.safetensors", "pytorch_model.bin")  # of weights in the Hugging Face cache
+
+
+def tag_of(method: Mapping[str, Any], published: str | None) -> str:
+    """Return the weights that a method starts from: a file, or a tag of timm; "" where none.
+
+    Args:
+        method: resolved.
+        published: tag of the encoder, for methods that name none.
+    """
+    first = next(iter(method["stages"].values()))["config"]  # later stages go on from the one before
+    if not (method.get("needs_pretrained_tag") or (KEY in first and first.get("init", "random") != "random")):
+        return ""
+    return str(first.get(KEY) or first.get("tag") or published or "")
+
+
+def absent(
+    methods: Mapping[str, Mapping[str, Any]],
+    encoders: Mapping[str, Mapping[str, Any]],
+    files: Collection[str] = (),
+) -> dict[str, str]:
+    """Return why weights that methods start from cannot be had on this machine, by tag, and by file.
+
+    Looks for folders of the Hugging Face cache that end like the tag, as timm names them, without timm.
+
+    Args:
+        methods: resolved.
+        encoders: all of the grid.
+        files: those that need not be there.
+    """
+    tags = {tag_of(method, e["pretrained"]) for method in methods.values() for e in encoders.values()}
+    given = {s["config"].get(KEY) for method in methods.values() for s in method["stages"].values()}
+    found = {
+        path: f"there is no weights file {path}" for path in files if not Path(path).expanduser().is_file()
+    }
+    for tag in sorted(tags - given - {""}):
+        if not _is_cached(tag):
+            found[tag] = (
+                f"weights {tag} are not on this machine: run `hf download timm/{tag} {CACHED_NAMES[0]}` "
+                f"where there is a network, or name a local file with the config key `{KEY}`"
+            )
+    return found
+
+
+def _is_cached(tag: str) -> bool:
+    from huggingface_hub.constants import HF_HUB_CACHE  # not before it is needed: planning stays quick
+
+    places = (f"models--*--{escape(tag)}/snapshots/*/{name}" for name in CACHED_NAMES)
+    return any(any(Path(HF_HUB_CACHE).glob(place)) for place in places)
 
 
 def names_file(key: str) -> bool:
@@ -18,9 +69,11 @@ def names_file(key: str) -> bool:
 
 
 def by_content(
-    methods: Mapping[str, Mapping[str, Any]],
+    methods: Mapping[str, Mapping[str, Any]], absent: Collection[str] = ()
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """Replace the paths of files in the stages of methods by checksums; return also those by path.
+
+    Those in `absent` stay as they are.
 
     Raises:
         AssetError: there is no such file.
@@ -30,7 +83,7 @@ def by_content(
     def named(stage: Mapping[str, Any]) -> dict[str, Any]:
         config = dict(stage["config"])
         for key, path in config.items():
-            if names_file(key) and path:
+            if names_file(key) and path and path not in absent:
                 if path not in marks:
                     marks[path] = _digest(str(Path(path).expanduser()), key)
                 config[key] = marks[path]

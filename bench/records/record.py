@@ -10,6 +10,7 @@ Score records (`kind: score`, one per leaderboard cell) have these entries:
 | labels     | task, dataset, method, init, pretrain_data, backbone, setting (as in published tables),   |
 |            | encoder, encoder_kind, encoder_modality, fraction ("1/10"), seed, subset, preset, track,  |
 |            | mode, protocol; modality (of the task), pretrain_seed, config (overrides of the method),  |
+|            | uses (what the method used beyond colour pictures, "none", or "depth, 2D joints", ...),   |
 |            | minimum_effect (in the unit of the primary metric; smaller differences are ties)          |
 | metrics    | list of {name, value, unit, higher_is_better}; the primary metric first                   |
 | interval   | {unit, n_units, n_samples, replicates: primary metric on bootstrap resamples of the units}|
@@ -19,7 +20,7 @@ Score records (`kind: score`, one per leaderboard cell) have these entries:
 | exposure   | "none", or which test data pretraining has seen; or `FINE_TUNED` and the data: no table   |
 | inputs     | keys of the steps it was computed from                                                    |
 | files      | {name: sha256} of the files beside the record                                             |
-| cost       | {wall_s, train_wall_s, samples_seen, samples_per_s, data_wait_share, peak_memory_mb, ...} |
+| cost       | {wall_s, train_wall_s, samples_seen, forward_passes, samples_per_s, peak_memory_mb, ...}  |
 | provenance | {commit, dirty_sha256, source_sha256, versions, device, python, created}                  |
 | spec       | the resolved spec whose hash is the key                                                   |
 """

@@ -13,13 +13,17 @@ COST_QUALITY = (
     "device_hours", "samples_seen", "front_device_hours", "front_samples_seen",
 )  # fmt: skip
 SHOWN = (
-    "pretrain_samples_seen", "pretrain_wall_s", "pretrain_samples_per_s", "wall_s", "train_wall_s",
+    "pretrain_samples_seen", "pretrain_forward_passes", "pretrain_device_s", "wall_s", "train_wall_s",
     "samples_seen", "samples_per_s", "data_wait_share", "peak_memory_mb",
 )  # fmt: skip
 
 
 def costs(runs: pd.DataFrame) -> pd.DataFrame:
-    """Average the cost of the runs by setting, encoder and method (scratch first); NaN = not recorded."""
+    """Average the cost of the runs by setting, encoder and method (scratch first); NaN = not recorded.
+
+    Device times that lack are those of one device.
+    """
+    runs = runs.fillna({"pretrain_device_s": runs["pretrain_wall_s"]})
     by = [*SETTING, "encoder", "trained", "method"]
     grouped = runs.groupby(by)  # sorts
     found = grouped[[*SHOWN]].mean().assign(runs=grouped.size()).reset_index()

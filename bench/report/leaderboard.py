@@ -46,7 +46,7 @@ T_SEEDS = 5  # fewest seeds for a t interval over seeds alone
 
 CELLS = (
     *PLACE, "encoder_kind", "encoder_modality", "modality", "method", "init", "pretrain_data", "backbone",
-    "config", "name", "fraction", "metric", "unit", "higher_is_better", "primary", "n", "mean", "sd",
+    "config", "uses", "name", "fraction", "metric", "unit", "higher_is_better", "primary", "n", "mean", "sd",
     "minimum", "maximum", "error", "low", "high", "kind", "t_low", "t_high", "stride_mean", "values",
     "complete", "best", "tie", "exposure", *COSTS, "seeds", "subsets", "interval", "commits", "devices",
     "keys",
@@ -257,7 +257,17 @@ def _cells(runs: pd.DataFrame, records: Records) -> pd.DataFrame:
         maximum=("value", "max"),
         values=("value", tuple),
     ).reset_index()  # fmt: skip
-    constant = (*SETTING, "task", "dataset", "test_set", "minimum_effect", "encoder_kind", "modality", *ROW)
+    constant = (
+        *SETTING,
+        "task",
+        "dataset",
+        "test_set",
+        "minimum_effect",
+        "encoder_kind",
+        "modality",
+        "uses",
+        *ROW,
+    )
     first = ("table", "name", "fraction", "n_units", "complete", *dict.fromkeys(constant))
     stride = runs["value"].where(runs["subset"] == 0)
     of_cells = runs.assign(stride=stride, commits=commits(runs)).groupby("cell", sort=False)

@@ -41,6 +41,7 @@ class Line:
     """One method."""
 
     method: str
+    uses: str  # beyond colour pictures
     rank: float | None
     missing: int
     tiles: list[Tile | None]  # one for each task
@@ -130,6 +131,7 @@ def _block(
 ) -> Block:
     tables = list(dict.fromkeys(cells[list(TABLE)].itertuples(index=False, name=None)))
     names = list(dict.fromkeys(map(str, cells["name"])))
+    uses = dict(zip(cells["name"], cells["uses"].map(text.known), strict=True))
     tiles: dict[tuple[Any, ...], Tile] = {}
     columns = [*TABLE, "name", "mean", "n", "complete", "best", "tie"]
     for *key, name, mean, n, complete, best, tie in cells[columns].itertuples(index=False, name=None):
@@ -154,7 +156,7 @@ def _block(
         labels=parsed.header,
         tasks=_tasks(tables, words),
         lines=[
-            Line(method=name, rank=ranks[name], missing=missing[name], tiles=matrix[name]) for name in order
+            Line(method=n, uses=uses[n], rank=ranks[n], missing=missing[n], tiles=matrix[n]) for n in order
         ],
     )
 

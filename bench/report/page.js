@@ -438,9 +438,9 @@
 
   const costTables = () => {
     const shown = [
-      ["pretraining samples", "pretrain_samples_seen", amount, "low"],
-      ["pretraining time", "pretrain_wall_s", duration, "low"],
-      ["pretraining samples/s", "pretrain_samples_per_s", amount, "high"],
+      ["pretraining images read", "pretrain_samples_seen", amount, "low"],
+      ["pretraining forward passes", "pretrain_forward_passes", amount, "low"],
+      ["pretraining device time", "pretrain_device_s", duration, "low"],
       ["fine-tuning runs", "runs", amount, "high"],
       ["time per run", "wall_s", duration, "low"],
       ["fine-tuning samples/s", "samples_per_s", amount, "high"],
@@ -452,7 +452,7 @@
       const groups = byEncoder(rows, (r) => ({ name: r.method, cells: shown.map(([, name, say]) => ({ main: say(r[name]), value: r[name] })) }));
       return filter(make("div", {}, make("p", { class: "setting" }, sentence(setting)), grid("costs", `Cost: ${words(setting)}`, ["method"], columns, groups)), facetsOf(setting));
     });
-    return [note("Means over records; a pretraining that several cells share is counted in each."), ...parts];
+    return [note("Means over records; a pretraining that several cells share is counted in each. Images read: from the data set, the budget. Forward passes: images through encoders. Device time: seconds times devices."), ...parts];
   };
 
   const published = () => [
@@ -497,10 +497,10 @@
       const rank = make("td", { class: "number" }, line.rank === null ? "–" : line.rank.toFixed(2));
       const lacks = block.lines.some((l) => l.missing) ? [make("td", { class: "number" }, line.missing || "")] : [];
       const head = make("th", { scope: "row", class: "named" }, dot(line.method), ...named(line.method));
-      return filter(make("tr", { "data-row": place, "data-method": line.method }, head, rank, ...lacks, ...tiles), { method: line.method });
+      return filter(make("tr", { "data-row": place, "data-method": line.method }, head, make("td", { class: "uses" }, line.uses), rank, ...lacks, ...tiles), { method: line.method });
     });
     const lacking = block.lines.some((l) => l.missing) ? [make("th", { scope: "col", class: "number" }, "missing")] : [];
-    const head = make("tr", {}, make("th", { scope: "col" }, "method"), make("th", { scope: "col", class: "number" }, "rank"), ...lacking, ...heads);
+    const head = make("tr", {}, make("th", { scope: "col" }, "method"), make("th", { scope: "col", class: "uses" }, "uses"), make("th", { scope: "col", class: "number" }, "rank"), ...lacking, ...heads);
     const dense = block.tasks.length > 4 ? " dense" : "";
     const whole = make("table", { class: `matrix${dense}` }, make("caption", { class: "unseen" }, block.title), make("thead", {}, head), make("tbody", {}, ...rows));
     return scrolling(`Overview: ${block.title}`, whole);
@@ -521,7 +521,7 @@
     });
     overview.append(make("div", { class: "chips", role: "group", "aria-label": "Encoder and label share" }, ...chips));
     overview.append(...blocks.map((block) => make("div", { class: "block" }, matrix(block))));
-    overview.append(note(`Colour: difference to scratch in half-widths of its 95 % interval (blue better, orange worse). ▲ ▼: better or worse than scratch (p < 0.05 after Holm's correction). Bold: best of its column; ${TIE}: tie with it. Rank: average over the tasks, for methods that have them all; 1 is best. Missing, (in parentheses): tasks where a method lacks runs. ${count(unique(blocks.map((b) => b.encoder)).length, "encoder")}: compare within one only.`));
+    overview.append(note(`Colour: difference to scratch in half-widths of its 95 % interval (blue better, orange worse). ▲ ▼: better or worse than scratch (p < 0.05 after Holm's correction). Bold: best of its column; ${TIE}: tie with it. Uses: what pretraining had beyond colour pictures. Rank: average over the tasks, for methods that have them all; 1 is best. Missing, (in parentheses): tasks where a method lacks runs. ${count(unique(blocks.map((b) => b.encoder)).length, "encoder")}: compare within one only.`));
   };
 
   // ---- the address holds the filters and the open record, so that a view can be shared
@@ -629,7 +629,7 @@
     }));
     const parts = {
       Run: [
-        ["record key", ...cell.keys], line("computed from", (r) => r.inputs.join(", ")), ["overrides of the method", cell.config || "none"], ["init", cell.init], ["pretraining data", cell.pretrain_data],
+        ["record key", ...cell.keys], line("computed from", (r) => r.inputs.join(", ")), ["overrides of the method", cell.config || "none"], ["init", cell.init], ["pretraining data", cell.pretrain_data], ["uses beyond colour pictures", cell.uses || "not recorded"],
         line("pretraining seed", (r) => (r.pretrain_seed >= 0 ? r.pretrain_seed : "not recorded")), ["backbone", cell.backbone], ["modality of the task", cell.modality], ["modality of the encoder", cell.encoder_modality], ["test data seen in pretraining", cell.exposure],
         ...flat((r) => r.selection, "checkpoint: "),
       ],
@@ -639,7 +639,7 @@
       ],
       Cost: [
         line("time of the cell", (r) => duration(r.wall_s)), line("of which training", (r) => duration(r.train_wall_s)), line("samples seen", (r) => amount(r.samples_seen)), line("samples/s", (r) => amount(r.samples_per_s)),
-        line("share of time waiting for data", (r) => (r.data_wait_share === null ? "–" : `${(100 * r.data_wait_share).toFixed(0)} %`)), line("peak memory", (r) => memory(r.peak_memory_mb)), line("pretraining time", (r) => duration(r.pretrain_wall_s)), line("pretraining samples", (r) => amount(r.pretrain_samples_seen)),
+        line("share of time waiting for data", (r) => (r.data_wait_share === null ? "–" : `${(100 * r.data_wait_share).toFixed(0)} %`)), line("peak memory", (r) => memory(r.peak_memory_mb)), line("pretraining device time", (r) => duration(r.pretrain_device_s)), line("pretraining images read", (r) => amount(r.pretrain_samples_seen)), line("pretraining forward passes", (r) => amount(r.pretrain_forward_passes)),
       ],
       Provenance: [...flat(({ made: { versions, ...rest } }) => rest), ...flat(({ made }) => made.versions)],
     };

@@ -11,7 +11,7 @@ Columns of `Records.runs`:
 | preset, track, mode, protocol                           | what a table never mixes                         |
 | task, modality, published, dataset                      | `published`: task name in the published numbers  |
 | method, init, pretrain_data, backbone, setting, config  | `config`: what was overridden in the method      |
-| encoder, encoder_kind, encoder_modality                 |                                                  |
+| encoder, encoder_kind, encoder_modality, uses           | `uses`: beyond colour pictures; "" = not said    |
 | fraction, seed, subset, pretrain_seed                   | `pretrain_seed` -1 = not recorded                |
 | metric, value, unit, higher_is_better, primary          |                                                  |
 | minimum_effect                                          | of the primary metric, 0 where not recorded      |
@@ -51,11 +51,11 @@ PLACE = (*SETTING, "task", "dataset", "test_set", "minimum_effect", "encoder")  
 REQUIRED = ("preset", "track", "mode", "protocol", "task", "dataset", "method", "encoder")
 OPTIONAL = (
     "fraction", "modality", "published", "init", "pretrain_data", "backbone", "setting", "config",
-    "encoder_kind", "encoder_modality",
+    "encoder_kind", "encoder_modality", "uses",
 )  # fmt: skip
 COSTS = (
     "wall_s", "train_wall_s", "samples_seen", "samples_per_s", "data_wait_share", "peak_memory_mb",
-    "pretrain_wall_s", "pretrain_samples_seen", "pretrain_samples_per_s", "device_s", "pretrain_device_s",
+    "pretrain_wall_s", "pretrain_samples_seen", "pretrain_forward_passes", "device_s", "pretrain_device_s",
 )  # fmt: skip
 COLUMNS = (
     "key", *REQUIRED, *OPTIONAL, "seed", "subset", "pretrain_seed", "metric", "value", "unit",
@@ -170,8 +170,6 @@ def _labels(record: Mapping[str, Any], where: str) -> dict[str, Any]:
     test = record["manifests"].get("test")
     sha = str(test.get("sha256", "")) if isinstance(test, dict) else ""
     cost = {name: _number(record["cost"].get(name), where) for name in COSTS}
-    if math.isnan(cost["pretrain_samples_per_s"]) and cost["pretrain_wall_s"] > 0:
-        cost["pretrain_samples_per_s"] = cost["pretrain_samples_seen"] / cost["pretrain_wall_s"]
     made = record["provenance"]
     texts |= {name: str(made.get(name) or "") for name in ("commit", "source_sha256", "device", "created")}
     return {

@@ -19,12 +19,16 @@ from bench.report.records import SCRATCH, grouped, tuples
 from bench.report.text import EXPOSED, ON_FRONT, OTHER_MODALITY, TIE
 
 SCOPE = "Tables never mix presets, tracks, modes or protocols; rows compare within one encoder."
-COST = "Means over records; a pretraining that several cells share is counted in each."
+COST = (
+    "Means over records; a pretraining that several cells share is counted in each. Images read: from the "
+    "data set, the budget. Forward passes: images through encoders. Device time: seconds times devices."
+)
+USES = "Uses: what pretraining had beyond colour pictures."
 BETTER, WORSE = "▲", "▼"
 OVERVIEW = (
     f"Bold: best of a column. {TIE}: tie with it. {BETTER} {WORSE}: better or worse than scratch (paired, "
     "p < 0.05 after Holm's correction). Average rank: 1 is best; over the tasks, for methods that have them "
-    "all. Missing: tasks that a method lacks, or where it lacks runs (in parentheses)."
+    f"all. {USES} Missing: tasks that a method lacks, or where it lacks runs (in parentheses)."
 )
 NOT_COMPARABLE = "Published numbers (another protocol; not comparable)"
 PUBLISHED = (
@@ -61,6 +65,7 @@ def overview(block: Block) -> Table:
     rows = [
         (
             line.method,
+            line.uses,
             "-" if line.rank is None else f"{line.rank:.2f}",
             str(line.missing or ""),
             *(_tile(tile, task.unit) for tile, task in zip(line.tiles, block.tasks, strict=True)),
@@ -68,9 +73,9 @@ def overview(block: Block) -> Table:
         for line in block.lines
     ]
     heads = [f"{task.title} {'↑' if task.higher_is_better else '↓'}" for task in block.tasks]
-    frame = pd.DataFrame(rows, columns=["method", "average rank", "missing", *heads])
+    frame = pd.DataFrame(rows, columns=["method", "uses", "average rank", "missing", *heads])
     best = [f"Best: {block.answer}."] if block.answer else []
-    return Table(title=block.title, frame=frame, names=1, notes=best)
+    return Table(title=block.title, frame=frame, names=2, notes=best)
 
 
 def _tile(tile: Tile | None, unit: str) -> str:
@@ -113,18 +118,22 @@ def scores(task: Task) -> Table:
     def entry(cell: Any) -> str:
         return f"{BOLD * cell.best}{cell_text(cell)}{f' {TIE}' * cell.tie}"
 
-    def head(cell: Any) -> tuple[str, str]:
-        return cell.encoder, marked(cell)
+    def head(cell: Any) -> tuple[str, str, str]:
+        return cell.encoder, marked(cell), text.known(cell.uses)
 
     frame = _by_budget(
-        task, (cell for cell in task.primary_cells if cell.complete), ("encoder", "method"), head, entry
+        task,
+        (cell for cell in task.primary_cells if cell.complete),
+        ("encoder", "method", "uses"),
+        head,
+        entry,
     )
     frame["encoder"] = frame["encoder"].where(~frame["encoder"].duplicated(), "")
-    return Table(title=task.title, frame=frame, names=2, notes=_score_notes(task, primary))
+    return Table(title=task.title, frame=frame, names=3, notes=_score_notes(task, primary))
 
 
 def _score_notes(task: Task, primary: pd.DataFrame) -> list[str]:
-    notes = [f"n = number of seeds. {task.interval}"]
+    notes = [f"n = number of seeds. {USES} {task.interval}"]
     if ((primary["n"] > 1) & primary["low"].isna()).any():
         notes.append("Braces: smallest to largest seed; these cells have no interval.")
     if primary["best"].any():
@@ -515,9 +524,9 @@ def costs(found: pd.DataFrame) -> list[Table]:
         frame = pd.DataFrame({
             "encoder": rows["encoder"],
             "method": rows["method"],
-            "pretraining samples": rows["pretrain_samples_seen"].map(text.amount),
-            "pretraining time": rows["pretrain_wall_s"].map(text.duration),
-            "pretraining samples/s": rows["pretrain_samples_per_s"].map(text.amount),
+            "pretraining images read": rows["pretrain_samples_seen"].map(text.amount),
+            "pretraining forward passes": rows["pretrain_forward_passes"].map(text.amount),
+            "pretraining device time": rows["pretrain_device_s"].map(text.duration),
             "fine-tuning runs": rows["runs"].astype(str),
             "time per run": rows["wall_s"].map(text.duration),
             "fine-tuning samples/s": rows["samples_per_s"].map(text.amount),

@@ -40,12 +40,12 @@ def terminal(found: Summaries, blocks: Sequence[Block], width: int = WIDTH) -> s
 
 def _block(block: Block, width: int) -> Iterator[Table]:
     table = tables.overview(block)
-    names, ranks, missing, *tasks = (
+    names, _, ranks, missing, *tasks = (
         [entry.removeprefix(BOLD) + "*" * entry.startswith(BOLD) for entry in table.frame.iloc[:, i]]
         for i in range(table.frame.shape[1])
     )
     left = [("method", [_cut(name, NAME) for name in names]), ("rank", ranks), ("missing", missing)]
-    heads = [_cut(head, HEAD) for head in table.frame.columns[len(left) :]]
+    heads = [_cut(head, HEAD) for head in table.frame.columns[len(left) + 1 :]]
     for i, made in enumerate(_side_by_side(left, list(zip(heads, tasks, strict=True)), width)):
         made.title = Text(_cut(block.title, width), style="bold") if i == 0 else None
         yield made

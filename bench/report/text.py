@@ -94,6 +94,11 @@ def slug(*words: str) -> str:
     return f"{name[:100]}_{hashlib.sha256(repr(words).encode()).hexdigest()[:8]}"
 
 
+def known(word: str) -> str:
+    """Return a text, "not recorded" where there is none."""
+    return word or "not recorded"
+
+
 def count(n: int, noun: str) -> str:
     """Return `1 seed`, `3 seeds`."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"

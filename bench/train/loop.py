@@ -40,6 +40,7 @@ def _train(trainee: TrainModule, run: Run, fabric: Fabric) -> Outcome:
     trainer = Trainer(trainee, run, fabric)
     meter = Meter()
     first = trainer.restore(meter)
+    meter.passes *= trainer.leads  # what is saved is of all processes
     if fabric.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     trainee.train()
@@ -51,6 +52,7 @@ def _train(trainee: TrainModule, run: Run, fabric: Fabric) -> Outcome:
         parts = [run.prepare(next(batches), drawn) for drawn in draws]
         meter.waited += time.monotonic() - wait
         meter.add(*trainer.advance(parts, step), step)
+        meter.passes += trainer.passes.rows
         done = step + 1
         if done in run.evaluate_at:
             _evaluate(trainee, run, meter.point(done, steps), write=trainer.leads)
@@ -61,12 +63,20 @@ def _train(trainee: TrainModule, run: Run, fabric: Fabric) -> Outcome:
         leave, keep = trainer.world.any(stop.is_set()), trainer.world.any(save.is_set())
         if done < steps and (now - saved > run.checkpoint_s or leave or keep):
             save.clear()
+            _sum_passes(meter, trainer, fabric)
             trainer.save(done, meter)
             saved = time.monotonic()
             if leave:
                 raise KeyboardInterrupt
     seen = steps * int(run.train["batch"]) * run.images
+    _sum_passes(meter, trainer, fabric)
     return Outcome(curve=meter.curve, cost=meter.cost(seen, fabric))
+
+
+def _sum_passes(meter: Meter, trainer: Trainer, fabric: Fabric) -> None:
+    """Let the first process have the count of all."""
+    total = trainer.world.all_reduce(torch.tensor(meter.passes, device=fabric.device))
+    meter.passes = int(total) * trainer.leads
 
 
 def points(steps: int, count: int) -> tuple[int, ...]:

@@ -27,18 +27,19 @@ class Meter:
         self.sums: dict[str, tuple[float, int]] = {}  # of values since the last point, and how many
         self.seconds = 0.0  # of earlier attempts
         self.waited = 0.0
+        self.passes = 0  # images through encoders, see `bench.train.passes`
         self.begun = time.monotonic()
         self.losses: deque[float] = deque(maxlen=5)
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint keeps."""
-        names = ("curve", "sums", "waited")
+        names = ("curve", "sums", "waited", "passes")
         state = {name: getattr(self, name) for name in names}
         return state | {"seconds": self.elapsed(), "losses": list(self.losses)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint."""
-        names = ("curve", "sums", "waited", "seconds")
+        names = ("curve", "sums", "waited", "passes", "seconds")
         for name, value in {name: state[name] for name in names}.items():
             setattr(self, name, value)
         self.losses.extend(state["losses"])
@@ -74,12 +75,19 @@ class Meter:
         return point
 
     def cost(self, samples: int, fabric: Fabric) -> dict[str, float]:
-        """Return times and rates; `samples` are those of all processes together."""
+        """Return times and rates.
+
+        Args:
+            samples: images read from the data set, of all processes together; a pair is two, two
+                augmentations of one image are one.
+            fabric: counts the devices.
+        """
         total = self.elapsed()
         return {
             "train_wall_s": total,
             "device_s": total * fabric.world_size,
             "samples_seen": float(samples),
+            "forward_passes": float(self.passes),
             "samples_per_s": samples / total if total > 0 else 0.0,
             "data_wait_share": self.waited / total if total > 0 else 0.0,
             "peak_memory_mb": _peak_memory_mb(fabric),

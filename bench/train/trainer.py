@@ -17,6 +17,7 @@ from bench.train.batch_norm import Apart, join_batch_norm
 from bench.train.checkpoint import load_checkpoint, reject_checkpoints, save_checkpoint
 from bench.train.meter import Meter
 from bench.train.optim import build_optimizer
+from bench.train.passes import Passes
 from bench.train.process_group import process_group
 from bench.train.run import Run, TrainModule
 from bench.train.schedule import learning_rate
@@ -35,6 +36,7 @@ class Trainer:
         self.group = self.world if together else SINGLE_PROCESS
         if self.group.world_size > 1:
             join_batch_norm(trainee, fabric.device)
+        self.passes = Passes(trainee)
         self.optimizer = build_optimizer(trainee, run.train, trainee.group)
         self.module, self.wrapped = fabric.setup(trainee, self.optimizer)
         self.statistics = Apart(trainee, 1 if together else run.share.of)
@@ -64,6 +66,7 @@ class Trainer:
             own = float(run.train["lr"]) if group["schedule"] == "constant" else rate
             group["lr"] = own * group["lr_scale"]
         contexts = [self._context(step, part) for part in run.share.own]
+        self.passes.rows = 0
         trainee.before_step(contexts[0])
         self.optimizer.zero_grad(set_to_none=True)
         with self.statistics.step(self.world):

@@ -19,7 +19,10 @@ TURNS = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TemplateConfig:
-    """The keys under `config` in the YAML; a key that is not listed here is an error."""
+    """The keys under `config` in the YAML; a key that is not listed here is an error.
+
+    A method `check(self, *, size, data)` may refuse what does not fit the grid; see `bench.api`.
+    """
 
     weight: float = 1.0  # of the loss
 

@@ -11,6 +11,8 @@ import pytest
 from bench.adapters.config_class import config_class
 from bench.adapters.loading import load_adapter
 from bench.adapters.sources import ROOT, Place, place_of
+from bench.dataset import DataSpec, Part
+from bench.datasets.people import People
 from bench.errors import ConfigError
 from bench.grid.checks import check_applies, check_plan
 from bench.grid.plan import expand
@@ -139,6 +141,41 @@ def test_the_data_set_lists_its_sources() -> None:
     body = load(BUILT_IN / "dataset" / "people.yaml", "dataset")
     assert body["sources"] == {name: list(domain.splits) for name, domain in DOMAINS.items()}
     assert load_adapter(body["adapter"]).__name__ == "People"
+
+
+def test_the_data_set_says_what_its_sources_have() -> None:
+    body = load(BUILT_IN / "dataset" / "people.yaml", "dataset")
+    for source, domain in DOMAINS.items():
+        part = Part(source=source, split=domain.splits[0], samples=1)
+        spec = DataSpec(
+            name="people", adapter=body["adapter"], version=1, config={}, size=(8, 8), parts=(part,)
+        )
+        lacks = body["lacks"].get(source, [])
+        has = People._all_fields(spec, People.producer(People.Config()))
+        assert set(has) == set(body["fields"]) - set(lacks)
+        assert ("pose" in lacks, "view" in lacks) == (domain.frames < 2, domain.cameras < 2)
+
+
+def test_a_check_gets_what_it_names(tmp_path: Path) -> None:
+    for group in ("method", "task"):
+        (tmp_path / group).mkdir()
+    (tmp_path / "asks.py").write_text(
+        "from dataclasses import dataclass\nfrom bench.errors import ConfigError\n@dataclass\nclass Asks:\n"
+        "    def check(self, *, data, size):\n        raise ConfigError(f'{data} {size}')\n"
+        "class Method:\n    Config = Asks\n"
+    )
+    body = (BUILT_IN / "method" / "keypoints.yaml").read_text()
+    body = body.replace("methods.keypoints:Keypoints", "asks:Method")
+    config, rest = body[body.index("    config:") : body.index("    train:")], body[: body.index("presets:")]
+    (tmp_path / "method" / "asks.yaml").write_text(rest.replace(config, "    config: {}\n"))
+    hide = "preset.pretrain.mixes.body.hide={lab_rgbd: [depth]}"
+    with pytest.raises(ConfigError) as caught:
+        check(hide, methods="asks", config_dirs=(str(tmp_path),))  # type: ignore[arg-type]
+    said = str(caught.value)
+    assert "'samples': 1024, 'batch': 32" in said
+    assert said.endswith("(48, 48)")
+    assert "'keypoints'" in said
+    assert "'depth'" not in said  # hidden here, absent there
 
 
 def addresses() -> list[str]:

@@ -23,6 +23,7 @@ def stage(name: str, share: float, version: int = 1) -> dict[str, Any]:
         "adapter": "methods.toy:Toy", "version": version, "share": share, "config": {"dim": 4},
         "train": TRAIN, "augment": {}, "augment2": None, "name": name, "encoders": {"rgb": "image"},
         "optional": [], "mix": "body", "fields": [], "views": 1, "pairs": [],
+        "uses": {},
     }  # fmt: skip
 
 
@@ -73,6 +74,7 @@ def request(**changes: Any) -> Request:
             "people": {
                 "adapter": "bench.datasets.toy:Toy", "version": 1, "config": {"seed": 0}, "sources": {},
                 "splits": {"train": "train", "val": "val", "test": "test"}, "joint_set": "smpl24",
+                "lacks": {},
             },
         },
         "preset": {
@@ -116,7 +118,7 @@ GOLDEN = [
     ("pretrain", "eed4936cf9300c0e"),
     ("finetune", "f1034dc90ed2170c"),
     ("predict", "bec4492ff5aaec11"),
-    ("score", "4ec556fd340a949d"),
+    ("score", "a34ae4b5481a57de"),
 ]
 
 

@@ -46,7 +46,8 @@ def record(
         "pretrain_data": "none" if method == "scratch" else "lab", "pretrain_seed": seed,
         "backbone": "resnet10", "setting": f"fraction={fraction}", "encoder": "resnet10",
         "encoder_kind": "pyramid", "encoder_modality": "rgb", "fraction": fraction, "seed": seed,
-        "subset": 0, **(labels or {}),
+        "subset": 0,
+        "uses": "none" if method == "scratch" else "depth, 2D joints", **(labels or {}),
     }  # fmt: skip
     end = float(scores.mean())
     drawn = resamples(replicates, len(scores)) @ scores if replicates else np.zeros(0)
@@ -75,6 +76,7 @@ def record(
             "data_wait_share": 0.01, "peak_memory_mb": 310.0,
             "pretrain_wall_s": 0.0 if method == "scratch" else 90.0,
             "pretrain_samples_seen": 0 if method == "scratch" else 20000,
+            "pretrain_forward_passes": 0 if method == "scratch" else 60000,
         },
         "provenance": {
             "commit": "0123456789abcdef", "dirty_sha256": "", "source_sha256": "f" * 64, "versions": {},

@@ -25,7 +25,7 @@ def test_one_row_per_record_and_metric_with_the_documented_columns(make_record: 
     assert (len(loaded.runs), len(loaded.curves), loaded.problems) == (6, 3, ())
     primary = loaded.runs[loaded.runs["primary"]].set_index("seed").sort_index()
     assert primary["value"].to_list() == pytest.approx([35, 36, 37])
-    assert primary["pretrain_samples_per_s"].isna().all()  # scratch has no pretraining
+    assert (primary["pretrain_forward_passes"] == 0).all()  # scratch has no pretraining
     assert set(primary["test_set"]) == {"a1b2c3d4/person/80"}
     for found in records:
         assert loaded.replicates[found["key"]].tolist() == found["interval"]["replicates"]
