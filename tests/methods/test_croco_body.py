@@ -90,6 +90,30 @@ def test_the_second_image_changes_the_loss_until_cross_attention_is_cut(build, p
     assert torch.equal(true, without)
 
 
+def ramps(seed, n=32):
+    """Return images whose patches are ramps in directions that nothing else in the image tells."""
+    direction = torch.randn(n, 2, 4, 4, generator=torch.Generator().manual_seed(seed))
+    down, right = (0.3 * direction / direction.norm(dim=1, keepdim=True)).unbind(1)
+    ramp = torch.linspace(-1, 1, 8)
+    patches = down[:, :, None, :, None] * ramp[:, None, None] + right[:, :, None, :, None] * ramp
+    return (0.5 + patches.reshape(n, 1, 32, 32)).expand(-1, 3, -1, -1)
+
+
+def test_it_learns_to_look_at_the_second_image(build, context):
+    method, steps = build(masking="uniform", decoder_positions="rope100"), 80
+    optimizer = torch.optim.AdamW(method.parameters(), lr=3e-3)
+    for step in range(steps):
+        images = ramps(step)
+        loss = method.training_step({"rgb": images, "rgb2": images}, context(step)).terms["pixels"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        fresh = method.eval().illustrate({"rgb": ramps(steps), "rgb2": ramps(steps)}, context()).scalars
+    assert fresh["pixels_true_reference"] < 0.3
+    assert fresh["pixels_black_reference"] > 0.9 and fresh["pixels_wrong_reference"] > 0.9
+
+
 def test_hidden_pixels_never_reach_the_network(build, pairs, context):
     method = build()
     visible, _ = method.masks(pairs, context())
