@@ -5,7 +5,7 @@ import torch
 
 from bench.api import Draws
 from bench.data.augment import affine
-from bench.data.augment_spec import Spec
+from bench.grid.augment_spec import Spec
 from bench.losses.views import cell_centres, cell_diagonals, cell_distances, read_view, shared_points
 
 SIZE = (32, 32)
