@@ -2,10 +2,10 @@ import math
 
 import pytest
 import torch
-from bench.data.augment_spec import Spec
 
 from bench.api import Draws
 from bench.data.augment import affine
+from bench.grid.augment_spec import Spec
 from bench.losses.views import cell_centres, cell_diagonals, cell_distances, read_view, shared_points
 
 SIZE = (32, 32)
