@@ -58,6 +58,8 @@ def test_every_preset_passes() -> None:
         (("method.moco_v2.stages.contrast.config.queue=1025",), "1025 keys .* the 1024 images .* queue=512$"),
         (("preset.pretrain.mixes.body.samples.lab_rgbd=0",), r"config\.queue: 512 keys .* the 256 images"),
         (("method.densecl.stages.contrast.config.bn_groups=3",), "32 cannot be cut into 3 equal groups"),
+        (("method.liftedcl.stages.contrast.config.prior_file=README.md",), "prior_file: is not read while"),
+        (("method.liftedcl.stages.contrast.config.eq_pixels=65",), "65 points are more than the 8 x 8"),
         (("method.pixpro.stages.consistency.views=1",), r"consistency\.views: 1 view; .* set views=2"),
         (("+preset.pretrain.mixes.body.samples.lab=5",), r'no source "lab"\.'),
     ],
