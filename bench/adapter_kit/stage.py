@@ -17,6 +17,7 @@ from bench.adapter_kit.setting import BATCH
 from bench.api import Batch, Context, Dataset, Draws, Encoder, Method, StepOutput, seeded
 from bench.data.opening import open_dataset
 from bench.execute.device import make_fabric
+from bench.execute.illustration import sheet
 from bench.execute.pretraining import (
     STATE,
     PretrainModule,
@@ -51,6 +52,7 @@ class Stage:
         yield "batch of one", self._batch_of_one
         yield "missing modalities", self._missing
         yield "determinism", self._deterministic
+        yield "images", self._images
         yield "save, load, continue", self._resumed
 
     def method(self) -> Method:
@@ -163,6 +165,19 @@ class Stage:
                 raise ContractViolation("it draws from NumPy's global generator; use ctx.draws")
         if not all(torch.equal(a, b) for a, b in zip(*outcomes, strict=True)):
             raise ContractViolation("equal seeds give other losses; use ctx.draws for all random numbers")
+
+    def _images(self) -> None:
+        """Let what `illustrate` returns be drawn, the same from equal seeds."""
+        if type(self.method()).illustrate is Method.illustrate:
+            raise NotApplicable("it defines no illustrate(), which is optional")
+        method, batch = self.method().eval(), self.batch()
+        drawn = []
+        for _ in range(2):
+            with torch.no_grad():
+                found = method.illustrate(dict(batch), self._context())
+            drawn.append((sheet(found.images), {name: float(value) for name, value in found.scalars.items()}))
+        if drawn[0] != drawn[1]:
+            raise ContractViolation("illustrate() draws other images from equal seeds; use ctx.draws")
 
     def _resumed(self) -> None:
         """Train in one go, and interrupted in the middle: equal to the last bit."""

@@ -22,7 +22,8 @@ KINDS = ("method", "task", "dataset")
 def test_adapter(name: str, kind: str | None, config_dirs: tuple[str, ...], as_json: bool) -> None:
     """Check that the method, task or data set NAME keeps the contract, on a CPU; exit 1 when it does not.
 
-    Methods: loss, gradients, missing modalities, batch of one, determinism, resume, two processes, export.
+    Methods: loss, gradients, missing modalities, batch of one, determinism, images, resume, two processes,
+    export.
     Tasks: loss, perfect and worse predictions, flips, crops, scores, bootstrap.
     Data sets: what they say of themselves, their arrays, order, augmentation, bad rows and names.
     """

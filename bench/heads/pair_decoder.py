@@ -99,6 +99,7 @@ class PairDecoder(Module):
         positions, angles = self.get_buffer("positions"), None
         if self.cfg.positions == "rope100":
             angles = positions
+            x = x.to(self.norm.weight.dtype)  # what blocks add up is as exact as where a table is added
         else:
             x, memory = x + positions, memory + positions
         found = []

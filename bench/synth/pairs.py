@@ -51,27 +51,6 @@ def cross_pose_pairs(ids: Ints, *, gap_s: tuple[float, float] = (0.2, 1.5)) -> P
     return kept
 
 
-def human_patches(mask: NDArray[np.bool_], patch: int, *, share: float = 0.05) -> NDArray[np.bool_]:
-    """Which patches of an image show the person.
-
-    Args:
-        mask: silhouettes, (N, H, W); H and W are multiples of `patch`.
-        patch: side of a patch, pixels.
-        share: of its pixels that must be exceeded.
-
-    Returns:
-        (N, H / patch * W / patch), row by row.
-
-    Raises:
-        DataError: the image is not a whole number of patches.
-    """
-    count, height, width = mask.shape
-    if height % patch or width % patch:
-        raise DataError(f"images of {height} x {width} pixels do not divide into patches of {patch}")
-    blocks = mask.reshape(count, height // patch, patch, width // patch, patch)
-    return np.asarray(blocks.mean((2, 4)).reshape(count, -1) > share)
-
-
 def _pairs(ids: Ints, columns: tuple[int, ...]) -> Pairs:
     """All pairs of rows that agree in the columns."""
     keys = ids[:, columns]

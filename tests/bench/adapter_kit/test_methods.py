@@ -28,6 +28,10 @@ FAULTS: dict[str, tuple[str, str, str, str]] = {  # name: check, what it says, l
               "        import numpy\n        logits = logits * numpy.random.rand()\n" + RETURN),
     "own": ("determinism", "equal seeds give other losses", RETURN,
             "        import os\n        logits = logits * os.urandom(1)[0]\n" + RETURN),
+    "bright": ("images", "values outside [0, 1]", "    def training_step",
+               "    def illustrate(self, batch, ctx):\n        from bench.api import Illustration\n\n"
+               "        return Illustration(images={'rgb': batch['rgb'] + 1})\n\n"
+               "    def training_step"),
     "counter": ("save, load, continue", "differs after a resume", RETURN,
                 "        self.count = getattr(self, 'count', 0) + 1\n"
                 "        logits = logits * self.count\n" + RETURN),

@@ -45,19 +45,19 @@ def show(*words: str) -> tuple[int, str, str]:
 
 def test_a_trained_method_is_drawn_the_same_each_time(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
-    step = trained("mae", store)
+    step = trained("croco_body", store)
     written = []
     for folder in ("one", "two"):
         code, said, error = show(
             step.key[:8], "--images", "--out", str(tmp_path / folder), "--store", str(store.root)
         )
         assert (code, error) == (0, "")
-        path, scalar = said.splitlines()
-        assert 0 < float(scalar.removeprefix("pixels")) < 3
+        path, *scalars = said.splitlines()
+        assert len(scalars) == 3 and all(0 < float(line.split()[-1]) < 3 for line in scalars)
         written.append(Path(path).read_bytes())
     assert written[0] == written[1]
     page = Image.open(io.BytesIO(written[0]))
-    assert page.size == (8 * 97, 3 * (97 + HEADING))  # three rows of 48 pixels, twice as large
+    assert page.size == (8 * 97, 6 * (97 + HEADING))  # six rows of 48 pixels, twice as large
 
     before = store.folder(step) / "state.safetensors"
     before.write_bytes(before.read_bytes()[:-4])

@@ -46,7 +46,7 @@ def test_every_preset_passes() -> None:
         ((f"{STAGE}.train.momentum=0.5",), r"train\.momentum: is not read while optimizer=adamw"),
         (("preset.finetune.momentum=0.5",), r"preset\.finetune\.momentum: is not read while optimizer=adamw"),
         (("task.parsing_rgb.augment.rotation_p=0.5",), r"rotation_p: is not read while rotation=0\.0"),
-        (("preset.size=52",), r"MAE: image size 52 x 52 is no multiple of the patch 8"),
+        (("preset.size=52",), r": image size 52 x 52 is no multiple of the patch 8"),
         (("encoder.vit_d96.config.heads=5",), "heads 5 and 4 must divide width 96"),
         (("encoder.resnet10_w24.config.out_indices=[-1]",), "-1 is not a whole number of at least 0"),
         (("encoder.semgcn.config.width=0",), r"config\.width: 0 is not a whole number of at least 1"),

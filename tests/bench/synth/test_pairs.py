@@ -8,7 +8,7 @@ import pytest
 from bench.errors import DataError
 from bench.synth.clips import IDS
 from bench.synth.domains import DOMAINS
-from bench.synth.pairs import cross_pose_pairs, cross_view_pairs, human_patches
+from bench.synth.pairs import cross_pose_pairs, cross_view_pairs
 
 LAB = DOMAINS["lab_rgbd"]
 
@@ -53,13 +53,3 @@ def test_no_pairs_without_partners():
     ids[:, IDS.index("domain")] = 99
     with pytest.raises(DataError, match="unknown domains"):
         cross_pose_pairs(ids)
-
-
-def test_human_patches_by_hand():
-    mask = np.zeros((1, 8, 8), bool)
-    mask[0, 0, 0] = True  # 1 of 16 pixels of the first patch: 6 %
-    mask[0, 4:, 4:] = True
-    assert human_patches(mask, 4).tolist() == [[True, False, False, True]]
-    assert human_patches(mask, 4, share=0.1).tolist() == [[False, False, False, True]]
-    with pytest.raises(DataError, match="do not divide"):
-        human_patches(mask, 3)
