@@ -17,6 +17,7 @@ import torch
 
 from bench.adapters.sources import ROOT
 from bench.data.opening import open_dataset
+from bench.encoders import fields_of
 from bench.errors import StepError
 from bench.execute.device import make_fabric
 from bench.execute.pretraining import PretrainModule, build_method, make_run
@@ -66,7 +67,7 @@ def _train(
     method.load_state_dict(previous, strict=False)
     folder = root / f"{step.spec['name']}-{groups}-of-{team.size}"
     folder.mkdir(parents=True, exist_ok=True)
-    outcome = fit(PretrainModule(method), make_run(step, method, data, folder, fabric), fabric)
+    outcome = fit(PretrainModule(method), make_run(step, data, folder, fabric, fields_of(method)), fabric)
     return dict(method.state_dict()), outcome.curve
 
 
