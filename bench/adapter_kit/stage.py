@@ -16,6 +16,7 @@ from bench.adapter_kit.finding import Check, ContractViolation, NotApplicable
 from bench.adapter_kit.setting import BATCH
 from bench.api import Batch, Context, Dataset, Draws, Encoder, Method, StepOutput, seeded
 from bench.data.opening import open_dataset
+from bench.encoders import fields_of
 from bench.execute.device import make_fabric
 from bench.execute.illustration import sheet
 from bench.execute.pretraining import (
@@ -74,7 +75,7 @@ class Stage:
 
     def _run(self, method: Method, folder: Path) -> Run:
         fabric = make_fabric(self.step.spec, "cpu")
-        return make_run(self.step, method, self._data(), folder, fabric)
+        return make_run(self.step, self._data(), folder, fabric, fields_of(method))
 
     def _context(self, step: int = 0) -> Context:
         return Context(step=step, total_steps=6, draws=Draws(generator=seeded("contract", step)))

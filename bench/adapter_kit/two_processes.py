@@ -25,6 +25,7 @@ import torch.distributed as dist
 
 from bench.adapter_kit.finding import told
 from bench.data.opening import open_dataset
+from bench.encoders import fields_of
 from bench.errors import StepError
 from bench.execute.device import make_fabric
 from bench.execute.job import lost_peer
@@ -86,7 +87,7 @@ def _train(
     method.load_state_dict(previous, strict=False)
     folder = root / f"{step.spec['name']}-{groups}-of-{team.size}"
     folder.mkdir(parents=True, exist_ok=True)
-    outcome = fit(PretrainModule(method), make_run(step, method, data, folder, fabric), fabric)
+    outcome = fit(PretrainModule(method), make_run(step, data, folder, fabric, fields_of(method)), fabric)
     return dict(method.state_dict()), outcome.curve
 
 

@@ -119,7 +119,10 @@ class PointNet2(Encoder):
             measured = F.interpolate(x, grid, mode="nearest").flatten(2).mT > 0  # (N, h w, 1)
         between = torch.where(measured, interpolate(cells, xyz, tokens), 0.0)
         return Features(
-            maps=(between.mT.reshape(len(x), -1, *grid),), pooled=tokens.mean(1), tokens=tokens, xyz=xyz
+            maps=(between.mT.reshape(len(x), between.shape[2], *grid),),
+            pooled=tokens.mean(1),
+            tokens=tokens,
+            xyz=xyz,
         )
 
     def encode_points(self, xyz: Tensor) -> Tensor:
@@ -184,7 +187,7 @@ class _Layers(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.layers(x.flatten(0, -2))
-        return out.view(*x.shape[:-1], -1)
+        return out.view(*x.shape[:-1], out.shape[1])
 
 
 def back_project(depth: Tensor, camera: Tensor) -> Tensor:
@@ -198,11 +201,11 @@ def back_project(depth: Tensor, camera: Tensor) -> Tensor:
         (N, 3, H, W) metres; the origin where nothing was measured.
     """
     h, w = depth.shape[2:]
-    rows, columns = (torch.arange(n, device=depth.device) + 0.5 for n in (h, w))
+    rows, columns = (torch.arange(n, device=depth.device, dtype=depth.dtype) + 0.5 for n in (h, w))
     columns, rows = torch.meshgrid(columns, rows, indexing="xy")  # (H, W) each
     pixels = torch.stack([columns, rows, torch.ones_like(rows)]).flatten(1)  # (3, H W)
     rays: Tensor = torch.linalg.inv(camera) @ pixels
-    return rays.view(-1, 3, h, w) * depth
+    return rays.view(len(depth), 3, h, w) * depth
 
 
 def spread_points(positions: Tensor, measured: Tensor, count: int) -> Tensor:
@@ -256,7 +259,7 @@ def neighbours(centres: Tensor, xyz: Tensor, count: int) -> tuple[Tensor, Tensor
         Distances, and positions in `xyz`; (N, m, k) each, nearest first.
     """
     distances, found = [], []
-    for part in torch.split(centres, max(1, CHUNK // xyz.shape[:2].numel()), 1):
+    for part in torch.split(centres, max(1, CHUNK // max(1, xyz.shape[:2].numel())), 1):
         # the product form of distances is wrong by millimetres where points are close
         gaps = torch.cdist(part, xyz, compute_mode="donot_use_mm_for_euclid_dist")
         near = gaps.topk(min(count, xyz.shape[1]), largest=False)
@@ -278,7 +281,7 @@ def interpolate(places: Tensor, xyz: Tensor, features: Tensor) -> Tensor:
         per_sample_weights=weights.flatten(0, 1).to(features.dtype),
         mode="sum",
     )
-    return read.view(*places.shape[:2], -1)
+    return read.view(*places.shape[:2], features.shape[2])
 
 
 @torch.no_grad()

@@ -74,7 +74,7 @@ def pretrain(step: Step, store: Store, site: Site) -> dict[str, Any]:
     folder = store.folder(step)
     outcome = Outcome()
     if data:
-        outcome = fit(PretrainModule(method), make_run(step, method, data, folder, fabric), fabric)
+        outcome = fit(PretrainModule(method), make_run(step, data, folder, fabric, fields_of(method)), fabric)
     if site.team.rank:
         return {}
     names = save_method(method, folder)
@@ -145,8 +145,8 @@ def load_previous(method: Method, path: Path, name: str) -> None:
     method.load_state_dict({k: found[k] for k in fits}, strict=False)
 
 
-def make_run(step: Step, method: Method, data: Dataset, folder: Path, fabric: Fabric) -> Run:
-    """Connect data, augmentation and recipe of a stage to the loop."""
+def make_run(step: Step, data: Dataset, folder: Path, fabric: Fabric, fields: tuple[str, ...] = ()) -> Run:
+    """Connect data, augmentation and recipe of a stage to the loop; `fields`: see `fields_of`."""
     train = step.spec["train"]
     rate = float(train["lr"]) * int(train["batch"]) / int(train["base_batch"])  # linear scaling rule
     return feed(
@@ -156,7 +156,7 @@ def make_run(step: Step, method: Method, data: Dataset, folder: Path, fabric: Fa
         fabric,
         train={**train, "lr": rate},
         modalities=tuple(step.spec["encoders"]),
-        labels=tuple(dict.fromkeys((*step.spec["fields"], *fields_of(method)))),
+        labels=tuple(dict.fromkeys((*step.spec["fields"], *fields))),
         views=int(step.spec["views"]),
         pairs=tuple(step.spec["pairs"]),
         evaluate_at=points(int(train["steps"]), 50),

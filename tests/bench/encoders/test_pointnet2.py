@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from bench.adapters.loading import build_config
-from bench.api import SINGLE_PROCESS
+from bench.api import SINGLE_PROCESS, EncoderHead
 from bench.bodymodels.joints import JOINT_SETS
 from bench.encoders import build_encoder, fields_of, pointnet2
 from bench.encoders.partial import encode_present
@@ -186,6 +186,34 @@ def test_gradients_reach_all_layers(encoder: PointNet2) -> None:
     features = encoder(*images())
     (features.maps[0].square().mean() + features.pooled.square().mean()).backward()
     assert [n for n, p in encoder.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_other_precisions(encoder: PointNet2) -> None:
+    depth, camera = images(2)
+    single = encoder.eval()(depth, camera)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = encoder(depth, camera)
+    assert half.xyz is not None and single.xyz is not None
+    assert torch.equal(half.xyz, single.xyz)  # positions keep their precision
+    torch.testing.assert_close(half.maps[0].float(), single.maps[0], atol=0.05, rtol=0.05)
+    double = encoder.double()(depth.double(), camera)
+    torch.testing.assert_close(double.pooled, single.pooled.double(), atol=1e-4, rtol=1e-4)
+
+
+def test_a_process_may_have_no_sample(encoder: PointNet2) -> None:
+    depth, camera = images(2)
+    features = encoder.eval()(depth[:0], camera[:0])
+    assert features.maps[0].shape == (0, 12, 8, 8) and features.pooled.shape == (0, 12)
+    features.maps[0].sum().backward()
+
+
+def test_networks_of_tasks_hand_it_the_camera(encoder: PointNet2) -> None:
+    depth, camera = images(2)
+    network = EncoderHead(encoder, pixel_head(encoder.feature_info, 5), "depth").eval()
+    maps = network({"depth": depth, "camera": camera})["maps"]
+    assert maps.shape == (2, 5, SIZE, SIZE)
+    wider = camera * torch.tensor([[0.5], [0.5], [1.0]])  # half the focal length: twice as large
+    assert not torch.allclose(network({"depth": depth, "camera": wider})["maps"], maps)
 
 
 @pytest.mark.parametrize("training", [True, False])
