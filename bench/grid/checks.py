@@ -14,7 +14,7 @@ from bench.data import augment_spec
 from bench.errors import ConfigError, nearest
 from bench.grid.plan import Plan, Step
 from bench.grid.request import Request
-from bench.grid.schema import Finetune, Train
+from bench.grid.schema import Finetune, Probe, Train
 from bench.settings import check_read, convert
 
 Read = Callable[[str, Place], type | None]  # of a `Config`
@@ -44,7 +44,7 @@ def check_plan(request: Request, plan: Plan) -> None:
             if hasattr(found, "check"):
                 found.check(size=(int(height), int(width)), encoder=encoder, encoders=encoders)
         _check_recipe(request, step)
-        if step.kind == "finetune":
+        if step.kind != "pretrain":
             _check_budget(spec)
 
 
@@ -66,7 +66,7 @@ def _different(plan: Plan) -> Iterator[Step]:
     """Yield the trainings of a plan that differ in more than seeds; budgets count."""
     seen = set()
     for step in plan.steps:
-        if step.kind in ("pretrain", "finetune"):
+        if step.kind in ("pretrain", "finetune", "probe"):
             spec = step.spec
             what = (
                 step.kind,
@@ -74,6 +74,7 @@ def _different(plan: Plan) -> Iterator[Step]:
                 spec.get("task"),
                 spec["encoder"]["name"],
                 spec.get("budget"),
+                spec.get("head"),
             )
             if what not in seen:
                 seen.add(what)
@@ -108,6 +109,10 @@ def _check_read(request: Request, found: Any, where: str) -> None:
 def _check_recipe(request: Request, step: Step) -> None:
     """Check that changed settings of recipe and augmentation are read."""
     section = _section(step.spec).removesuffix(".config")
+    if step.kind == "probe":
+        if step.spec["train"]:
+            _check_read(request, convert(request.preset["probe"], Probe, ""), "preset.probe")
+        return
     _check_read(request, augment_spec.parse(step.spec["augment"]), f"{section}.augment")
     if step.kind == "finetune":
         _check_read(request, convert(request.preset["finetune"], Finetune, ""), "preset.finetune")

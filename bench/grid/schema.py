@@ -30,6 +30,10 @@ OPTIMIZERS: tuple[str, ...] = get_args(Optimizer)
 SCHEDULES: tuple[str, ...] = get_args(Schedule)
 MODALITIES: tuple[str, ...] = get_args(Modality)
 
+Layers = Literal["maps", "tokens", "pooled"]  # all hooked maps, the last one, one vector per image
+Frozen = Literal["linear", "attentive", "knn"]
+PROTOCOLS: tuple[str, ...] = ("finetune", *get_args(Frozen))
+
 Section = dict[str, Any]
 _NOT_STEPS = ("constant", "cos_epoch", "cos_moco", "cos_warm_step", "poly")
 
@@ -76,6 +80,18 @@ class Finetune(Recipe, kw_only=True, forbid_unknown_fields=True):
     evaluations: Count
 
 
+class Probe(Recipe, kw_only=True, forbid_unknown_fields=True):
+    """How heads on frozen features are trained: one per rate, all in one pass; validation chooses."""
+
+    steps: Count
+    batch: Count
+    rates: Annotated[list[Positive], Meta(min_length=1)]
+    evaluations: Count
+    clip: Annotated[float, Meta(ge=0, le=0)] = 0.0  # one norm over heads of several rates would mix them
+    neighbours: Annotated[list[Count], Meta(min_length=1)] = field(default_factory=lambda: [5, 10, 20])  # kNN
+    temperature: Positive = 0.07  # of the votes of neighbours
+
+
 class Mix(Struct, kw_only=True, forbid_unknown_fields=True):
     """What methods are pretrained on."""
 
@@ -104,6 +120,7 @@ class Preset(Struct, kw_only=True, forbid_unknown_fields=True):
     encoders: dict[Kind, str]
     pretrain: Pretrain
     finetune: Finetune
+    probe: Probe | None = None  # null: the preset has no frozen probes
     resources: Section = field(default_factory=dict)
 
 
@@ -173,6 +190,8 @@ class Task(_Described, kw_only=True, forbid_unknown_fields=True):
     published: str = ""
     shots: bool = False  # whether samples have a class each
     finetune: Section = field(default_factory=dict)  # instead of the preset's, for all methods
+    probes: dict[Frozen, Layers] = field(default_factory=dict)  # frozen protocols, and what each reads
+    probe: Section = field(default_factory=dict)  # instead of the preset's, for all methods
     presets: dict[str, Section] = field(default_factory=dict)  # other values of these keys, by preset
     config: Section
     augment: Section
