@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.adapter_kit.finding import Finding, run
 from bench.adapter_kit.methods import Stages
-from bench.adapter_kit.setting import method_gives, method_stages, prepared, task_cells
+from bench.adapter_kit.setting import method_gives, method_stages, prepared, task_cells, task_probes
 from bench.adapter_kit.tasks import TaskChecks
 from bench.grid import registry
 
@@ -38,9 +38,9 @@ def check_task(name: str, config_dirs: Sequence[str] = ()) -> Iterator[Finding]:
     dirs = _folders(config_dirs)
     steps = task_cells(name, dirs)
     with tempfile.TemporaryDirectory(prefix="bench-contract-") as folder:
-        yield from run(
-            TaskChecks(steps=steps, store=prepared(steps, Path(folder), dirs), config_dirs=dirs).checks()
-        )
+        store = prepared(steps, Path(folder), dirs)
+        probes = task_probes(name, dirs)
+        yield from run(TaskChecks(steps=steps, store=store, config_dirs=dirs, probes=probes).checks())
 
 
 def _folders(config_dirs: Sequence[str]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import json
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -88,6 +88,7 @@ class Frozen:
         self._encoder = encoder.to(fabric.device).eval().requires_grad_(False)
         self._data, self._modality, self._fabric = data, modality, fabric
         self._digest = state_digest(self._encoder)
+        self.info = encoder.feature_info
         with torch.no_grad():
             first = self._features(np.zeros(1, np.int64))
         if not all(part.numel() for part in _parts(first, layers)) or not _parts(first, layers):
@@ -172,7 +173,7 @@ def encode(step: Step, store: Store, site: Site) -> dict[str, Any]:
     fabric = make_fabric(step.spec, site.accelerator)
     data = open_dataset(step.spec["data"], store.data, site.config_dirs)
     place = encoder_place(store.folder(step.inputs[0]), step.spec["modality"])
-    frozen, encoder = _frozen(step, data, place, site, fabric)
+    frozen = _frozen(step, data, place, site, fabric)
     size, room = 2 * len(data) * frozen.layout.width, _room(step, store)
     kept = size <= room
     folder = store.folder(step)
@@ -193,7 +194,7 @@ def encode(step: Step, store: Store, site: Site) -> dict[str, Any]:
             "bytes": size,
             "layers": frozen.layout.layers,
             "shapes": [list(shape) for shape in frozen.layout.shapes],
-            "feature_info": asdict(encoder.feature_info),
+            "feature_info": asdict(frozen.info),
             "origin": place.name,
             "weights_sha256": json.loads((place / CARD).read_text())["weights_sha256"],
         },
@@ -215,7 +216,7 @@ def open_features(step: Step, store: Store, data: Dataset, site: Site, fabric: F
     facts = record["facts"]
     if not facts["kept"]:
         place = encoder_place(store.folder(step.inputs[0]), step.spec["modality"])
-        return _frozen(step, data, place, site, fabric)[0]
+        return _frozen(step, data, place, site, fabric)
     layout = Layout(layers=facts["layers"], shapes=tuple(map(tuple, facts["shapes"])))
     return Kept(store.folder(step) / FILE, layout, len(data))
 
@@ -224,17 +225,20 @@ def feature_info(facts: Mapping[str, Any]) -> FeatureInfo:
     """Return what the encoder of features returns."""
     info = facts["feature_info"]
     found = FeatureInfo(**{**info, "channels": tuple(info["channels"]), "strides": tuple(info["strides"])})
-    if facts["layers"] != "tokens":
-        return found
-    return FeatureInfo(
-        kind=found.kind, channels=found.channels[-1:], strides=found.strides[-1:], pooled=found.pooled
-    )
+    return layer_info(found, facts["layers"])
 
 
-def _frozen(step: Step, data: Dataset, place: Path, site: Site, fabric: Fabric) -> tuple[Frozen, Encoder]:
+def layer_info(info: FeatureInfo, layers: str) -> FeatureInfo:
+    """Return what a head that reads some layers gets of an encoder."""
+    if layers != "tokens":
+        return info
+    return replace(info, channels=info.channels[-1:], strides=info.strides[-1:])
+
+
+def _frozen(step: Step, data: Dataset, place: Path, site: Site, fabric: Fabric) -> Frozen:
     modality = str(step.spec["modality"])
     encoder = load_encoder(place, modality=modality, config_dirs=site.config_dirs)
-    return Frozen(encoder, data, modality, str(step.spec["layers"]), fabric), encoder
+    return Frozen(encoder, data, modality, str(step.spec["layers"]), fabric)
 
 
 def _room(step: Step, store: Store) -> float:

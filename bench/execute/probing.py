@@ -18,7 +18,7 @@ import torch
 from lightning_fabric import Fabric
 from numpy.typing import ArrayLike
 from safetensors.torch import save
-from torch import nn
+from torch import Tensor, nn
 
 from bench.api import Batch, Context, Dataset, FeatureInfo, Stats, StepOutput, Task
 from bench.data import manifest
@@ -156,7 +156,7 @@ def predict_probe(step: Step, store: Store, site: Site) -> dict[str, Any]:
     task = build_task(spec, test, site.config_dirs)
     source = open_features(frozen, store, test, site, fabric)
     built = json.loads(check_input(store, cell, NETWORK).read_text())
-    head = NearestNeighbours(**built) if spec["head"] == "knn" else _head(spec, task, _info(step, store))
+    head = NearestNeighbours(**built) if spec["head"] == "knn" else build_head(spec, task, _info(step, store))
     load_whole(head, check_input(store, cell, WEIGHTS))
     head.to(fabric.device).eval()
     folder = store.folder(step)
@@ -186,7 +186,7 @@ def _info(step: Step, store: Store) -> FeatureInfo:
     return feature_info(_facts(step.inputs[0], store))
 
 
-def _head(spec: Mapping[str, Any], task: Task, info: FeatureInfo) -> nn.Module:
+def build_head(spec: Mapping[str, Any], task: Task, info: FeatureInfo) -> nn.Module:
     """Build a head; all of a cell start from the same weights."""
     with seeded_initialisation(spec["seed"], "head", str(spec["task"])):
         try:
@@ -206,7 +206,7 @@ def _trained(
 ) -> Found:
     """Train a head per rate; return the best one on validation, the earlier rate where several are."""
     spec, rates = step.spec, [float(rate) for rate in step.spec["rates"]]
-    trainee = Heads(task, [_head(spec, task, info) for _ in rates], rates, sources[0].layout)
+    trainee = Heads(task, [build_head(spec, task, info) for _ in rates], rates, sources[0].layout)
     names = [f"{task.metrics[0].name}@{rate:g}" for rate in rates]
 
     def evaluate() -> dict[str, float]:
@@ -234,13 +234,9 @@ def _neighbours(
 ) -> Found:
     """Remember the training samples; choose the number of neighbours on validation."""
     begun = time.monotonic()
-    target = task.targets[0]
     rows = chosen.train_rows
-    raw = chosen.train.batch(rows, (target,))
-    classes = to_batch(raw, (), (target,), chosen.train.fields, fabric.device, joint_set="")[target]
-    if classes.ndim != 1 or classes.is_floating_point():
-        raise ConfigError(f"task {spec['task']}: probes: knn votes on classes of samples, {target} is none")
     pooled = torch.from_numpy(sources[0].read(rows)).to(fabric.device)
+    classes = _classes(spec, task, chosen.train, rows, fabric)
     heads, built = [], []
     for k in sorted({min(int(k), len(rows)) for k in spec["neighbours"]}):
         words: dict[str, Any] = {
@@ -263,6 +259,20 @@ def _neighbours(
     spent = time.monotonic() - begun
     cost = {"train_wall_s": spent, "device_s": spent, "samples_seen": float(len(rows))}
     return heads[best], built[best], selection, [], cost
+
+
+def _classes(spec: Mapping[str, Any], task: Task, data: Dataset, rows: Rows, fabric: Fabric) -> Tensor:
+    """Return the class of each sample, (N,) int64.
+
+    Raises:
+        ConfigError: the task's first target is none.
+    """
+    target = task.targets[0]
+    raw = data.batch(rows, (target,))
+    found = to_batch(raw, (), (target,), data.fields, fabric.device, joint_set=data.info.joint_set)[target]
+    if found.ndim != 1 or found.is_floating_point():
+        raise ConfigError(f"task {spec['task']}: probes: knn votes on classes of samples, {target} is none")
+    return found
 
 
 def _best(task: Task, heads: Sequence[nn.Module], values: Sequence[float]) -> int:
