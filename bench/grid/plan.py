@@ -370,6 +370,7 @@ class _Row:
             "evaluations": recipe["evaluations"],
         }
         self.predict = {"data": data["test"]}
+        self.probe, self.features = cache(self._probe), cache(self._features)  # asked for by every cell
         self.score = {
             "version": spec["score_version"],
             "minimum_effect": spec["minimum_effect"],
@@ -384,10 +385,8 @@ class _Row:
         if protocol == FINETUNE:
             inputs = [self.once("finetune", {**self.finetune, **own}, (chain,), self.spec)]
         else:
-            probe = self._probe(protocol)
-            frozen = [self._features(probe, data, chain) for data in probe["data"].values() if data]
-            inputs = [self.once("probe", {**probe, **own}, tuple(frozen), self.spec)]
-            inputs.append(self._features(probe, self.predict["data"], chain))
+            *frozen, tested = self.features(protocol, chain)
+            inputs = [self.once("probe", {**self.probe(protocol), **own}, tuple(frozen), self.spec), tested]
         predicted = self.once("predict", self.predict, tuple(inputs), self.spec)
         return self.once("score", self.score, (predicted,), self.spec)
 
@@ -410,16 +409,17 @@ class _Row:
             "preset": _preset(request, self.finetune["encoder"]["name"], self.task, ("finetune", "augment")),
         }
 
-    def _features(self, probe: Mapping[str, Any], data: Mapping[str, Any], chain: Step) -> Step:
-        """Return the step that encodes some data, which all probes of an encoder share."""
+    def _features(self, protocol: str, chain: Step) -> list[Step]:
+        """Return the steps that encode the data, test data last; all probes of an encoder share them."""
+        probe = self.probe(protocol)
         (modality,) = probe["inputs"]
         spec = {
             "version": FEATURES_VERSION,
             **{key: probe[key] for key in ("encoder", "layers", "precision", "cpu_threads")},
             "modality": modality,
-            "data": data,
         }
-        return self.once("features", spec, (chain,), self.spec)
+        sets = [*(data for data in probe["data"].values() if data), self.predict["data"]]
+        return [self.once("features", {**spec, "data": data}, (chain,), self.spec) for data in sets]
 
 
 def _joint_set(request: Request) -> str:

@@ -24,7 +24,7 @@ from bench.settings import convert
 
 __all__ = (
     "BUILT_IN", "GROUPS", "Request", "Words", "config_dirs", "from_json", "load", "names",
-    "parse_budgets", "parse_seeds", "pick", "resolve",
+    "parse_budgets", "parse_protocols", "parse_seeds", "pick", "resolve",
 )  # fmt: skip
 
 TRACKS = ("controlled", "published")

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from bench.data import augment_spec
-from bench.errors import ConfigError
+from bench.errors import ConfigError, nearest
 from bench.grid.registry import plain
 from bench.grid.resources import check_resources
 from bench.settings import SIDES, Count, Decay, NotNegative, OffWhen, Positive, Share, Whole, convert
@@ -31,8 +31,8 @@ SCHEDULES: tuple[str, ...] = get_args(Schedule)
 MODALITIES: tuple[str, ...] = get_args(Modality)
 
 Layers = Literal["maps", "tokens", "pooled"]  # all hooked maps, the last one, one vector per image
-Frozen = Literal["linear", "attentive", "knn"]
-PROTOCOLS: tuple[str, ...] = ("finetune", *get_args(Frozen))
+FROZEN = ("linear", "attentive", "knn")
+PROTOCOLS = ("finetune", *FROZEN)
 
 Section = dict[str, Any]
 _NOT_STEPS = ("constant", "cos_epoch", "cos_moco", "cos_warm_step", "poly")
@@ -190,7 +190,7 @@ class Task(_Described, kw_only=True, forbid_unknown_fields=True):
     published: str = ""
     shots: bool = False  # whether samples have a class each
     finetune: Section = field(default_factory=dict)  # instead of the preset's, for all methods
-    probes: dict[Frozen, Layers] = field(default_factory=dict)  # frozen protocols, and what each reads
+    probes: dict[str, Layers] = field(default_factory=dict)  # frozen protocols, and what each reads
     probe: Section = field(default_factory=dict)  # instead of the preset's, for all methods
     presets: dict[str, Section] = field(default_factory=dict)  # other values of these keys, by preset
     config: Section
@@ -246,6 +246,9 @@ def check(group: str, body: Section, where: str) -> None:
         check_resources(body["resources"], where)
     if "augment" in body:
         augment_spec.parse(body["augment"], f"{where}: augment")
+    for name in body.get("probes", ()):
+        if name not in FROZEN:
+            raise ConfigError(f'{where}: probes: unknown protocol "{name}".{nearest(name, FROZEN)}')
     for name, stage in body.get("stages", {}).items():
         _check_stage(stage, f"{where}: stages.{name}")
 
