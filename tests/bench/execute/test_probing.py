@@ -60,7 +60,7 @@ def run(plan: Plan, store: Store) -> list[dict[str, Any]]:
 
 
 def numbers(record: dict[str, Any]) -> Any:
-    return record["metrics"], record["interval"], record["curve"], record["selection"]
+    return record["metrics"], record["interval"], record["selection"]
 
 
 def of(plan: Plan, kind: str) -> list[Step]:
