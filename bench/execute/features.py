@@ -27,8 +27,8 @@ from bench.api import Dataset, Encoder, FeatureInfo, Features
 from bench.console import warn
 from bench.data import manifest
 from bench.data.batches import to_batch
-from bench.data.dataset import MODALITIES
 from bench.data.opening import open_dataset
+from bench.dataset import MODALITIES
 from bench.encoders import load_encoder
 from bench.encoders.files import CARD
 from bench.errors import DataError, StepError

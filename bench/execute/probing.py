@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from bench.api import Batch, Context, Dataset, FeatureInfo, Stats, StepOutput, Task
 from bench.data import manifest
 from bench.data.batches import moved, to_batch
-from bench.data.dataset import Arrays
 from bench.data.loader import loader
 from bench.data.opening import open_dataset
+from bench.dataset import Arrays
 from bench.encoders.files import load_whole
 from bench.errors import ConfigError, StepError
 from bench.execute.device import device_name, make_fabric
