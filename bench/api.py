@@ -366,6 +366,15 @@ class Task:
         ((modality, encoder),) = given.encoders.items()
         return EncoderHead(encoder, self.head(encoder.feature_info), modality)
 
+    def probe_head(self, protocol: str, info: FeatureInfo) -> nn.Module:
+        """Build the head of a frozen protocol of the YAML's `probes`: `(Features, (H, W))` to `Outputs`.
+
+        It gets what `probes` says that it reads: `maps` (all of `Features.maps`), `tokens` (the last of them
+        alone), or `pooled`; the rest is empty. `loss` and `predict` get batches without images. `knn` needs
+        no head: its neighbours vote on the classes that `targets[0]` names.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no probe_head()")
+
     @abstractmethod
     def loss(self, out: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Return named, weighted loss terms, float32 scalars; their sum is minimised."""

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from bench.api import Encoder
 
-LISTS = ("methods", "tasks", "fractions", "shots", "seeds", "encoders")
+LISTS = ("methods", "tasks", "fractions", "shots", "seeds", "encoders", "protocol")
+CELL = ("method", "encoder", "task", "protocol", "budget", "seed")
 SINGLE = ("preset", "track", "mode")
 
 
@@ -28,12 +29,12 @@ def plan(store: str | Path = "bench-store", overrides: Iterable[str] = (), **gri
     Args:
         store: folder of all results.
         overrides: `key=value` words.
-        grid: as the options of `bench plan`: `methods`, `tasks`, `fractions`, `shots`, `seeds`, `encoders`
-            (comma lists or Python lists), `preset`, `config_dirs`.
+        grid: as the options of `bench plan`: `methods`, `tasks`, `fractions`, `shots`, `seeds`, `encoders`,
+            `protocol` (comma lists or Python lists), `preset`, `config_dirs`.
 
     Returns:
-        A row per cell: method, encoder, task, budget, seed, key, state (`done`, `missing`, `n/a`, ...), and
-        the reason why it is not applicable.
+        A row per cell: method, encoder, task, protocol, budget, seed, key, state (`done`, `missing`, `n/a`,
+        ...), and the reason why it is not applicable.
 
     Raises:
         ConfigError: a wrong name, key or value.
@@ -46,7 +47,7 @@ def plan(store: str | Path = "bench-store", overrides: Iterable[str] = (), **gri
     for cell in found.cells:
         state = place.state(cell.step) if cell.step else "n/a"
         key = cell.step.key if cell.step else ""
-        names = {name: getattr(cell, name) for name in ("method", "encoder", "task", "budget", "seed")}
+        names = {name: getattr(cell, name) for name in CELL}
         rows.append({**names, "key": key, "state": state, "reason": cell.reason})
     return pd.DataFrame(rows)
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from bench.api import Batch, FeatureInfo, Features, Metric, Outputs, Stats, Task
 from bench.bodymodels.surface import CHARTS
-from bench.heads import PixelHead, pixel_head, read_points, upsample
+from bench.heads import LinearPixelProbe, PixelHead, pixel_head, read_points, upsample
 from bench.metrics.densepose import KAPPA_M, geodesic_errors, part_kappas, point_statistics
 from bench.metrics.surface import surrogate_surface
 from bench.metrics.weighted import weighted_sums
@@ -44,6 +44,9 @@ class DensePose(Task):
 
     def head(self, info: FeatureInfo) -> nn.Module:
         return IUVHead(pixel_head(info, 1 + 3 * CHARTS, self.cfg.width))
+
+    def probe_head(self, protocol: str, info: FeatureInfo) -> nn.Module:
+        return IUVHead(LinearPixelProbe(info, 1 + 3 * CHARTS))
 
     def loss(self, out: Outputs, batch: Batch) -> dict[str, Tensor]:
         size = (batch["mask"].shape[1], batch["mask"].shape[2])

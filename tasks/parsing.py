@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from bench.api import Batch, FeatureInfo, Metric, Outputs, Stats, Task
 from bench.bodymodels.surface import P25_NAMES
 from bench.errors import ConfigError
-from bench.heads import pixel_head
+from bench.heads import LinearPixelProbe, pixel_head
 from bench.metrics.segmentation import aacc, confusion, iou, macc, merge, miou
 from bench.metrics.weighted import weighted_sums
 from bench.settings import Count, Positive
@@ -56,6 +56,9 @@ class Parsing(Task):
 
     def head(self, info: FeatureInfo) -> nn.Module:
         return pixel_head(info, CLASSES, self.cfg.width)
+
+    def probe_head(self, protocol: str, info: FeatureInfo) -> nn.Module:
+        return LinearPixelProbe(info, CLASSES)
 
     def loss(self, out: Outputs, batch: Batch) -> dict[str, Tensor]:
         weights = self.cfg.class_weights

@@ -59,6 +59,13 @@ def task_cells(name: str, config_dirs: Sequence[str]) -> list[Step]:
     return [cell.step for cell in plan.cells if cell.step]
 
 
+def task_probes(name: str, config_dirs: Sequence[str]) -> dict[str, str]:
+    """Return the frozen protocols that the YAML of a task names, and what each reads."""
+    words = Words(methods="scratch", tasks=name, config_dirs=tuple(config_dirs))
+    (task,) = resolve(words).tasks.values()
+    return dict(task["probes"])
+
+
 def prepared(steps: Sequence[Step], root: Path, config_dirs: Sequence[str]) -> Store:
     """Make the data that steps read; return their store."""
     store = Store(root)

@@ -10,7 +10,7 @@ from bench.adapter_kit import two_processes
 from bench.adapter_kit.datasets import DatasetChecks, parts_of
 from bench.adapter_kit.finding import Finding, run
 from bench.adapter_kit.methods import Stages
-from bench.adapter_kit.setting import method_gives, method_stages, prepared, task_cells
+from bench.adapter_kit.setting import method_gives, method_stages, prepared, task_cells, task_probes
 from bench.adapter_kit.tasks import TaskChecks
 from bench.grid import registry
 
@@ -42,9 +42,9 @@ def check_task(name: str, config_dirs: Sequence[str] = ()) -> Iterator[Finding]:
     dirs = _folders(config_dirs)
     steps = task_cells(name, dirs)
     with tempfile.TemporaryDirectory(prefix="bench-contract-") as folder:
-        yield from run(
-            TaskChecks(steps=steps, store=prepared(steps, Path(folder), dirs), config_dirs=dirs).checks()
-        )
+        store = prepared(steps, Path(folder), dirs)
+        probes = task_probes(name, dirs)
+        yield from run(TaskChecks(steps=steps, store=store, config_dirs=dirs, probes=probes).checks())
 
 
 def check_dataset(name: str, config_dirs: Sequence[str] = ()) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from bench.adapter_kit.finding import Check, ContractViolation, NotApplicable
 from bench.adapter_kit.setting import BATCH
 from bench.api import (
     Batch,
+    Context,
     DataInfo,
     Dataset,
     Draws,
@@ -30,6 +31,8 @@ from bench.data.batches import to_batch
 from bench.data.opening import open_dataset
 from bench.dataset import MODALITIES
 from bench.encoders import build_encoder
+from bench.execute.device import make_fabric
+from bench.execute.features import Frozen, layer_info, state_digest
 from bench.execute.finetuning import (
     FinetuneModule,
     build_task,
@@ -38,6 +41,7 @@ from bench.execute.finetuning import (
     plain_metrics,
     predict_all,
 )  # fmt: skip
+from bench.execute.probing import FEATURES, Heads, build_head
 from bench.grid.plan import Step
 from bench.metrics.bootstrap import replicates, resample_weights
 from bench.records.store import Store
@@ -56,6 +60,7 @@ class TaskChecks:
     steps: Sequence[Step]  # score steps
     store: Store
     config_dirs: tuple[str, ...]
+    probes: Mapping[str, str] = field(default_factory=dict)  # frozen protocols, and what each reads
 
     def checks(self) -> Iterator[Check]:
         """Yield the checks by name."""
@@ -68,6 +73,7 @@ class TaskChecks:
         yield "flip consistency", self._flip
         yield "crop round trip", self._crop
         yield "determinism", self._deterministic
+        yield "frozen protocols", self._frozen
 
     def _data(self, split: str) -> Dataset:
         cell = self.steps[0].inputs[0]
@@ -276,6 +282,53 @@ class TaskChecks:
             for (name, a), b in zip(first.named_parameters(), second.parameters(), strict=True):
                 if a.grad is not None and not (b.grad is not None and torch.equal(a.grad, b.grad)):
                     raise ContractViolation(f"the gradient of {name} is another one the second time")
+
+    def _frozen(self) -> None:
+        """Let the heads of all frozen protocols learn, and leave the encoder as it was, bit by bit."""
+        if not self.probes:
+            raise NotApplicable("its YAML names no probes")
+        data, (modality,) = self._data("train"), self._inputs()
+        fabric = make_fabric({"precision": "32-true", "cpu_threads": 1}, "cpu")
+        for step in self.steps:
+            spec = step.inputs[0].inputs[0].spec
+            task = build_task(spec, data, self.config_dirs)
+            with seeded_initialisation(spec["seed"], "contract"):
+                encoder = fresh(spec, data.info).encoders[modality]
+            before = state_digest(encoder)
+            for protocol, layers in self.probes.items():
+                frozen = Frozen(encoder, data, modality, layers, fabric)
+                if protocol != "knn":
+                    self._probe(protocol, spec, task, frozen, data)
+                if state_digest(encoder) != before:
+                    raise ContractViolation(f"{protocol}: the encoder is not what it was")
+
+    def _probe(
+        self, protocol: str, spec: Mapping[str, Any], task: Task, frozen: Frozen, data: Dataset
+    ) -> None:
+        """Train a head for a step, from a batch and from a single sample."""
+        head = build_head({**spec, "head": protocol}, task, layer_info(frozen.info, frozen.layout.layers))
+        heads = Heads(task, [head], [1.0], frozen.layout).train()
+        for rows in (np.arange(BATCH), np.arange(1)):
+            raw = data.batch(rows, task.targets)
+            batch = to_batch(raw, (), task.targets, data.fields, CPU, joint_set=data.info.joint_set)
+            out = heads.step({**batch, FEATURES: torch.from_numpy(frozen.read(rows))}, _context())
+            (loss,) = out.terms.values()
+            if not loss.requires_grad or not torch.isfinite(loss):
+                raise ContractViolation(f"{protocol}: the loss of {len(rows)} samples is not finite")
+            heads.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            if len(rows) > 1 and any(p.grad is None or not p.grad.any() for p in head.parameters()):
+                raise ContractViolation(f"{protocol}: no gradient reaches a parameter of its head")
+        features = frozen.layout.unpack(torch.from_numpy(frozen.read(np.arange(BATCH))))
+        with torch.no_grad():
+            predicted = task.predict(head.eval()(features, data.info.size), {})
+        for name, values in predicted.items():
+            if len(values) != BATCH:
+                raise ContractViolation(f'{protocol}: predict()["{name}"] has {len(values)} rows for {BATCH}')
+
+
+def _context() -> Context:
+    return Context(step=0, total_steps=1, draws=_draws())
 
 
 def fresh(spec: Mapping[str, Any], info: DataInfo) -> Pretrained:

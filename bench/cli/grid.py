@@ -26,7 +26,8 @@ def grid_words(options: dict[str, Any]) -> Words:
     """Return the words of a grid among the options of a command."""
     from bench.grid.request import Words
 
-    names = ("methods", "tasks", "fractions", "shots", "seeds", "encoders", "preset", "track", "mode")
+    lists = ("methods", "tasks", "fractions", "shots", "seeds", "encoders", "protocol")
+    names = (*lists, "preset", "track", "mode")
     return Words(
         **{name: options[name] for name in names},
         config_dirs=tuple(options["config_dirs"]),

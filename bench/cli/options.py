@@ -52,6 +52,11 @@ def grid_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--shots", default="", help="Samples per class, e.g. 16,32."),
         click.option("--seeds", default="0", help="A list 0,1,2 or a count 3x."),
         click.option("--encoders", default="", help="Encoders instead of each method's default."),
+        click.option(
+            "--protocol",
+            default="finetune",
+            help="finetune (default), frozen: linear, attentive, knn; a list.",
+        ),
         click.option("--preset", default="tiny", help="tiny (default), small; see bench list presets."),
         click.option("--track", default="controlled", help="controlled (default) or published."),
         click.option("--mode", default="strict", help="strict (default) or parity."),

@@ -30,6 +30,7 @@ STORED = {
     "keypoints_detected": "keypoints_detected",
 }  # under the renderer's names elsewhere
 ABSENT_CLASS = 255
+ACTION = 5  # column of `ids`
 LOOK_UPS = {
     "parts": "part25",
     "chart": "chart24",
@@ -159,6 +160,7 @@ class People(ShardedDataset):
             "chart": Field(dtype="uint8", shape=size, kind="classes", flip="dp24"),
             "mask": Field(dtype="bool", shape=size, kind="mask"),
             "camera": Field(dtype="float32", shape=(3, 3), kind="camera"),
+            "action": Field(dtype="uint8", shape=()),  # position in `bench.synth.actions.ACTIONS`
             "joints3d": Field(dtype="float32", shape=joints, kind="joints3d", flip=JOINT_SET),
             "rotations": Field(dtype="float32", shape=joints, kind="rotations", flip=JOINT_SET),
             "vertices": Field(dtype="float32", shape=(VERTICES, 3), kind="vertices", flip=BODY),
@@ -171,6 +173,8 @@ class People(ShardedDataset):
         if name in LOOK_UPS:
             found: NDArray[Any] = getattr(labels, LOOK_UPS[name])(read("fid"))
             return found
+        if name == "action":
+            return read("ids")[:, ACTION].astype(np.uint8)
         camera = read("cam").astype(np.float64)
         if name == "camera":
             return _intrinsics(camera)

@@ -239,14 +239,9 @@ def pretrained(
     origin: dict[str, str] = {}
     with seeded_initialisation(spec["seed"], "head", str(spec["task"])):
         for modality in spec["inputs"]:
-            sources = (modality, "rgb") if modality == "depth" else (modality,)
-            found = [name for name in sources if (folder / "encoders" / name).is_dir()]
-            if not found:
-                raise DataError(f"{folder / 'encoders'} holds no encoder for {modality}")
-            encoders[modality] = load_encoder(
-                folder / "encoders" / found[0], modality=modality, config_dirs=config_dirs
-            )
-            origin[modality] = found[0]
+            place = encoder_place(folder, modality)
+            encoders[modality] = load_encoder(place, modality=modality, config_dirs=config_dirs)
+            origin[modality] = place.name
         there = [n for n in (*spec["needs"], *spec["wants"]) if (folder / "modules" / f"{n}.json").is_file()]
         missing = [name for name in spec["needs"] if name not in there]
         if missing:
@@ -261,6 +256,19 @@ def pretrained(
         },
     }
     return Pretrained(encoders=encoders, modules=modules), built
+
+
+def encoder_place(folder: Path, modality: str) -> Path:
+    """Return where a pretraining has left the encoder of a modality; of depth, maybe that of colour.
+
+    Raises:
+        DataError: there is none.
+    """
+    sources = (modality, "rgb") if modality == "depth" else (modality,)
+    for name in sources:
+        if (place := folder / "encoders" / name).is_dir():
+            return place
+    raise DataError(f"{folder / 'encoders'} holds no encoder for {modality}")
 
 
 def rebuilt(built: Mapping[str, Any], config_dirs: Sequence[str]) -> Pretrained:

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -64,7 +64,7 @@ def _attempt(step: Step, store: Store, site: Site) -> Result:
     write_atomic(folder / "spec.json", json.dumps(dict(step.spec), indent=1, sort_keys=True))
     begun = time.monotonic()
     try:
-        body = _work(step.kind)(step, store, site)
+        body = _work(step)(step, store, site)
         body["cost"] = {"wall_s": time.monotonic() - begun, **body["cost"]}
         body["inputs"] = [i.key for i in step.inputs]
         body["spec"] = dict(step.spec)
@@ -119,7 +119,7 @@ def _trains(step: Step) -> bool:
 
 def _join(stage: Step, store: Store, site: Site) -> None:
     try:
-        _work(stage.kind)(stage, store, site)
+        _work(stage)(stage, store, site)
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt) or leaving.is_set():
             raise
@@ -130,7 +130,8 @@ def _join(stage: Step, store: Store, site: Site) -> None:
         raise
 
 
-def _work(kind: str) -> Callable[[Step, Store, Site], dict[str, Any]]:
+def _work(step: Step) -> Callable[[Step, Store, Site], dict[str, Any]]:
+    kind = step.kind
     if kind == "pretrain":
         from bench.execute.pretraining import pretrain
 
@@ -139,6 +140,18 @@ def _work(kind: str) -> Callable[[Step, Store, Site], dict[str, Any]]:
         from bench.execute.finetuning import finetune
 
         return finetune
+    if kind == "features":
+        from bench.execute.features import encode
+
+        return encode
+    if kind == "probe":
+        from bench.execute.probing import probe
+
+        return probe
+    if kind == "predict" and step.inputs[0].kind == "probe":
+        from bench.execute.probing import predict_probe
+
+        return predict_probe
     if kind == "predict":
         from bench.execute.finetuning import predict
 
@@ -154,6 +167,11 @@ def _intact(store: Store, step: Step) -> bool:
     if record is None:
         return False
     folder = store.folder(step)
+    if step.kind == "features" and (what := _other_weights(store, step, record)):
+        with suppress(FileNotFoundError):
+            quarantine(folder / "record.json")
+        warn(f"{folder}: {what}; moved aside, the features will be computed again")
+        return False
     for name, digest in record["files"].items():
         path = folder / name
         if not path.is_file() or sha256_file(path) != digest:
@@ -166,6 +184,18 @@ def _intact(store: Store, step: Step) -> bool:
             )
             return False
     return True
+
+
+def _other_weights(store: Store, step: Step, record: Mapping[str, Any]) -> str:
+    """Say whether features come from other weights than those that their pretraining holds now, "" if not.
+
+    The key does not tell where a pretraining was computed again and did not come to the same bits.
+    """
+    path = store.folder(step.inputs[0]) / "encoders" / str(record["facts"].get("origin")) / "encoder.json"
+    with suppress(OSError, ValueError):
+        if json.loads(path.read_text()).get("weights_sha256") == record["facts"].get("weights_sha256"):
+            return ""
+    return "its features were made by other weights"
 
 
 def install_signals(idle: Callable[[], bool] = lambda: False) -> None:

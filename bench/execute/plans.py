@@ -62,7 +62,8 @@ def kept(store: Store) -> Plan:
             continue
         steps |= {step.key: step for step in plan.steps}
         for cell in plan.cells:
-            cells[cell.step.key if cell.step else (cell.method, cell.encoder, cell.task, cell.budget)] = cell
+            na = (cell.method, cell.encoder, cell.task, cell.protocol, cell.budget)
+            cells[cell.step.key if cell.step else na] = cell
     return Plan(cells=tuple(cells.values()), steps=tuple(steps.values()))
 
 

@@ -29,10 +29,10 @@ def check_adapters(steps: Iterable[Step], config_dirs: Sequence[str]) -> list[st
     seen = set()
     said: list[str] = []
     for step in needed:
-        if step.kind not in ("pretrain", "finetune"):
+        if step.kind not in ("pretrain", "finetune", "probe"):
             continue
         spec = step.spec
-        name, base = (spec["task"], Task) if step.kind == "finetune" else (spec["name"], Method)
+        name, base = (spec["task"], Task) if "task" in spec else (spec["name"], Method)
         encoders = [spec["encoder"], *spec.get("encoders", {}).values()]
         parts = [(spec, base, name), *((encoder, Encoder, encoder["name"]) for encoder in encoders)]
         for part, kind, where in parts:

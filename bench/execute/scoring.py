@@ -54,7 +54,8 @@ def score(step: Step, store: Store, site: Site) -> dict[str, Any]:
             for metric in task.metrics
         ],
         "interval": _interval(task, rows, test, int(step.spec["replicates"])),
-        "curve": _curve(fine, task.metrics[0].name),
+        # heads on frozen features learn in passes of their own, which compare with no epoch of fine-tuning
+        "curve": [] if cell.kind == "probe" else _curve(fine, task.metrics[0].name),
         "selection": fine["selection"],
         "manifests": {**fine["manifests"], **tested["manifests"]},
         "exposure": _exposure(test, cell, store),

@@ -22,7 +22,7 @@ def stale(plan: Plan, store: Store) -> list[str]:
     now = cache(shipped_digest)
     found: Counter[str] = Counter()
     for step in plan.steps:
-        if step.kind in ("pretrain", "finetune"):
+        if step.kind in ("pretrain", "finetune", "probe"):
             with suppress(OSError):  # not done
                 made = _DIGEST.search((store.folder(step) / "record.json").read_bytes())
                 addresses = code_of(step.spec)

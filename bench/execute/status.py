@@ -65,6 +65,7 @@ def _rows(plan: Plan, store: Store, live: Mapping[str, Live]) -> list[dict[str, 
                 "method": cell.method,
                 "encoder": cell.encoder,
                 "task": cell.task,
+                "protocol": cell.protocol,
                 "budget": cell.budget,
                 "seed": cell.seed,
                 "state": state,
@@ -76,7 +77,7 @@ def _rows(plan: Plan, store: Store, live: Mapping[str, Live]) -> list[dict[str, 
 
 
 def _table(rows: list[dict[str, Any]]) -> list[str]:
-    names = ("method", "encoder", "task", "budget", "seed", "state", "key", "reason")
+    names = ("method", "encoder", "task", "protocol", "budget", "seed", "state", "key", "reason")
     shown = rows if len(rows) <= LINES else [r for r in rows if r["state"] not in ("done", "missing")][:LINES]
     lines = table_lines(names, [[row[name] for name in names] for row in shown])
     if len(shown) < len(rows):
@@ -128,7 +129,10 @@ def show_plan(plan: Plan, store: Store, *, as_json: bool) -> str:
     )
     if known and unknown:
         estimate += f", {unknown} steps without a measured speed"
-    lines = [f"{len(rows)} cells, {sum(r['state'] == 'done' for r in rows)} done. Steps to run: {steps}."]
+    by_protocol = Counter(r["protocol"] for r in rows)
+    of = ", ".join(f"{n} {protocol}" for protocol, n in by_protocol.items())
+    cells = f"{len(rows)} cells ({of})"
+    lines = [f"{cells}, {sum(r['state'] == 'done' for r in rows)} done. Steps to run: {steps}."]
     if left:
         lines.append(f"Training samples to see: {samples:,} ({estimate}).")
     return "\n".join([*_table(rows), "", *lines])

@@ -36,7 +36,8 @@ def finish(plan: Plan, store: Store, outcome: Outcome, *, as_json: bool) -> int:
         return 1 if failures else 0
     for cell in plan.cells:
         if cell.step is None:
-            click.echo(f"n/a: {cell.method} on {cell.encoder}, {cell.task}, {cell.budget}: {cell.reason}")
+            where = f"{cell.method} on {cell.encoder}, {cell.task}, {cell.protocol}, {cell.budget}"
+            click.echo(f"n/a: {where}: {cell.reason}")
     if failures:
         click.echo("\nfailed cells (the others ran; run the same command again to retry):")
         for name, reason in failures.items():

@@ -15,7 +15,7 @@ from bench.errors import AssetError, ConfigError, nearest
 from bench.grid import augment_spec
 from bench.grid.plan import Plan, Step
 from bench.grid.request import Request
-from bench.grid.schema import Finetune, Train
+from bench.grid.schema import Finetune, Probe, Train
 from bench.grid.supervision import absent
 from bench.grid.weights import placed
 from bench.modalities import MODALITIES
@@ -52,7 +52,7 @@ def check_plan(request: Request, plan: Plan) -> None:
         _check_recipe(request, step)
         if step.kind == "pretrain" and spec["data"]:
             _check_data(request, step)
-        if step.kind == "finetune":
+        if step.kind != "pretrain":
             _check_budget(spec)
 
 
@@ -90,7 +90,7 @@ def _different(plan: Plan) -> Iterator[Step]:
     """Yield the trainings of a plan that differ in more than seeds; budgets count."""
     seen = set()
     for step in plan.steps:
-        if step.kind in ("pretrain", "finetune"):
+        if step.kind in ("pretrain", "finetune", "probe"):
             spec = step.spec
             what = (
                 step.kind,
@@ -98,6 +98,7 @@ def _different(plan: Plan) -> Iterator[Step]:
                 spec.get("task"),
                 spec["encoder"]["name"],
                 spec.get("budget"),
+                spec.get("head"),
             )
             if what not in seen:
                 seen.add(what)
@@ -193,6 +194,10 @@ def _check_read(request: Request, found: Any, where: str) -> None:
 def _check_recipe(request: Request, step: Step) -> None:
     """Check that changed settings of recipe and augmentation are read."""
     section = _section(step.spec).removesuffix(".config")
+    if step.kind == "probe":
+        if step.spec["train"]:
+            _check_read(request, convert(request.preset["probe"], Probe, ""), "preset.probe")
+        return
     _check_read(request, augment_spec.parse(step.spec["augment"]), f"{section}.augment")
     if step.kind == "finetune":
         _check_read(request, convert(request.preset["finetune"], Finetune, ""), "preset.finetune")

@@ -20,9 +20,12 @@ from bench.grid.weights import tag_of
 PROTOCOL = 2  # raise when a change of the harness moves numbers: older records then stop matching
 
 REPLICATES = 1000  # of the bootstrap over clusters of the test data
+WITHOUT_MAPS = ("graph",)  # kinds of encoders whose features have no place in an image
+FEATURES_VERSION = 1  # raise when a change moves frozen features: they are then computed again
 NO_ENCODER = "-"  # of a cell whose method has no encoder in the preset
 
-StepKind = Literal["pretrain", "finetune", "predict", "score"]
+StepKind = Literal["pretrain", "finetune", "features", "probe", "predict", "score"]
+FINETUNE = "finetune"  # the protocol that trains the encoder too; all others probe frozen features
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +48,15 @@ class Step:
         if self.kind in ("predict", "score"):
             return self.inputs[0].slug
         spec = self.spec
+        if self.kind == "features":
+            names = [f"{part['source']}-{part['split']}" for part in spec["data"]["parts"]]
+            before = self.inputs[0].spec
+            words = [before["name"], spec["encoder"]["name"], *names, spec["modality"], spec["layers"]]
+            return step_slug(words, before["seed"])
         words = [spec["name"]] if self.kind == "pretrain" else [spec["method"], spec["task"], spec["budget"]]
         words.insert(1, spec["encoder"]["name"])
+        if self.kind == "probe":
+            words.append(spec["head"])
         return step_slug(words, spec["seed"])
 
     def ancestors(self) -> Iterator[Step]:
@@ -58,11 +68,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One number of the leaderboard: method x encoder x task x budget x seed."""
+    """One number of the leaderboard: method x encoder x task x protocol x budget x seed."""
 
     method: str
     encoder: str
     task: str
+    protocol: str  # "finetune", or that of a frozen probe
     budget: str  # "fraction=1/10" or "shots=16"
     seed: int
     step: Step | None  # None = not applicable
@@ -83,7 +94,7 @@ class Plan:
 
 
 def expand(request: Request) -> Plan:
-    """Expand a request into cells and shared steps (order: methods, encoders, tasks, budgets, seeds).
+    """Expand a request into cells and shared steps (methods, encoders, tasks, protocols, budgets, seeds).
 
     Raises:
         ConfigError: the shares of a method's stages do not add up, or a stage is too short for one step.
@@ -104,15 +115,18 @@ def expand(request: Request) -> Plan:
         encoder_unfit = _not_applicable(request, method, encoder)
         chain = cache(partial(_pretraining, request, method, encoder, once=once))
         for task in request.tasks:
-            unfit = encoder_unfit or _lacks(request, method, task)
-            row = None if unfit else _Row(request, method, encoder, task, once)
-            for budget, seed in product(request.budgets, request.seeds):
-                reason = unfit or _no_classes(request, task, budget)
-                step = None
-                if row and not reason:
-                    step = row.cell(budget, seed, chain(_pretrain_seed(request, method, seed)))
-                names = {"method": method, "encoder": encoder, "task": task}
-                cells.append(Cell(**names, budget=budget, seed=seed, step=step, reason=reason))
+            task_unfit = encoder_unfit or _lacks(request, method, task)
+            row = None if task_unfit else _Row(request, method, encoder, task, once)
+            for protocol in request.protocols:
+                unfit = task_unfit or _no_probe(request, encoder, task, protocol)
+                for budget, seed in product(request.budgets, request.seeds):
+                    reason = unfit or _no_classes(request, task, budget)
+                    step = None
+                    if row and not reason:
+                        before = chain(_pretrain_seed(request, method, seed))
+                        step = row.cell(protocol, budget, seed, before)
+                    names = {"method": method, "encoder": encoder, "task": task, "protocol": protocol}
+                    cells.append(Cell(**names, budget=budget, seed=seed, step=step, reason=reason))
     return Plan(cells=tuple(cells), steps=tuple(found.values()))
 
 
@@ -168,6 +182,23 @@ def _lacks(request: Request, method: str, task: str) -> str:
     return ""
 
 
+def _no_probe(request: Request, encoder: str, task: str, protocol: str) -> str:
+    """Return why a task cannot be done by a protocol on an encoder, "" where it can."""
+    if protocol == FINETUNE:
+        return ""
+    probes, kind = request.tasks[task]["probes"], request.encoders[encoder]["kind"]
+    if protocol not in probes:
+        known = ", ".join((FINETUNE, *probes))
+        return f"{task} has no protocol {protocol}, only {known}"
+    if request.preset["probe"] is None:
+        return (
+            f"preset {request.preset['name']} has no section probe, which says how frozen probes are trained"
+        )
+    if probes[protocol] != "pooled" and kind in WITHOUT_MAPS:
+        return f"the protocol {protocol} of {task} reads maps, which {encoder} of kind {kind} does not return"
+    return ""
+
+
 def _no_classes(request: Request, task: str, budget: str) -> str:
     if budget.startswith("shots=") and not request.tasks[task].get("shots"):
         return f"{task} has no class per sample, so there are no shots to count; use --fractions"
@@ -186,11 +217,22 @@ def _common(request: Request) -> dict[str, Any]:
     }
 
 
-def _preset(request: Request, encoder: str, task: str) -> str:
-    """Return the preset's name with what was overridden in it, so that no table mixes the two."""
+def _preset(request: Request, encoder: str, task: str, unread: Sequence[str]) -> str:
+    """Return the preset's name with what was overridden in it, so that no table mixes the two.
+
+    Args:
+        request: the grid.
+        encoder: of the cell.
+        task: of the cell.
+        unread: sections of preset and task that its protocol does not read.
+    """
     name = request.tasks[task]["name"]
     own = {"preset.": "", "dataset.": "dataset.", f"task.{name}.": "", f"encoder.{encoder}.": ""}
-    text = describe(request.changes, own)
+    owners = ("preset", f"task.{name}")
+    off = tuple(f"{owner}.{section}." for owner in owners for section in unread)
+    read = tuple(f"{owner}.finetune.samples" for owner in owners)  # by all protocols
+    changes = {k: v for k, v in request.changes.items() if k.startswith(read) or not k.startswith(off)}
+    text = describe(changes, own)
     return f"{request.preset['name']} ({text})" if text else str(request.preset["name"])
 
 
@@ -311,7 +353,7 @@ def _pretraining(request: Request, method: str, encoder: str, seed: int, once: O
 
 
 class _Row:
-    """The cells of one method, encoder and task; they differ in budget and seed alone."""
+    """The cells of one method, encoder and task; they differ in protocol, budget and seed alone."""
 
     def __init__(self, request: Request, method: str, encoder: str, task: str, once: Once) -> None:
         spec = request.tasks[task]
@@ -324,13 +366,14 @@ class _Row:
             if split == "train":
                 parts += [_part(p["source"], place, 0, p["hide"]) for p in spec["extra"]]
             data[split] = _data(request, spec["dataset"], spec["size"], parts) if place else {}
+        self.request, self.task = request, task
         self.once = once
         self.spec = spec
         self.finetune = {
             **_common(request),
             **_code(spec),
             **{key: spec[key] for key in ("config", "inputs", "needs", "wants", "augment")},
-            "preset": _preset(request, encoder, task),
+            "preset": _preset(request, encoder, task, ("probe",)),
             "method": method,
             "variant": _variant(request, method),
             "task": spec["name"],
@@ -340,6 +383,7 @@ class _Row:
             "evaluations": recipe["evaluations"],
         }
         self.predict = {"data": data["test"]}
+        self.probe, self.features = cache(self._probe), cache(self._features)  # asked for by every cell
         self.score = {
             "version": spec["score_version"],
             "minimum_effect": spec["minimum_effect"],
@@ -349,12 +393,47 @@ class _Row:
             "replicates": REPLICATES,
         }
 
-    def cell(self, budget: str, seed: int, chain: Step) -> Step:
-        """Return the score step of one cell: fine-tuning, prediction and scoring in a row."""
-        spec = {**self.finetune, "budget": budget, "subset": _subset(budget, seed), "seed": seed}
-        tuned = self.once("finetune", spec, (chain,), self.spec)
-        predicted = self.once("predict", self.predict, (tuned,), self.spec)
+    def cell(self, protocol: str, budget: str, seed: int, chain: Step) -> Step:
+        """Return the score step of one cell: training, prediction and scoring in a row."""
+        own = {"budget": budget, "subset": _subset(budget, seed), "seed": seed}
+        if protocol == FINETUNE:
+            inputs = [self.once("finetune", {**self.finetune, **own}, (chain,), self.spec)]
+        else:
+            *frozen, tested = self.features(protocol, chain)
+            inputs = [self.once("probe", {**self.probe(protocol), **own}, tuple(frozen), self.spec), tested]
+        predicted = self.once("predict", self.predict, tuple(inputs), self.spec)
         return self.once("score", self.score, (predicted,), self.spec)
+
+    def _probe(self, protocol: str) -> dict[str, Any]:
+        """Return the spec of a probe but for budget and seed: as fine-tuning, without augmentation."""
+        recipe, request = self.spec["probe"], self.request
+        shared = {k: v for k, v in self.finetune.items() if k not in ("augment", "train", "evaluations")}
+        if protocol == "knn":
+            how = {"neighbours": recipe["neighbours"], "temperature": recipe["temperature"], "train": {}}
+        else:
+            skipped = ("rates", "evaluations", "neighbours", "temperature")
+            train = {k: v for k, v in recipe.items() if k not in skipped}
+            how = {"train": train, "rates": recipe["rates"], "evaluations": recipe["evaluations"]}
+        return {
+            **shared,
+            **how,
+            "protocol": f"{protocol}-{PROTOCOL}",
+            "head": protocol,
+            "layers": self.spec["probes"][protocol],
+            "preset": _preset(request, self.finetune["encoder"]["name"], self.task, ("finetune", "augment")),
+        }
+
+    def _features(self, protocol: str, chain: Step) -> list[Step]:
+        """Return the steps that encode the data, test data last; all probes of an encoder share them."""
+        probe = self.probe(protocol)
+        (modality,) = probe["inputs"]
+        spec = {
+            "version": FEATURES_VERSION,
+            **{key: probe[key] for key in ("encoder", "layers", "precision", "cpu_threads")},
+            "modality": modality,
+        }
+        sets = [*(data for data in probe["data"].values() if data), self.predict["data"]]
+        return [self.once("features", {**spec, "data": data}, (chain,), self.spec) for data in sets]
 
 
 def _joint_set(request: Request) -> str:

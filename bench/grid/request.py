@@ -18,13 +18,13 @@ from bench.grid import overrides, weights
 from bench.grid.places import registered
 from bench.grid.registry import BUILT_IN, GROUPS, config_dirs, load, names, pick, yamls
 from bench.grid.resources import DEFAULTS, is_resource
-from bench.grid.schema import MODALITIES, Finetune, check
+from bench.grid.schema import MODALITIES, PROTOCOLS, Finetune, Probe, check
 from bench.grid.stages import load_methods, resolve_stages
 from bench.settings import convert
 
 __all__ = (
     "BUILT_IN", "GROUPS", "Request", "Words", "config_dirs", "from_json", "load", "names",
-    "parse_budgets", "parse_seeds", "pick", "resolve",
+    "parse_budgets", "parse_protocols", "parse_seeds", "pick", "resolve",
 )  # fmt: skip
 
 TRACKS = ("controlled", "published")
@@ -53,6 +53,7 @@ class Words:
     shots: str = ""
     seeds: str = "0"
     encoders: str = ""
+    protocol: str = "finetune"
     preset: str = "tiny"
     track: str = "controlled"
     mode: str = "strict"
@@ -78,6 +79,7 @@ class Request:
     config_dirs: tuple[str, ...]
     resources: Mapping[str, Any]
     changes: Mapping[str, Any] = field(default_factory=dict)  # overridden keys with their new values
+    protocols: tuple[str, ...] = ("finetune",)
     folders: Mapping[str, str] = field(default_factory=dict)  # of adapters outside the project, by group.name
     named: tuple[str, ...] = ()  # methods that no glob found
     absent: Mapping[str, str] = field(default_factory=dict)  # why weights cannot be had here, by tag or file
@@ -122,6 +124,21 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     if len(seeds) > MOST_SEEDS:
         raise ConfigError(f"--seeds: {text.strip()[:20]} asks for more than {MOST_SEEDS} seeds")
     return seeds
+
+
+def parse_protocols(text: str) -> tuple[str, ...]:
+    """Return protocols from a comma list.
+
+    Raises:
+        ConfigError: an unknown one, with the nearest known name, or none.
+    """
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    for word in words:
+        if word not in PROTOCOLS:
+            raise ConfigError(f'--protocol: unknown "{word}".{nearest(word, PROTOCOLS)}')
+    if not words:
+        raise ConfigError(f"--protocol: names none; choose from {', '.join(PROTOCOLS)}")
+    return tuple(dict.fromkeys(words))
 
 
 def resolve(words: Words, cache: Path | None = None) -> Request:
@@ -220,7 +237,7 @@ def to_json(request: Request) -> str:
 
 def from_json(body: Mapping[str, Any]) -> Request:
     """Rebuild a request from its JSON form."""
-    lists = {k: tuple(body[k]) for k in ("budgets", "seeds", "chosen_encoders", "config_dirs")}
+    lists = {k: tuple(body[k]) for k in ("budgets", "seeds", "chosen_encoders", "config_dirs", "protocols")}
     lists["named"] = tuple(body.get("named", ()))
     defaults = {m: tuple(e) for m, e in body["default_encoders"].items()}
     return Request(**{**body, **lists, "default_encoders": defaults})
@@ -269,6 +286,7 @@ def _resolve(words: Words, dirs: list[Path]) -> Request:
         resources=resources,
         changes={key: value for key, value in changes.items() if not is_resource(key)},
         named=tuple(name for name in methods if name in re.split(r"\s*,\s*", words.methods.strip())),
+        protocols=parse_protocols(words.protocol),
     )
 
 
@@ -363,6 +381,12 @@ def _task(name: str, dataset: str, config: Mapping[str, Any], preset: Mapping[st
         )
     finetune = overrides.fit(preset["finetune"], body["finetune"], f"task {name}: finetune")
     convert(finetune, Finetune, f"task {name}: finetune")
+    probe = preset["probe"]
+    if probe is not None:
+        probe = overrides.fit(probe, body["probe"], f"task {name}: probe")
+        convert(probe, Probe, f"task {name}: probe")
+    if body["probes"] and len(body["inputs"]) != 1:
+        raise ConfigError(f"task {name}: probes: frozen protocols read one encoder, inputs names several")
     return {
         **body,
         "name": name,
@@ -374,6 +398,7 @@ def _task(name: str, dataset: str, config: Mapping[str, Any], preset: Mapping[st
         "splits": {**data["splits"], **own.get("splits", {})},
         "size": _pair(body["size"] or preset["size"]),
         "finetune": finetune,
+        "probe": probe,
     }
 
 
@@ -481,6 +506,7 @@ def _check_choices(words: Words, known: Mapping[str, Mapping[str, Path]]) -> Non
     """Check the words that name one thing each, before any YAML is read."""
     parse_budgets(words.fractions, words.shots)
     parse_seeds(words.seeds)
+    parse_protocols(words.protocol)
     for value, allowed, flag in (
         (words.preset, known["preset"], "preset"),
         (words.track, TRACKS, "track"),

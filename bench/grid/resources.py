@@ -26,6 +26,7 @@ class Resources(Struct, kw_only=True, forbid_unknown_fields=True):
     hours: Positive = 1.0  # wall time of one attempt
     checkpoint_s: NotNegative = 20.0  # at most this much work is repeated after a kill
     data_workers: Whole = 0  # reading threads per training
+    features_gb: NotNegative = 20.0  # of frozen features in a store; beyond, they are computed in each pass
 
 
 DEFAULTS: Mapping[str, Any] = msgspec.structs.asdict(Resources())

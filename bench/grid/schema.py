@@ -38,6 +38,10 @@ OPTIMIZERS: tuple[str, ...] = get_args(Optimizer)
 SCHEDULES: tuple[str, ...] = get_args(Schedule)
 MODALITIES: tuple[str, ...] = get_args(Modality)
 
+Layers = Literal["maps", "tokens", "pooled"]  # all hooked maps, the last one, one vector per image
+FROZEN = ("linear", "attentive", "knn")
+PROTOCOLS = ("finetune", *FROZEN)
+
 Section = dict[str, Any]
 _NOT_STEPS = ("constant", "cos_epoch", "cos_moco", "cos_warm_lars", "cos_warm_step", "poly")
 
@@ -84,6 +88,18 @@ class Finetune(Recipe, kw_only=True, forbid_unknown_fields=True):
     evaluations: Count
 
 
+class Probe(Recipe, kw_only=True, forbid_unknown_fields=True):
+    """How heads on frozen features are trained: one per rate, all in one pass; validation chooses."""
+
+    steps: Count
+    batch: Count
+    rates: Annotated[list[Positive], Meta(min_length=1)]
+    evaluations: Count
+    clip: Annotated[float, Meta(ge=0, le=0)] = 0.0  # one norm over heads of several rates would mix them
+    neighbours: Annotated[list[Count], Meta(min_length=1)] = field(default_factory=lambda: [5, 10, 20])  # kNN
+    temperature: Positive = 0.07  # of the votes of neighbours
+
+
 class Mix(Struct, kw_only=True, forbid_unknown_fields=True):
     """What methods are pretrained on."""
 
@@ -112,6 +128,7 @@ class Preset(Struct, kw_only=True, forbid_unknown_fields=True):
     encoders: dict[Kind, str]
     pretrain: Pretrain
     finetune: Finetune
+    probe: Probe | None = None  # null: the preset has no frozen probes
     resources: Section = field(default_factory=dict)
 
 
@@ -186,6 +203,8 @@ class Task(_Described, kw_only=True, forbid_unknown_fields=True):
     published: str = ""
     shots: bool = False  # whether samples have a class each
     finetune: Section = field(default_factory=dict)  # instead of the preset's, for all methods
+    probes: dict[str, Layers] = field(default_factory=dict)  # frozen protocols, and what each reads
+    probe: Section = field(default_factory=dict)  # instead of the preset's, for all methods
     presets: dict[str, Section] = field(default_factory=dict)  # other values of these keys, by preset
     config: Section
     augment: Section
@@ -242,6 +261,9 @@ def check(group: str, body: Section, where: str) -> None:
         check_resources(body["resources"], where)
     if "augment" in body:
         augment_spec.parse(body["augment"], f"{where}: augment")
+    for name in body.get("probes", ()):
+        if name not in FROZEN:
+            raise ConfigError(f'{where}: probes: unknown protocol "{name}".{nearest(name, FROZEN)}')
     for name, stage in body.get("stages", {}).items():
         _check_stage(stage, f"{where}: stages.{name}")
 

@@ -6,9 +6,19 @@ from bench.api import FeatureInfo
 from bench.errors import ConfigError
 from bench.heads.concat import ConcatHead
 from bench.heads.dpt import DPTHead
+from bench.heads.linear_probe import LinearPixelProbe, LinearProbe
 from bench.heads.pixel import PixelHead, read_points, upsample
 
-__all__ = ["ConcatHead", "DPTHead", "PixelHead", "pixel_head", "read_points", "upsample"]
+__all__ = [
+    "ConcatHead",
+    "DPTHead",
+    "LinearPixelProbe",
+    "LinearProbe",
+    "PixelHead",
+    "pixel_head",
+    "read_points",
+    "upsample",
+]
 
 
 def pixel_head(info: FeatureInfo, out_channels: int, width: int | None = None) -> PixelHead:

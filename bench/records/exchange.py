@@ -106,7 +106,7 @@ def _records(source: Path, outcome: Imported) -> Iterator[tuple[Any, Path]]:
         for record in read_set(source).records if "records" in body else (body,):
             yield record, source
         return
-    others = ("pretrain", "finetune", "predict")  # of a store; only scores are imported
+    others = ("pretrain", "finetune", "features", "probe", "predict")  # of a store; only scores are imported
     paths = {*source.rglob("record.json"), *source.glob("*.json")}
     without: list[str] = []
     kept = sorted(

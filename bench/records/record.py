@@ -41,7 +41,7 @@ from bench.files import canonical, sha256_text, write_atomic
 SCHEMA = 1
 FINE_TUNED = "fine-tuning: "  # begins the exposure of records whose network was fine-tuned on its test data
 IMPORTED = "imported.json"  # beside a record that others have computed
-KINDS = ("pretrain", "finetune", "predict", "score")
+KINDS = ("pretrain", "finetune", "features", "probe", "predict", "score")
 
 _COMMON: dict[str, type | tuple[type, ...]] = {
     "schema": int,
@@ -58,6 +58,8 @@ _COMMON: dict[str, type | tuple[type, ...]] = {
 _BY_KIND: dict[str, dict[str, type | tuple[type, ...]]] = {
     "pretrain": {"curve": list, "facts": dict, "manifests": dict},
     "finetune": {"curve": list, "selection": dict, "manifests": dict},
+    "features": {"facts": dict, "manifests": dict},
+    "probe": {"curve": list, "selection": dict, "manifests": dict},
     "predict": {"manifests": dict},
     "score": {
         "metrics": list,

@@ -14,7 +14,10 @@ from typing import Any
 from bench.errors import DataError
 from bench.records.record import read_record
 
-_KINDS = {"predict": "prediction", "finetune": "fine-tuning", "pretrain": "pretraining"}
+_KINDS = {
+    "predict": "prediction", "finetune": "fine-tuning", "probe": "probe", "features": "frozen features",
+    "pretrain": "pretraining",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

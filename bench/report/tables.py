@@ -55,7 +55,8 @@ def setting(key: Mapping[str, Any]) -> str:
     direction = "higher" if key["higher_is_better"] else "lower"
     least = f"; differences below {key['minimum_effect']:g} are ties" if key["minimum_effect"] else ""
     return (
-        f"Preset {key['preset']}, track {key['track']}, mode {key['mode']}, protocol {key['protocol']}. "
+        f"Preset {key['preset']}, track {key['track']}, mode {key['mode']}, protocol "
+        f"{text.protocol_words(key['protocol'])}. "
         f"Metric: {key['metric']} ({text.unit_name(key['unit'])}, {direction} is better{least})."
     )
 
@@ -521,15 +522,16 @@ def costs(found: pd.DataFrame) -> list[Table]:
     """Return what runs cost, one table per setting."""
     tables = []
     for (preset, track, mode, protocol), rows in found.groupby(list(found.columns[:4]), sort=False):
+        work = "probe" if text.is_frozen(str(protocol)) else "fine-tuning"
         frame = pd.DataFrame({
             "encoder": rows["encoder"],
             "method": rows["method"],
             "pretraining images read": rows["pretrain_samples_seen"].map(text.amount),
             "pretraining forward passes": rows["pretrain_forward_passes"].map(text.amount),
             "pretraining device time": rows["pretrain_device_s"].map(text.duration),
-            "fine-tuning runs": rows["runs"].astype(str),
+            f"{work} runs": rows["runs"].astype(str),
             "time per run": rows["wall_s"].map(text.duration),
-            "fine-tuning samples/s": rows["samples_per_s"].map(text.amount),
+            f"{work} samples/s": rows["samples_per_s"].map(text.amount),
             "peak memory": (rows["peak_memory_mb"].map(text.amount) + " MB").replace("- MB", "-"),
         })  # fmt: skip
         title = f"Cost: preset {preset}, track {track}, mode {mode}, protocol {protocol}"

@@ -54,6 +54,20 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
 
 
+def protocol_words(name: str) -> str:
+    """Return a protocol for people; the version alone means fine-tuning.
+
+    >>> protocol_words("2"), protocol_words("linear-2")
+    ('2', 'linear-2 (frozen encoder)')
+    """
+    return f"{name} (frozen encoder)" if is_frozen(name) else name
+
+
+def is_frozen(protocol: str) -> bool:
+    """Say whether a protocol probes a frozen encoder: `linear-2`, not `2`."""
+    return not protocol.isdecimal()
+
+
 def unit_name(unit: str) -> str:
     """Return the unit as a word; ratios are named."""
     return _UNIT_NAMES.get(unit, unit)

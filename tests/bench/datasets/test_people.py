@@ -220,6 +220,12 @@ def test_left_never_becomes_right(people: People) -> None:
         assert torch.equal(handedness(once["joints3d"]), before)
 
 
+def test_actions_are_those_that_were_drawn(people: People) -> None:
+    found = people.batch(np.arange(28), ["action"])["action"]
+    drawn = [people.stored(row)["ids"][IDS.index("action")] for row in range(28)]
+    assert found.dtype == np.uint8 and found.tolist() == drawn and len(set(drawn)) > 1
+
+
 def test_vertices_project_onto_the_silhouette(people: People) -> None:
     raw = people.batch(np.arange(28), ["vertices", "camera", "mask"])
     batch = to_batch(raw, (), ("vertices", "camera", "mask"), people.fields, "cpu", joint_set="smpl24")

@@ -295,6 +295,85 @@ def test_overrides_show_in_the_labels_of_the_cells_that_they_concern() -> None:
     assert {s.spec["preset"] for s in many.steps if s.kind == "pretrain"} == {"tiny"}
 
 
+PROBE = {
+    "steps": 9, "batch": 4, "optimizer": "adamw", "rates": [0.01, 0.1], "evaluations": 1,
+    "neighbours": [5], "temperature": 0.1,
+}  # fmt: skip
+
+
+def probed(**changes: Any) -> Request:
+    """As `request`, on one method, with frozen protocols of both tasks."""
+    tasks = {
+        "densepose": task("densepose", "d_dense", probes={"linear": "maps"}, probe=PROBE),
+        "parsing": task("parsing", "d_dense", probes={"linear": "maps", "knn": "pooled"}, probe=PROBE),
+    }
+    base = request()
+    words: dict[str, Any] = {
+        "methods": {"cmc": base.methods["cmc"]}, "tasks": tasks, "preset": {**base.preset, "probe": PROBE},
+        "protocols": ("finetune", "linear", "knn"), **changes,
+    }  # fmt: skip
+    return request(**words)
+
+
+def test_frozen_protocols_share_the_features_of_an_encoder() -> None:
+    plan = expand(probed())
+    assert [c.protocol for c in plan.cells[:12:4]] == ["finetune", "linear", "knn"] and len(plan.cells) == 24
+    kinds = [step.kind for step in plan.steps]
+    # per seed: maps of three splits for all linear cells, pooled vectors for the others
+    assert kinds.count("features") == 2 * 6 and kinds.count("probe") == 2 * 6
+    (reason,) = {c.reason for c in plan.cells if c.task == "densepose" and c.protocol == "knn"}
+    assert reason == "densepose has no protocol knn, only finetune, linear"
+    cell = next(c for c in plan.cells if c.protocol == "linear" and c.task == "parsing")
+    assert cell.step is not None
+    predicted = cell.step.inputs[0]
+    probe, tested = predicted.inputs
+    assert probe.kind == "probe" and probe.spec["protocol"] == "linear-2" and "augment" not in probe.spec
+    assert [s.spec["data"]["parts"][0]["split"] for s in (*probe.inputs, tested)] == ["train", "val", "test"]
+    assert {s.inputs[0].key for s in (*probe.inputs, tested)} == {
+        s.key for s in cell.step.ancestors() if s.kind == "pretrain" and s.spec["name"] == "cmc.contrast_2"
+    }
+    assert expand(request()).keys > {
+        s.key for s in plan.steps if s.kind == "finetune" and s.spec["task"] == "densepose"
+    }
+
+
+def test_a_probe_depends_on_its_own_recipe_alone() -> None:
+    def keys(protocol: str, **changes: Any) -> set[str]:
+        plan = expand(probed(**changes))
+        return {c.step.key for c in plan.cells if c.step and c.protocol == protocol}
+
+    for changed, moved in (("preset.probe.steps", "linear"), ("preset.finetune.steps", "finetune")):
+        changes = {changed: 7}
+        assert keys("finetune", changes=changes).isdisjoint(keys("finetune")) == (moved == "finetune")
+        assert keys("linear", changes=changes).isdisjoint(keys("linear")) == (moved == "linear")
+    sizes = {"preset.finetune.samples.train": 9}  # of the data, which all protocols read
+    assert keys("knn", changes=sizes).isdisjoint(keys("knn"))
+
+
+def test_probes_that_cannot_be_have_a_reason() -> None:
+    base = probed()
+
+    def reasons(**changes: Any) -> set[str]:
+        return {c.reason for c in expand(probed(**changes)).cells if c.protocol == "linear"}
+
+    assert reasons() == {""}
+    assert reasons(preset={**base.preset, "probe": None}) == {
+        "preset tiny has no section probe, which says how frozen probes are trained"
+    }
+    graph = {**base.encoders, "cnn": encoder("graph")}
+    methods = {"cmc": {**base.methods["cmc"], "encoder_kinds": ["graph"]}}
+    tasks = {
+        name: {**body, "finetune": {**FINETUNE, "lr": {"graph": 0.1}}} for name, body in base.tasks.items()
+    }
+    said = "the protocol linear of {} reads maps, which cnn of kind graph does not return"
+    assert reasons(encoders=graph, methods=methods, tasks=tasks) == {
+        said.format("densepose"), said.format("parsing"),
+    }  # fmt: skip
+    pooled = {c.reason for c in expand(probed(encoders=graph, methods=methods, tasks=tasks)).cells
+              if c.protocol == "knn" and c.task == "parsing"}  # fmt: skip
+    assert pooled == {""}
+
+
 def test_what_a_method_does_not_give_makes_cells_not_applicable() -> None:
     base = request()
     gives = {name: {**body, "gives": ["rgb"]} for name, body in base.methods.items()}

@@ -13,7 +13,16 @@ from bench.errors import ConfigError
 from bench.files import canonical
 from bench.grid import overrides
 from bench.grid.plan import expand
-from bench.grid.request import Request, Words, from_json, parse_budgets, parse_seeds, resolve, to_json
+from bench.grid.request import (
+    Request,
+    Words,
+    from_json,
+    parse_budgets,
+    parse_protocols,
+    parse_seeds,
+    resolve,
+    to_json,
+)
 
 ONE = Words(methods="cmc", tasks="densepose")
 
@@ -63,6 +72,28 @@ def test_seeds() -> None:
     for bad in ("0x", "", "x", "1-3", "-1", "1,", "1.0"):
         with pytest.raises(ConfigError, match="--seeds"):
             parse_seeds(bad)
+
+
+def test_protocols(configs: Path) -> None:
+    assert parse_protocols("linear, finetune,linear") == ("linear", "finetune")
+    with pytest.raises(ConfigError, match=r'--protocol: unknown "liner".*Did you mean "linear"'):
+        resolve(dataclasses.replace(ONE, protocol="finetune,liner"))
+    with pytest.raises(ConfigError, match="--protocol: names none; choose from finetune, linear,"):
+        parse_protocols(" ,")
+    edit(configs / "task/densepose.yaml", lambda b: b.update(probes={"linear": "maps"}))
+    (cell,) = expand(resolve(dataclasses.replace(ONE, protocol="linear"))).cells
+    assert cell.step is None and "preset tiny has no section probe" in cell.reason
+    edit(configs / "task/densepose.yaml", lambda b: b.update(probes={"linea": "maps"}))
+    with pytest.raises(
+        ConfigError, match=r'densepose\.yaml: probes: unknown protocol "linea".*Did you mean "linear"'
+    ):
+        resolve(ONE)
+    edit(
+        configs / "task/densepose.yaml",
+        lambda b: b.update(probes={"linear": "maps"}, inputs=["rgb", "depth"]),
+    )
+    with pytest.raises(ConfigError, match="frozen protocols read one encoder, inputs names several"):
+        resolve(dataclasses.replace(ONE, protocol="linear"))
 
 
 def test_a_request_holds_what_was_asked_for_in_that_order(configs: Path) -> None:
