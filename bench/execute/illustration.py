@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from bench.adapters.loading import load_adapter
 from bench.api import Batch, Context, Draws, Illustration, Method, seeded
 from bench.data.opening import open_dataset
+from bench.encoders.build import fields_of
 from bench.encoders.files import check_state, packed_specs
 from bench.errors import ConfigError, DataError
 from bench.execute.device import make_fabric
@@ -84,7 +85,7 @@ def _run(
     data = open_dataset(spec["data"], store.data, dirs)
     method = load_method(record, folder, data.info, dirs).to(fabric.device).eval()
     steps = int(spec["train"]["steps"])
-    run = make_run(Step("pretrain", spec, (), READING), data, folder, fabric)
+    run = make_run(Step("pretrain", spec, (), READING), data, folder, fabric, fields_of(method))
     raw = run.batches(0)
     found = []
     for number in range(min(BATCHES, steps)):
