@@ -8,7 +8,9 @@ import pytest
 
 from bench.errors import ConfigError
 from bench.grid.plan import expand
+from bench.grid.registry import BUILT_IN, load
 from bench.grid.request import Words, resolve
+from bench.grid.schema import check
 from bench.grid.supervision import used
 
 CMC, HIDE = "method.cmc.stages.contrast.config", "preset.pretrain.mixes.body.hide"
@@ -44,8 +46,10 @@ def test_overrides_and_hidden_modalities_switch_it_off() -> None:
     stage = "method.keypoints.stages.joints"
     assert uses("keypoints", f"{stage}.fields=[keypoints,mask]") == "2D joints, silhouettes"
     assert uses("keypoints", f"{stage}.uses=[skeletons]") == "2D joints, skeletons"
+    body = load(BUILT_IN / "method" / "imagenet.yaml", "method")
+    body["stages"]["weights"]["uses"] = {"ImageNet labels": {"filee": ""}}
     with pytest.raises(ConfigError, match=r'uses.ImageNet labels: there is no "filee".*"file"'):
-        uses("imagenet", "+method.imagenet.stages.weights.uses.ImageNet labels.filee=x")
+        check("method", body, "here")
     with pytest.raises(ConfigError, match="uses"):
         uses("keypoints", f"{stage}.uses=[skeleton]")
 
