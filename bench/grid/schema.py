@@ -150,7 +150,7 @@ class Stage(Struct, kw_only=True, forbid_unknown_fields=True):
     fields: list[str] = field(default_factory=list)  # labels wanted besides the encoders' inputs
     views: Literal[1, 2] = 1  # augmented versions of each sample
     pairs: list[Literal["view", "pose"]] = field(default_factory=list)  # rows are pairs of images
-    uses: Uses = field(default_factory=dict)  # what the keys above do not tell
+    uses: Uses = field(default_factory=list)  # what the keys above do not tell
     train: Section = field(default_factory=dict)
     augment: Section = field(default_factory=dict)
     augment2: Section | None = None  # of the second view; null = as the first
@@ -268,6 +268,11 @@ def check(group: str, body: Section, where: str) -> None:
         _check_stage(stage, f"{where}: stages.{name}")
 
 
+def conditions(uses: list[str] | Section) -> Section:
+    """Return what a stage uses with the values of its config while it does; none = always."""
+    return uses if isinstance(uses, dict) else {name: {} for name in uses}
+
+
 def _check_stage(stage: Any, where: str) -> None:
     if isinstance(stage, dict) and "use" in stage:
         if len(stage) > 1:
@@ -277,9 +282,7 @@ def _check_stage(stage: Any, where: str) -> None:
     augment_spec.parse(stage["augment"], f"{where}.augment")
     if stage["augment2"] is not None:
         augment_spec.parse(stage["augment2"], f"{where}.augment2")
-    if isinstance(stage["uses"], list):
-        stage["uses"] = {name: {} for name in stage["uses"]}
-    for name, when in stage["uses"].items():
+    for name, when in conditions(stage["uses"]).items():
         for key in when.keys() - stage["config"].keys():
             known = nearest(key, stage["config"])
             raise ConfigError(f'{where}.uses.{name}: there is no "{key}" in the config of the stage.{known}')

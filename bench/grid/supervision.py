@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
-from bench.grid.schema import Supervision
+from bench.grid.schema import Supervision, conditions
 from bench.grid.weights import KEY
 from bench.modalities import MODALITIES
 
@@ -44,7 +44,7 @@ def used(stages: Iterable[Mapping[str, Any]], lacks: Mapping[str, Iterable[str]]
             read = [*(MODALITIES[m] for m in stage["encoders"]), *stage["fields"]]
             there = [name for name in read if name != "rgb" and name not in lacks[stage["mix"]]]
             own |= {OF_FIELD.get(name, name) for name in there} | {f"{kind} pairs" for kind in stage["pairs"]}
-        for name, when in stage["uses"].items():
+        for name, when in conditions(stage["uses"]).items():
             holds = all(stage["config"][key] == value for key, value in when.items())
             own = own | {name} if holds else own - {name}
         found |= own

@@ -29,7 +29,7 @@ def terminal(found: Summaries, blocks: Sequence[Block], width: int = WIDTH) -> s
     for block in blocks:
         for table in _block(block, width):
             console.print(table, Text(), sep="\n")
-    console.print(Text(f"* best. {tables.OVERVIEW.partition('column. ')[2]}"))
+    console.print(Text(f"* best. {tables.OVERVIEW.partition('column. ')[2].replace(tables.USES + ' ', '')}"))
     for task in found.tasks:
         console.print()
         for part in _task(task, width):

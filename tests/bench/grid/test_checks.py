@@ -13,13 +13,15 @@ from bench.adapters.loading import load_adapter
 from bench.adapters.sources import ROOT, Place, place_of
 from bench.dataset import DataSpec, Part
 from bench.datasets.people import People
-from bench.errors import ConfigError
+from bench.errors import AssetError, ConfigError
 from bench.grid.checks import check_applies, check_plan
 from bench.grid.plan import expand
 from bench.grid.registry import BUILT_IN, load
 from bench.grid.request import Words, resolve
 from bench.synth.domains import DOMAINS
 
+MIX = "preset.pretrain.mixes.body.samples"
+D_DENSE = (f"+{MIX}.d_dense=64", f"{MIX}.lab_rgbd=0", f"{MIX}.wild_rgb=0")
 STAGE = "method.cmc.stages.contrast"
 DATA = "from dataclasses import dataclass\n@dataclass\n"
 DENSE = "method.hcmoco.stages.dense"
@@ -236,3 +238,49 @@ def test_a_class_that_is_not_there_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("class Adapter:\n    pass\n")
     with pytest.raises(ConfigError, match=r'a has no Adaptor\. Did you mean "Adapter"'):
         config_class("a:Adaptor", place_of("a:Adaptor", tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("words", "methods", "said"),
+    [
+        (("method.mae.stages.pixels.fields=[keypoint]",), "mae", 'no field "keypoint".*"keypoints"'),
+        ((*D_DENSE,), "cmc", "needs .*, which d_dense .* lacks"),
+        (("method.cmc.optional=[kp2d]",), "cmc", "needs depth, which wild_rgb of people lacks"),
+        (
+            ("preset.pretrain.mixes.body.hide={lab_rgbd: [keypoints], wild_rgb: [keypoints]}",),
+            "keypoints",
+            "needs keypoints, which lab_rgbd, wild_rgb of people lacks",
+        ),
+        (
+            (
+                *D_DENSE,
+                "method.mae.stages.pixels.pairs=[view,pose]",
+            ),
+            "mae",
+            "no pairs of kind pose in d_dense",
+        ),
+        (("preset.resources.gpus=3",), "mae", "batch=32 cannot be cut into 1 groups for 3 processes"),
+    ],
+)
+def test_data_that_lack_what_a_method_reads_are_refused(
+    words: tuple[str, ...], methods: str, said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said) as caught:
+        check(*words, methods=methods)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_that_are_not_here_are_refused_by_name_and_skipped_by_a_glob(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(AssetError, match=r"method imagenet.*resnet18\.tv_in1k are not on this machine"):
+        check(methods="scratch, imagenet", encoders="resnet18", tasks="densepose")
+    grid = Words(methods="*", encoders="resnet18", tasks="densepose")
+    check_plan(resolve(grid), plan := expand(resolve(grid)))
+    (cell,) = (c for c in plan.cells if c.method == "imagenet")
+    assert cell.step is None and "not on this machine" in cell.reason
+    snapshot = tmp_path / "models--timm--resnet18.tv_in1k" / "snapshots" / "0a"
+    snapshot.mkdir(parents=True)
+    (snapshot / "model.safetensors").write_bytes(b"")
+    check(methods="imagenet", encoders="resnet18", tasks="densepose")

@@ -21,7 +21,8 @@ LOWER = {"metric": "mpjpe", "unit": "mm", "higher_is_better": False}
 def cell(name: str, task: str, mean: float, **changes: Any) -> dict[str, Any]:
     return {
         **TABLE, "task": task, "encoder": "resnet10", "fraction": "1", "name": name, "primary": True, "n": 3,
-        "mean": mean, "complete": True, "best": False, "tie": False, **changes,
+        "uses": "none" if name == "scratch" else "", "mean": mean, "complete": True, "best": False,
+        "tie": False, **changes,
     }  # fmt: skip
 
 
@@ -59,10 +60,11 @@ def test_ranks_are_of_methods_that_have_all_tasks_and_lower_may_be_better() -> N
     assert block.lines[2].tiles[1] is None
     assert block.answer == "cmc: average rank 1.0"
     shown = tables.overview(block).frame
-    assert list(shown) == ["method", "average rank", "missing", "parts ↑", "pose ↓"]
+    assert list(shown) == ["method", "uses", "average rank", "missing", "parts ↑", "pose ↓"]
     assert shown.to_numpy().tolist() == [
-        ["cmc", "1.00", "", f"{BOLD}35.0", f"{BOLD}45.0"], ["scratch", "2.00", "", "30.0", "50.0"],
-        ["mae", "-", "1", "40.0", "-"], ["mmv", "-", "1", "20.0", "(60.0)"],
+        ["cmc", "not recorded", "1.00", "", f"{BOLD}35.0", f"{BOLD}45.0"],
+        ["scratch", "none", "2.00", "", "30.0", "50.0"],
+        ["mae", "not recorded", "-", "1", "40.0", "-"], ["mmv", "not recorded", "-", "1", "20.0", "(60.0)"],
     ]  # fmt: skip
 
 
@@ -128,7 +130,8 @@ def test_tables_of_one_task_are_columns_of_their_own_with_names() -> None:
 def test_the_measured_leaderboard_says_what_its_readme_says() -> None:
     body = json.loads((TINY / "leaderboard.json").read_text())
     rows = {n: pd.DataFrame([r for t in body["tables"] for r in t[n]]) for n in ("cells", "differences")}
-    blocks = overview(rows["cells"], rows["differences"])
+    cells = rows["cells"].assign(uses=rows["cells"].get("uses", ""))  # older ones do not say
+    blocks = overview(cells, rows["differences"])
     assert [(block.encoder, block.fraction) for block in blocks] == [
         (encoder, fraction) for encoder in ("resnet10_w24", "vit_d96") for fraction in ("1/10", "1")
     ]  # fmt: skip
