@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.adapter_kit import check_method, check_task, failures
+from bench.adapter_kit import check_dataset, check_method, check_task, failures
 from bench.grid.registry import BUILT_IN, load
 
 
@@ -19,6 +19,10 @@ def _data(data_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", sorted(path.stem for path in (BUILT_IN / "task").glob("*.yaml")))
 def test_task(name: str) -> None:
     assert failures(check_task(name)) == []
+
+
+def test_dataset() -> None:
+    assert failures(check_dataset("people")) == []  # the others are made of a user's files
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (BUILT_IN / "method").glob("*.yaml")))
