@@ -377,3 +377,13 @@ def test_a_data_set_of_the_same_folder_is_chosen_by_its_name(
     cells = json.loads(bench("plan", *words, *place, *small, "preset.finetune.steps=30", "--json").stdout)
     states = {cell["task"]: cell["state"] for cell in cells["cells"] if cell["method"] == "scratch"}
     assert states == {"silhouette@squares": "missing", "silhouette": "done"}  # its code is in the key
+
+
+def test_code_that_ends_the_process_that_imports_it_is_one_line(
+    bench: Bench, outside: Path, small: tuple[str, ...], tmp_path: Path
+) -> None:
+    (outside / "silhouette.py").write_text(f"import os\nos._exit(5)\n{TASK}")
+    words = ("--methods", "scratch", "--tasks", "silhouette", "--config-dir", str(outside))
+    done = bench("run", *words, "--store", str(tmp_path / "s"), *small)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
+    assert "an adapter was imported, and its process left" in done.stderr and "exit code 5" in done.stderr
