@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bench.record import read_record
 from scipy.stats import rankdata
 
+from bench.records.record import read_record
 from bench.report.write import report
 
 HERE = Path(__file__).parent / "report"
