@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from bench.api import Encoder
 
-LISTS = ("methods", "tasks", "fractions", "shots", "seeds", "encoders", "protocol")
+LISTS = ("methods", "tasks", "fractions", "shots", "seeds", "encoders", "protocol", "rates")
 CELL = ("method", "encoder", "task", "protocol", "budget", "seed")
 SINGLE = ("preset", "track", "mode")
 
@@ -30,7 +30,7 @@ def plan(store: str | Path = "bench-store", overrides: Iterable[str] = (), **gri
         store: folder of all results.
         overrides: `key=value` words.
         grid: as the options of `bench plan`: `methods`, `tasks`, `fractions`, `shots`, `seeds`, `encoders`,
-            `protocol` (comma lists or Python lists), `preset`, `config_dirs`.
+            `protocol`, `rates` (comma lists or Python lists), `preset`, `config_dirs`.
 
     Returns:
         A row per cell: method, encoder, task, protocol, budget, seed, key, state (`done`, `missing`, `n/a`,

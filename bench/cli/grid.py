@@ -26,7 +26,7 @@ def grid_words(options: dict[str, Any]) -> Words:
     """Return the words of a grid among the options of a command."""
     from bench.grid.request import Words
 
-    lists = ("methods", "tasks", "fractions", "shots", "seeds", "encoders", "protocol")
+    lists = ("methods", "tasks", "fractions", "shots", "seeds", "encoders", "protocol", "rates")
     names = (*lists, "preset", "track", "mode")
     return Words(
         **{name: options[name] for name in names},

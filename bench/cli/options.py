@@ -57,6 +57,9 @@ def grid_options(command: Callable[..., Any]) -> Callable[..., Any]:
             default="finetune",
             help="finetune (default), frozen: linear, attentive, knn; a list.",
         ),
+        click.option(
+            "--rates", default="", help="Fine-tune at several rates; validation chooses, e.g. 1e-3,1e-2."
+        ),
         click.option("--preset", default="tiny", help="tiny (default), small; see bench list presets."),
         click.option("--track", default="controlled", help="controlled (default) or published."),
         click.option("--mode", default="strict", help="strict (default) or parity."),

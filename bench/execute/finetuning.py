@@ -27,7 +27,7 @@ from bench.encoders import build_encoder, fields_of, load_encoder
 from bench.encoders.files import load_whole
 from bench.encoders.image import ImageEncoder
 from bench.encoders.modules import build_module, load_module, module_spec
-from bench.errors import ConfigError, DataError
+from bench.errors import ConfigError, DataError, StepError
 from bench.execute.device import device_name, make_fabric
 from bench.execute.predictions import write_chunks
 from bench.execute.site import Site, check_input, digests
@@ -126,7 +126,7 @@ def finetune(step: Step, store: Store, site: Site) -> dict[str, Any]:
 
 def predict(step: Step, store: Store, site: Site) -> dict[str, Any]:
     """Run the fine-tuned network on the test data; the only step that opens it."""
-    cell = step.inputs[0]
+    cell = chosen_trial(step, store, site)
     spec = cell.spec
     fabric = make_fabric(spec, site.accelerator)
     test = open_dataset(step.spec["data"], store.data, site.config_dirs)
@@ -145,6 +145,32 @@ def predict(step: Step, store: Store, site: Site) -> dict[str, Any]:
         "cost": {},
         "provenance": provenance(device_name(fabric), code_of(spec)),
     }
+
+
+def chosen_trial(step: Step, store: Store, site: Site) -> Step:
+    """Return the training whose network a prediction step runs: of several, the best on validation.
+
+    Where two are equally good, the smaller rate counts.
+
+    Raises:
+        StepError: none of them ends with a number.
+    """
+    if "rule" not in step.spec:
+        return step.inputs[0]
+    spec = step.inputs[0].spec
+    data = open_dataset(spec["data"]["train"], store.data, site.config_dirs)
+    higher = build_task(spec, data, site.config_dirs).metrics[0].higher_is_better
+    values = trial_values(step, store)
+    sound = [i for i, value in enumerate(values) if np.isfinite(value)]
+    if not sound:
+        raise StepError("no rate ends with a number on validation; name smaller ones: --rates")
+    return step.inputs[max(sound, key=lambda i: (values[i] if higher else -values[i], -i))]
+
+
+def trial_values(step: Step, store: Store) -> list[float]:
+    """Return the last validation value of each training that a prediction step chooses from."""
+    records = [store.record(trial) for trial in step.inputs]
+    return [float(record["selection"]["value"]) if record else float("nan") for record in records]
 
 
 def choose(train: Dataset, val: Dataset | None, task: Task, spec: Mapping[str, Any]) -> Chosen:
@@ -284,7 +310,32 @@ def build_trainee(spec: Mapping[str, Any], task: Task, given: Pretrained) -> Fin
     """Build the task's network; what is new in it draws from a stream of its own."""
     with seeded_initialisation(spec["seed"], "head", str(spec["task"])):
         network = task.network(given)
+    set_drop_path(given, float(spec["train"].get("drop_path", 0.0)))
     return FinetuneModule(task, network, layer_rates(given, float(spec["train"].get("layer_decay", 1.0))))
+
+
+def set_drop_path(given: Pretrained, rate: float) -> None:
+    """Let blocks of token encoders be skipped at random while training (arXiv:1603.09382).
+
+    Args:
+        given: what a pretraining hands over; changed in place. No weight is added.
+        rate: of the last block; it grows evenly from 0 at the first, as in timm.
+
+    Raises:
+        ConfigError: an encoder has no such blocks.
+    """
+    if not rate:
+        return
+    from timm.layers.drop import DropPath
+
+    for modality, encoder in given.encoders.items():
+        blocks = getattr(getattr(encoder, "model", None), "blocks", None)
+        if blocks is None or not all(hasattr(block, "drop_path1") for block in blocks):
+            raise ConfigError(f"drop_path: the {modality} encoder has no blocks that can be skipped; use 0.0")
+        for number, block in enumerate(blocks):
+            share = rate * number / max(1, len(blocks) - 1)
+            for name in ("drop_path1", "drop_path2"):
+                setattr(block, name, DropPath(share).train(block.training))
 
 
 def layer_rates(given: Pretrained, decay: float) -> dict[int, float]:

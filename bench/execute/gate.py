@@ -171,7 +171,10 @@ def _differs(file: Path, old: RecordSet | None, plan: Plan) -> str:
     """Say in what a baseline is of another kind than a plan's cells, "" where it is not."""
     if old is None:
         return ""
-    specs = [cell.step.inputs[0].inputs[0].spec for cell in plan.cells if cell.step]
+    steps = [cell.step for cell in plan.cells if cell.step]
+    specs = [
+        {**s.inputs[0].inputs[0].spec, **{k: v for k, v in s.spec.items() if k == "protocol"}} for s in steps
+    ]
     for name in PLACE:
         before = sorted({str(record["labels"].get(name)) for record in old.of("score")})
         after = sorted({str(spec[name]) for spec in specs})

@@ -13,7 +13,7 @@ import numpy as np
 from bench.api import Dataset, Stats, Task
 from bench.data.opening import open_dataset
 from bench.errors import StepError
-from bench.execute.finetuning import PREDICTIONS, build_task, plain_metrics
+from bench.execute.finetuning import PREDICTIONS, build_task, chosen_trial, plain_metrics, trial_values
 from bench.execute.predictions import read_chunks
 from bench.execute.site import Site, check_input, digests
 from bench.files import write_atomic
@@ -30,7 +30,7 @@ def score(step: Step, store: Store, site: Site) -> dict[str, Any]:
     """Score the predictions of one cell; no network is run."""
     begun = time.monotonic()
     prediction = step.inputs[0]
-    cell = prediction.inputs[0]
+    cell = chosen_trial(prediction, store, site)
     test = open_dataset(prediction.spec["data"], store.data, site.config_dirs)
     task = build_task(cell.spec, test, site.config_dirs)
     rows = score_chunks(task, test, check_input(store, prediction, PREDICTIONS))
@@ -43,7 +43,11 @@ def score(step: Step, store: Store, site: Site) -> dict[str, Any]:
     fine, tested = store.record(cell), store.record(prediction)
     assert fine is not None and tested is not None
     return {
-        "labels": {**fine["labels"], **_data_labels(step, cell, store)},
+        "labels": {
+            **fine["labels"],
+            **_data_labels(step, cell, store),
+            **{name: step.spec[name] for name in ("protocol",) if name in step.spec},
+        },
         "metrics": [
             {
                 "name": metric.name,
@@ -56,11 +60,15 @@ def score(step: Step, store: Store, site: Site) -> dict[str, Any]:
         "interval": _interval(task, rows, test, int(step.spec["replicates"])),
         # heads on frozen features learn in passes of their own, which compare with no epoch of fine-tuning
         "curve": [] if cell.kind == "probe" else _curve(fine, task.metrics[0].name),
-        "selection": fine["selection"],
+        "selection": _selection(prediction, cell, fine, store),
         "manifests": {**fine["manifests"], **tested["manifests"]},
         "exposure": _exposure(test, cell, store),
         "files": digests(folder, [SCORES]),
-        "cost": {**fine["cost"], **_pretraining_cost(cell, store), "score_wall_s": time.monotonic() - begun},
+        "cost": {
+            **_cost(prediction, fine, store),
+            **_pretraining_cost(cell, store),
+            "score_wall_s": time.monotonic() - begun,
+        },
         "provenance": {
             **provenance(cpu_name(), code_of(cell.spec)),
             "device": fine["provenance"]["device"],
@@ -124,6 +132,29 @@ def _exposure(test: Dataset, cell: Step, store: Store) -> str:
         if step.kind == "pretrain" and (record := store.record(step)):
             seen |= set(record["facts"].get("sources", "").split("+"))
     return "+".join(sorted(seen & test.sources)) or "none"
+
+
+def _selection(prediction: Step, cell: Step, fine: Mapping[str, Any], store: Store) -> dict[str, Any]:
+    """Return how network and rate were chosen."""
+    found: dict[str, Any] = fine["selection"]
+    if "rule" not in prediction.spec:
+        return found
+    rates = [trial.spec["train"]["lr"] for trial in prediction.inputs]
+    values = dict(zip((f"{rate:g}" for rate in rates), trial_values(prediction, store), strict=True))
+    return {**found, "rule": prediction.spec["rule"], "rate": cell.spec["train"]["lr"], "values": values}
+
+
+def _cost(prediction: Step, fine: Mapping[str, Any], store: Store) -> dict[str, float]:
+    """Return what the training of a cell has cost: of all trials together, where there are several."""
+    cost: dict[str, float] = fine["cost"]
+    if "rule" not in prediction.spec:
+        return cost
+    records = [record for trial in prediction.inputs if (record := store.record(trial))]
+    summed = ("wall_s", "train_wall_s", "device_s", "samples_seen")
+    found = {**cost, **{name: float(sum(r["cost"][name] for r in records)) for name in summed}}
+    if found["train_wall_s"] > 0:
+        found["samples_per_s"] = found["samples_seen"] / found["train_wall_s"]
+    return {**found, "trials": float(len(records))}
 
 
 def _curve(fine: Mapping[str, Any], metric: str) -> list[dict[str, float]]:

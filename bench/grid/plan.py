@@ -358,7 +358,9 @@ class _Row:
     def __init__(self, request: Request, method: str, encoder: str, task: str, once: Once) -> None:
         spec = request.tasks[task]
         recipe = spec["finetune"]
-        train = {k: v for k, v in recipe.items() if k not in ("samples", "lr", "evaluations")}
+        train = {k: v for k, v in recipe.items() if k not in ("samples", "lr", "evaluations", "drop_path")}
+        if recipe.get("drop_path"):  # 0 changes nothing, so that no key has to tell of it
+            train["drop_path"] = recipe["drop_path"]
         rate = recipe["lr"][request.encoders[encoder]["kind"]]
         data = {}
         for split, place in spec["splits"].items():
@@ -367,6 +369,7 @@ class _Row:
                 parts += [_part(p["source"], place, 0, p["hide"]) for p in spec["extra"]]
             data[split] = _data(request, spec["dataset"], spec["size"], parts) if place else {}
         self.request, self.task = request, task
+        self.rates = ", ".join(f"{rate:g}" for rate in request.rates)
         self.once = once
         self.spec = spec
         self.finetune = {
@@ -396,13 +399,20 @@ class _Row:
     def cell(self, protocol: str, budget: str, seed: int, chain: Step) -> Step:
         """Return the score step of one cell: training, prediction and scoring in a row."""
         own = {"budget": budget, "subset": _subset(budget, seed), "seed": seed}
-        if protocol == FINETUNE:
+        score, predict = dict[str, Any](self.score), dict[str, Any](self.predict)
+        if protocol == FINETUNE and self.request.rates:
+            predict = {**predict, "rule": "best rate on validation"}
+            score = {**score, "protocol": f"best of {self.rates}-{PROTOCOL}"}
+            trains = [{**self.finetune["train"], "lr": rate} for rate in self.request.rates]
+            trials = [{**self.finetune, "train": train, **own} for train in trains]
+            inputs = [self.once("finetune", spec, (chain,), self.spec) for spec in trials]
+        elif protocol == FINETUNE:
             inputs = [self.once("finetune", {**self.finetune, **own}, (chain,), self.spec)]
         else:
             *frozen, tested = self.features(protocol, chain)
             inputs = [self.once("probe", {**self.probe(protocol), **own}, tuple(frozen), self.spec), tested]
-        predicted = self.once("predict", self.predict, tuple(inputs), self.spec)
-        return self.once("score", self.score, (predicted,), self.spec)
+        predicted = self.once("predict", predict, tuple(inputs), self.spec)
+        return self.once("score", score, (predicted,), self.spec)
 
     def _probe(self, protocol: str) -> dict[str, Any]:
         """Return the spec of a probe but for budget and seed: as fine-tuning, without augmentation."""

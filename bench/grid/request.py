@@ -24,7 +24,7 @@ from bench.settings import convert
 
 __all__ = (
     "BUILT_IN", "GROUPS", "Request", "Words", "config_dirs", "from_json", "load", "names",
-    "parse_budgets", "parse_protocols", "parse_seeds", "pick", "resolve",
+    "parse_budgets", "parse_protocols", "parse_rates", "parse_seeds", "pick", "resolve",
 )  # fmt: skip
 
 TRACKS = ("controlled", "published")
@@ -54,6 +54,7 @@ class Words:
     seeds: str = "0"
     encoders: str = ""
     protocol: str = "finetune"
+    rates: str = ""
     preset: str = "tiny"
     track: str = "controlled"
     mode: str = "strict"
@@ -80,6 +81,7 @@ class Request:
     resources: Mapping[str, Any]
     changes: Mapping[str, Any] = field(default_factory=dict)  # overridden keys with their new values
     protocols: tuple[str, ...] = ("finetune",)
+    rates: tuple[float, ...] = ()  # of fine-tuning, of which validation chooses; () = the preset's
     folders: Mapping[str, str] = field(default_factory=dict)  # of adapters outside the project, by group.name
     named: tuple[str, ...] = ()  # methods that no glob found
     absent: Mapping[str, str] = field(default_factory=dict)  # why weights cannot be had here, by tag or file
@@ -139,6 +141,28 @@ def parse_protocols(text: str) -> tuple[str, ...]:
     if not words:
         raise ConfigError(f"--protocol: names none; choose from {', '.join(PROTOCOLS)}")
     return tuple(dict.fromkeys(words))
+
+
+def parse_rates(text: str) -> tuple[float, ...]:
+    """Return learning rates from a comma list, ascending; none where nothing was typed.
+
+    Raises:
+        ConfigError: not a number above 0, or a single one.
+    """
+    rates = []
+    for word in filter(None, (w.strip() for w in text.split(","))):
+        try:
+            rates.append(float(word))
+        except ValueError:
+            rates.append(0.0)
+        if not 0 < rates[-1] < float("inf"):
+            raise ConfigError(f'--rates: "{word}" is no number above 0; write e.g. 1e-3,3e-3,1e-2')
+    found = tuple(sorted(set(rates)))
+    if len(found) == 1:
+        raise ConfigError(
+            f"--rates: {text.strip()} leaves no choice; name several, or change preset.finetune.lr"
+        )
+    return found
 
 
 def resolve(words: Words, cache: Path | None = None) -> Request:
@@ -237,8 +261,10 @@ def to_json(request: Request) -> str:
 
 def from_json(body: Mapping[str, Any]) -> Request:
     """Rebuild a request from its JSON form."""
-    lists = {k: tuple(body[k]) for k in ("budgets", "seeds", "chosen_encoders", "config_dirs", "protocols")}
-    lists["named"] = tuple(body.get("named", ()))
+    lists = {
+        k: tuple(body[k])
+        for k in ("budgets", "seeds", "chosen_encoders", "config_dirs", "protocols", "rates", "named")
+    }
     defaults = {m: tuple(e) for m, e in body["default_encoders"].items()}
     return Request(**{**body, **lists, "default_encoders": defaults})
 
@@ -287,6 +313,7 @@ def _resolve(words: Words, dirs: list[Path]) -> Request:
         changes={key: value for key, value in changes.items() if not is_resource(key)},
         named=tuple(name for name in methods if name in re.split(r"\s*,\s*", words.methods.strip())),
         protocols=parse_protocols(words.protocol),
+        rates=parse_rates(words.rates),
     )
 
 
@@ -506,7 +533,8 @@ def _check_choices(words: Words, known: Mapping[str, Mapping[str, Path]]) -> Non
     """Check the words that name one thing each, before any YAML is read."""
     parse_budgets(words.fractions, words.shots)
     parse_seeds(words.seeds)
-    parse_protocols(words.protocol)
+    if parse_rates(words.rates) and "finetune" not in parse_protocols(words.protocol):
+        raise ConfigError("--rates: only fine-tuning reads them; those of probes are preset.probe.rates")
     for value, allowed, flag in (
         (words.preset, known["preset"], "preset"),
         (words.track, TRACKS, "track"),

@@ -84,6 +84,7 @@ class Finetune(Recipe, kw_only=True, forbid_unknown_fields=True):
     batch: Count
     lr: dict[Kind, Positive]  # by kind of encoder, equal for all methods
     layer_decay: Annotated[float, Meta(gt=0, le=1)] = 1.0  # of the rate, per layer of an image encoder
+    drop_path: Annotated[float, Meta(ge=0, lt=1)] = 0.0  # of the last block of a tokens encoder
     selection: Literal["last"]
     evaluations: Count
 

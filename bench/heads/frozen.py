@@ -11,6 +11,7 @@ from bench.errors import ConfigError
 
 QUERIES = 8
 NARROWEST = 32  # channels of an attention head
+WIDEST = 256  # channels inside the block, to which wider tokens are projected
 HIDDEN = 2  # width of the MLP over that of the tokens
 
 
@@ -18,7 +19,7 @@ class AttentiveProbe(nn.Module):
     """A block of cross-attention whose learned queries read the cells of the last map; then a linear layer.
 
     As in V-JEPA (arXiv:2404.08471, Sec. 5.1): pre-norm, residual MLP; here with several queries, whose mean
-    is classified (design choice).
+    is classified, and at most 256 channels (design choices).
     """
 
     def __init__(self, info: FeatureInfo, classes: int) -> None:
@@ -34,11 +35,12 @@ class AttentiveProbe(nn.Module):
         super().__init__()
         if not info.channels:
             raise ConfigError(f'an attentive probe needs maps, which a "{info.kind}" encoder lacks')
-        width = info.channels[-1]
+        width = min(WIDEST, info.channels[-1])
+        self.reduce = nn.Linear(info.channels[-1], width) if width < info.channels[-1] else nn.Identity()
         heads = max(h for h in range(1, max(1, width // NARROWEST) + 1) if width % h == 0)
         self.queries = nn.Parameter(torch.empty(QUERIES, width))
         nn.init.trunc_normal_(self.queries, std=0.02)
-        self.norm_tokens = nn.LayerNorm(width)
+        self.norm_tokens = nn.LayerNorm(info.channels[-1])
         self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
         self.norm = nn.LayerNorm(width)
         self.mlp = nn.Sequential(
@@ -50,6 +52,7 @@ class AttentiveProbe(nn.Module):
     def forward(self, features: Features, size: tuple[int, int]) -> Outputs:
         """Return `logits` (N, K) float32."""
         tokens = self.norm_tokens(features.maps[-1].float().flatten(2).mT)  # (N, h w, D)
+        tokens = self.reduce(tokens)
         queries = self.queries.expand(len(tokens), -1, -1)
         x = queries + self.attention(queries, tokens, tokens, need_weights=False)[0]
         x = x + self.mlp(self.norm(x))

@@ -96,7 +96,7 @@
   const words = (of) => SETTING.map((name) => of[name]).join(", ");
   const several = unique(tables.map((table) => words(table.key))).length > 1;
   const sentence = (of) =>
-    `Preset ${of.preset}, track ${of.track}, mode ${of.mode}, protocol ${of.protocol}${/^\d+$/.test(of.protocol) ? "" : " (frozen encoder)"}.`;
+    `Preset ${of.preset}, track ${of.track}, mode ${of.mode}, protocol ${of.protocol}${/^(linear|attentive|knn)-/.test(of.protocol) ? " (frozen encoder)" : ""}.`;
   const tableOf = (key) => tables.find((table) => Object.entries(key).every(([name, value]) => table.key[name] === value));
   const marks = (cell) => [
     ...(cell.encoder_modality && cell.modality && cell.encoder_modality !== cell.modality ? [OTHER] : []),

@@ -9,6 +9,7 @@ import unicodedata
 from functools import lru_cache
 
 TIE, OTHER_MODALITY, EXPOSED, ON_FRONT = "≈", "†", "‡", "◆"  # marks in tables
+FROZEN = ("linear", "attentive", "knn")  # protocols that leave the encoder as it is
 _DECIMALS = {"%": 1, "mm": 1, "": 3}
 _UNIT_NAMES = {"": "ratio"}
 
@@ -64,8 +65,8 @@ def protocol_words(name: str) -> str:
 
 
 def is_frozen(protocol: str) -> bool:
-    """Say whether a protocol probes a frozen encoder: `linear-2`, not `2`."""
-    return not protocol.isdecimal()
+    """Say whether a protocol probes a frozen encoder: `linear-2`, not `2` or `best of 0.01, 0.1-2`."""
+    return protocol.partition("-")[0] in FROZEN
 
 
 def unit_name(unit: str) -> str:

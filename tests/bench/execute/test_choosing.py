@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from timm.layers.drop import DropPath
 
 from bench.api import Pretrained
 from bench.encoders import build_encoder
 from bench.errors import ConfigError, DataError
-from bench.execute.finetuning import choose, layer_rates
+from bench.execute.finetuning import choose, layer_rates, set_drop_path
 
 PYRAMID = {
     "adapter": "bench.encoders.timm_pyramid:TimmPyramid", "version": 1,
@@ -98,3 +100,18 @@ def test_layer_decay_slows_early_layers_and_needs_a_timm_model() -> None:
     )
     with pytest.raises(ConfigError, match="layer_decay: the kp2d encoder"):
         layer_rates(Pretrained(encoders={"kp2d": graph}), 0.5)
+
+
+def test_drop_path_skips_blocks_in_training_alone() -> None:
+    encoder = build_encoder(VIT, "rgb")
+    before = {name: p.clone() for name, p in encoder.state_dict().items()}
+    x = torch.rand(4, 3, 16, 16)
+    plain = encoder.eval()(x).pooled
+    set_drop_path(Pretrained(encoders={"rgb": encoder}), 0.9)
+    assert {n: m.drop_prob for n, m in encoder.named_modules() if isinstance(m, DropPath)} == {
+        f"model.blocks.{block}.drop_path{k}": 0.9 * block for block in (0, 1) for k in (1, 2)
+    }
+    assert encoder.state_dict().keys() == before.keys() and torch.equal(encoder(x).pooled, plain)
+    assert not torch.equal(encoder.train()(x).pooled, plain)
+    with pytest.raises(ConfigError, match="drop_path: the rgb encoder has no blocks"):
+        set_drop_path(Pretrained(encoders={"rgb": build_encoder(PYRAMID, "rgb")}), 0.1)

@@ -19,6 +19,7 @@ from bench.grid.request import (
     from_json,
     parse_budgets,
     parse_protocols,
+    parse_rates,
     parse_seeds,
     resolve,
     to_json,
@@ -94,6 +95,17 @@ def test_protocols(configs: Path) -> None:
     )
     with pytest.raises(ConfigError, match="frozen protocols read one encoder, inputs names several"):
         resolve(dataclasses.replace(ONE, protocol="linear"))
+
+
+def test_rates(configs: Path) -> None:
+    assert parse_rates("1e-2, 1e-3,0.01") == (1e-3, 1e-2) and parse_rates("") == ()
+    for bad in ("0,1", "a,1", "-1,1", "inf,1", "nan,1"):
+        with pytest.raises(ConfigError, match=r"--rates: .* is no number above 0"):
+            parse_rates(bad)
+    with pytest.raises(ConfigError, match=r"--rates: 0\.1 leaves no choice"):
+        resolve(dataclasses.replace(ONE, rates="0.1"))
+    with pytest.raises(ConfigError, match="--rates: only fine-tuning reads them"):
+        resolve(dataclasses.replace(ONE, rates="0.1,0.2", protocol="linear"))
 
 
 def test_a_request_holds_what_was_asked_for_in_that_order(configs: Path) -> None:

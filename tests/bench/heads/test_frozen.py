@@ -43,6 +43,16 @@ def test_attention_reads_cells_whatever_their_order() -> None:
     )
 
 
+def test_attention_to_wide_maps_stays_narrow() -> None:
+    info = FeatureInfo(kind="pyramid", channels=(64, 2048), strides=(4, 32), pooled=2112)
+    head = AttentiveProbe(info, 5)
+    assert head(Features(maps=(torch.randn(2, 2048, 1, 1),), pooled=NOTHING), (32, 32))["logits"].shape == (
+        2,
+        5,
+    )
+    assert head.attention.embed_dim == 256 and sum(p.numel() for p in head.parameters()) < 1.2e6
+
+
 def test_attention_needs_maps() -> None:
     with pytest.raises(ConfigError, match='needs maps, which a "graph" encoder lacks'):
         AttentiveProbe(FeatureInfo(kind="graph", channels=(), strides=(), pooled=8), 3)
