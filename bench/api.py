@@ -30,7 +30,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bench.data.dataset import DataInfo, Dataset, DataSpec, Field, Part
+from bench.dataset import DataInfo, Dataset, DataSpec, Field, Part
 
 __all__ = [
     "SINGLE_PROCESS",

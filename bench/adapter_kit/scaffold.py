@@ -22,7 +22,7 @@ def write(kind: str, name: str, folder: Path | None) -> tuple[list[Path], list[s
     """Write the skeleton of an adapter.
 
     Args:
-        kind: `method` or `task`.
+        kind: `method`, `task` or `dataset`.
         name: of the adapter, its module and its YAML.
         folder: where adapters of one's own lie, made if missing; None = the project, for those who are in a
             checkout of it, and else the folder one is in.
@@ -35,12 +35,14 @@ def write(kind: str, name: str, folder: Path | None) -> tuple[list[Path], list[s
     """
     inside = folder is None and Path.cwd() == ROOT and (ROOT / "pyproject.toml").is_file()
     place = ROOT if inside else (folder or Path()).resolve()
-    module = f"{kind}s.{name}" if inside else name
+    package = {"method": "methods", "task": "tasks", "dataset": "bench.datasets"}[kind] if inside else ""
+    module = f"{package}.{name}" if inside else name
+    code = Path(*package.split("."))
     _check_name(kind, name, place, module)
     paths = {
-        f"{kind}.py": place / (f"{kind}s" if inside else "") / f"{name}.py",
+        f"{kind}.py": place / code / f"{name}.py",
         f"{kind}.yaml": place / ("configs" if inside else "") / kind / f"{name}.yaml",
-        f"test_{kind}.py.txt": place / (f"tests/{kind}s" if inside else "") / f"test_{name}.py",
+        f"test_{kind}.py.txt": place / (Path("tests") / code if inside else "") / f"test_{name}.py",
     }
     for path in paths.values():
         if path.exists():
@@ -90,6 +92,8 @@ def _commands(kind: str, name: str, place: Path | None, paths: dict[str, Path]) 
     grid = f"--methods {name},scratch --tasks densepose"
     if kind == "task":
         grid = f"--methods scratch --tasks {name}"
+    if kind == "dataset":
+        grid = f"--methods scratch --tasks parsing_rgb@{name}"
     test = paths[f"test_{kind}.py.txt"]
     shown = test.relative_to(Path.cwd()) if test.is_relative_to(Path.cwd()) else test
     return [

@@ -6,13 +6,14 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from bench.adapter_kit.datasets import DatasetChecks, parts_of
 from bench.adapter_kit.finding import Finding, run
 from bench.adapter_kit.methods import Stages
 from bench.adapter_kit.setting import method_gives, method_stages, prepared, task_cells
 from bench.adapter_kit.tasks import TaskChecks
 from bench.grid import registry
 
-__all__ = ("Finding", "check_method", "check_task", "failures")
+__all__ = ("Finding", "check_dataset", "check_method", "check_task", "failures")
 
 
 def check_method(name: str, config_dirs: Sequence[str] = ()) -> Iterator[Finding]:
@@ -41,6 +42,18 @@ def check_task(name: str, config_dirs: Sequence[str] = ()) -> Iterator[Finding]:
         yield from run(
             TaskChecks(steps=steps, store=prepared(steps, Path(folder), dirs), config_dirs=dirs).checks()
         )
+
+
+def check_dataset(name: str, config_dirs: Sequence[str] = ()) -> Iterator[Finding]:
+    """Check a data set; as `check_method`.
+
+    Raises:
+        ConfigError: it is made of a user's files, which `bench data check` looks over.
+    """
+    dirs = _folders(config_dirs)
+    specs = parts_of(name, dirs)
+    with tempfile.TemporaryDirectory(prefix="bench-contract-") as folder:
+        yield from run(DatasetChecks(specs=specs, root=Path(folder), config_dirs=dirs).checks())
 
 
 def _folders(config_dirs: Sequence[str]) -> tuple[str, ...]:

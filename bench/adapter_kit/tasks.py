@@ -27,8 +27,8 @@ from bench.api import (
 )  # fmt: skip
 from bench.data.augment import augment
 from bench.data.batches import to_batch
-from bench.data.dataset import MODALITIES
 from bench.data.opening import open_dataset
+from bench.dataset import MODALITIES
 from bench.encoders import build_encoder
 from bench.execute.finetuning import (
     FinetuneModule,

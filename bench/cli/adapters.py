@@ -1,4 +1,4 @@
-"""Commands for those who add a method or a task: write a skeleton, check an adapter."""
+"""Commands for those who add a method, a task or a data set: write a skeleton, check an adapter."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ import click
 
 from bench.cli.options import UserPath, config_dir_option, json_option
 
+KINDS = ("method", "task", "dataset")
+
 
 @click.command("test-adapter")
 @click.argument("name")
-@click.option("--kind", type=click.Choice(["method", "task"]), default=None, help="Where both have the name.")
+@click.option("--kind", type=click.Choice(KINDS), default=None, help="Where both have the name.")
 @config_dir_option
 @json_option
 def test_adapter(name: str, kind: str | None, config_dirs: tuple[str, ...], as_json: bool) -> None:
-    """Check that the method or task NAME keeps the contract, on a CPU; exit 1 when it does not.
+    """Check that the method, task or data set NAME keeps the contract, on a CPU; exit 1 when it does not.
 
     Methods: loss, gradients, missing modalities, batch of one, determinism, resume, two processes, export.
     Tasks: loss, perfect and worse predictions, flips, crops, scores, bootstrap.
+    Data sets: what they say of themselves, their arrays, order, augmentation, bad rows and names.
     """
     from bench.execute.job import quiet_threads
     from bench.grid.registry import config_dirs as find
@@ -29,10 +32,11 @@ def test_adapter(name: str, kind: str | None, config_dirs: tuple[str, ...], as_j
 
     kind = kind_of(name, kind, find(config_dirs))
     quiet_threads()
-    from bench.adapter_kit import check_method, check_task
+    from bench.adapter_kit import check_dataset, check_method, check_task
 
     findings: list[dict[str, Any]] = []
-    for found in (check_method if kind == "method" else check_task)(name, config_dirs):
+    checks = {"method": check_method, "task": check_task, "dataset": check_dataset}
+    for found in checks[kind](name, config_dirs):
         findings.append({"check": found.check, "state": found.state, "reason": found.reason})
         if not as_json:
             said = f": {found.reason}" if found.reason else ""
@@ -48,7 +52,7 @@ def test_adapter(name: str, kind: str | None, config_dirs: tuple[str, ...], as_j
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(["method", "task"]))
+@click.argument("kind", type=click.Choice(KINDS))
 @click.argument("name")
 @click.option(
     "--dir",
@@ -58,7 +62,7 @@ def test_adapter(name: str, kind: str | None, config_dirs: tuple[str, ...], as_j
     help="Folder of your own for it (default: this checkout of the project, or else the folder you are in).",
 )
 def new(kind: str, name: str, folder: Path | None) -> None:
-    """Write the skeleton of a method or task NAME: one Python file, one YAML, one test.
+    """Write the skeleton of a method, task or dataset NAME: one Python file, one YAML, one test.
 
     It works as it is: `bench test-adapter NAME` passes, `bench run` gives a row.
     """

@@ -83,8 +83,8 @@ def data_add(name: str, folder: str, config_dirs: tuple[str, ...]) -> None:
 @config_dir_option
 def data_check(name: str, config_dirs: tuple[str, ...]) -> None:
     """Look over the files of a data set that was added; exit 1 when something is wrong with them."""
-    from bench.data.places import registered
     from bench.execute.data_jobs import look_over
+    from bench.grid.places import registered
 
     address, dirs = _adapter(name, config_dirs)
     entry = registered(name)

@@ -21,10 +21,10 @@ from torch.nn import functional as F
 from bench.api import Batch, Draws
 from bench.bodymodels.surface import TORSO_CHARTS
 from bench.data import color, mirror
-from bench.data.augment_spec import Spec, parse
 from bench.data.batches import inside, joints_of
-from bench.data.dataset import Field, FieldKind, picture_size
+from bench.dataset import Field, FieldKind, picture_size
 from bench.errors import ConfigError
+from bench.grid.augment_spec import Spec, parse
 
 JOINTS = (
     "keypoints_pixels",

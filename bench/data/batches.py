@@ -17,7 +17,7 @@ from torch import Tensor
 
 from bench.api import Batch
 from bench.bodymodels.joints import JOINT_SETS
-from bench.data.dataset import MODALITIES, Arrays, Field, FieldKind, picture_size
+from bench.dataset import MODALITIES, Arrays, Field, FieldKind, picture_size
 from bench.errors import ConfigError, nearest
 
 Raw = Arrays

@@ -22,9 +22,9 @@ from pathlib import Path
 
 from bench.console import warn
 from bench.data import shards
-from bench.data.dataset import Arrays, DataSpec, Field, Outcome, Part, Progress
 from bench.data.producer import Place, Producer, rows_per_clip
 from bench.data.shards import Span
+from bench.dataset import Arrays, DataSpec, Field, Outcome, Part, Progress
 from bench.errors import DataError
 from bench.records.claims import STALE_S, Claim, holder
 
@@ -34,7 +34,7 @@ POLL_S = 0.3  # between looks at a shard that another process renders
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """A shard that is to be made; see `bench.data.dataset.Piece`."""
+    """A shard that is to be made; see `bench.dataset.Piece`."""
 
     producer: Producer
     place: Place

@@ -12,11 +12,11 @@ from numpy.typing import ArrayLike
 
 from bench.api import Batch, Draws
 from bench.data.augment import augment
-from bench.data.augment_spec import Spec, parse
 from bench.data.batches import moved, to_batch
-from bench.data.dataset import MODALITIES, Arrays, Dataset
 from bench.data.loader import Pairs, RawPairs, loader, pair_loader
+from bench.dataset import MODALITIES, Arrays, Dataset
 from bench.errors import ConfigError
+from bench.grid.augment_spec import Spec, parse
 from bench.train.process_group import process_group, share
 from bench.train.run import Run
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from bench.api import seeded
-from bench.data.dataset import Arrays, Ints
+from bench.dataset import Arrays, Ints
 from bench.errors import ConfigError
 
 Wanted = TypeVar("Wanted")

@@ -21,7 +21,7 @@ def table(flip: str, device: torch.device) -> Tensor:
     """Return what each class, joint or vertex becomes, int64.
 
     Args:
-        flip: a joint set, a set of classes or a body; see `bench.data.dataset.Field`.
+        flip: a joint set, a set of classes or a body; see `bench.dataset.Field`.
         device: of the table.
 
     Raises:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.data.dataset import Dataset, DataSpec, Progress
+from bench.dataset import Dataset, DataSpec, Progress
 from bench.errors import ConfigError
 
 Spec = Mapping[str, Any] | DataSpec

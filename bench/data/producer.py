@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from bench.data.dataset import Arrays, Field, Ints
+from bench.dataset import Arrays, Field, Ints
 
 Size = tuple[int, int]  # (H, W), pixels
 

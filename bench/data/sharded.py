@@ -12,7 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from bench.data import build, manifest, shards
 from bench.data.build import Piece, place_of, spans, stored_fields
-from bench.data.dataset import (
+from bench.data.producer import Place, Producer, rows_per_clip, sample_clusters, sample_ids
+from bench.data.shards import Span
+from bench.dataset import (
     MODALITIES,
     Arrays,
     DataInfo,
@@ -23,8 +25,6 @@ from bench.data.dataset import (
     Part,
     Progress,
 )  # fmt: skip
-from bench.data.producer import Place, Producer, rows_per_clip, sample_clusters, sample_ids
-from bench.data.shards import Span
 from bench.errors import ConfigError, DataError, nearest
 from bench.settings import SIDES
 
@@ -137,14 +137,9 @@ class ShardedDataset(Dataset):
         self._maps: dict[tuple[int, str], NDArray[Any]] = {}
 
     def batch(self, rows: ArrayLike, fields: Sequence[str]) -> Arrays:
-        wanted = np.asarray(rows, np.int64)
-        if len(wanted) and (wanted.min() < 0 or wanted.max() >= len(self)):
-            raise IndexError(f"positions {wanted.min()}..{wanted.max()} in a data set of {len(self)} samples")
+        wanted = self.checked(rows, fields)
         out: Arrays = {"sample_id": wanted}
         out |= {f"valid.{name}": flags[wanted] for name, flags in self.valid.items()}
-        for name in fields:
-            if name not in self.fields:
-                raise ConfigError(f'data have no field "{name}".{nearest(name, self.fields)}')
         part = np.searchsorted(self._firsts, wanted, side="right") - 1
         here = np.unique(part)
         if len(here) == 1 and all(name not in self.valid or out[f"valid.{name}"].all() for name in fields):

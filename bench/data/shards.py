@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.dataset import Arrays, Field
 from bench.data.producer import Place
+from bench.dataset import Arrays, Field
 from bench.errors import DataError
 from bench.files import quarantine, sha256_file, write_atomic, writing
 

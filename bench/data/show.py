@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.data.dataset import DataSpec, Part
 from bench.data.opening import Spec, adapter_of, typed
+from bench.dataset import DataSpec, Part
 from bench.files import write_atomic
 
 COLUMNS = 12  # samples on a sheet

@@ -24,11 +24,11 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageOps
 
 from bench.bodymodels.joints import JOINT_SETS
-from bench.data.dataset import Arrays, DataSpec, Field, Found
-from bench.data.places import registered
 from bench.data.sharded import ShardedDataset
+from bench.dataset import Arrays, DataSpec, Field, Found
 from bench.errors import ConfigError, DataError, nearest
 from bench.files import canonical, sha256_file, sha256_text
+from bench.grid.places import registered
 
 JOINT_SET = "coco17"
 SOURCE = "main"

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.bodymodels.joints import joint_set
-from bench.data.dataset import Arrays, DataSpec, Field, Ints
 from bench.data.producer import Size, clip_ids
 from bench.data.sharded import Read, ShardedDataset
+from bench.dataset import Arrays, DataSpec, Field, Ints
 from bench.errors import ConfigError
 from bench.synth import domains, points
 

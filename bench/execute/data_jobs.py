@@ -16,7 +16,7 @@ from bench.grid.resources import cores
 from bench.records.store import Store
 
 if TYPE_CHECKING:
-    from bench.data.dataset import Found
+    from bench.dataset import Found
 
 DataSpec = Mapping[str, Any]
 
@@ -121,7 +121,7 @@ def add(name: str, root: Path, adapter: str, config_dirs: Sequence[str] = ()) ->
     Raises:
         AssetError: something is wrong with the files; names the first problems.
     """
-    from bench.data import places
+    from bench.grid import places
 
     found = look_over(adapter, root, config_dirs)
     if found.problems:

@@ -20,9 +20,9 @@ from bench.adapters.loading import load_configured
 from bench.api import Batch, Context, Dataset, Encoder, Pretrained, Stats, StepOutput, Task
 from bench.data import manifest, subset
 from bench.data.batches import to_batch
-from bench.data.dataset import MODALITIES
 from bench.data.feed import feed
 from bench.data.opening import open_dataset
+from bench.dataset import MODALITIES
 from bench.encoders import build_encoder, load_encoder
 from bench.encoders.files import load_whole
 from bench.encoders.image import ImageEncoder

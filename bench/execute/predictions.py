@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from bench.data.dataset import Arrays
+from bench.dataset import Arrays
 from bench.errors import DataError
 from bench.files import write_atomic
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from bench.adapters.config_class import config_class
 from bench.adapters.sources import Place, place_of
-from bench.data import augment_spec
 from bench.errors import ConfigError, nearest
+from bench.grid import augment_spec
 from bench.grid.plan import Plan, Step
 from bench.grid.request import Request
 from bench.grid.schema import Finetune, Train

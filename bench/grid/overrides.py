@@ -154,6 +154,8 @@ def fit(old: Any, new: Any, key: str) -> Any:
         same = {type(item) for item in old}
         typed = len(same) == 1 and not same & {dict, list, type(None)}
         return [fit(old[0], item, key) for item in new] if typed else new
+    if isinstance(old, int | float) and not isinstance(old, bool) and isinstance(new, list):
+        return [fit(old, item, key) for item in new]  # e.g. height and width; the schema says where
     if isinstance(new, bool) == isinstance(old, bool):
         if isinstance(old, float) and isinstance(new, int):
             return float(new)

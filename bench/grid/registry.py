@@ -42,7 +42,7 @@ def config_dirs(extra: Sequence[str] = ()) -> list[Path]:
         if path not in dirs:
             dirs.append(path)
     here = Path.cwd()
-    if here not in dirs and any(yamls(here / group) for group in ("method", "task")):
+    if here not in dirs and any(yamls(here / group) for group in ("method", "task", "dataset")):
         dirs.append(here)
     return dirs
 
@@ -80,7 +80,7 @@ def names(group: str, dirs: Iterable[Path]) -> dict[str, Path]:
 
 
 def kind_of(name: str, kind: str | None, dirs: Iterable[Path]) -> str:
-    """Return whether a name is that of a method or of a task.
+    """Return whether a name is that of a method, of a task or of a data set.
 
     Args:
         name: of an adapter.
@@ -88,13 +88,13 @@ def kind_of(name: str, kind: str | None, dirs: Iterable[Path]) -> str:
         dirs: folders of the registry.
 
     Raises:
-        ConfigError: nothing has the name, or both have and nobody says which is meant.
+        ConfigError: nothing has the name, or several have and nobody says which is meant.
     """
     dirs = list(dirs)
-    known = {group: names(group, dirs) for group in ("method", "task") if kind in (None, group)}
+    known = {group: names(group, dirs) for group in ("method", "task", "dataset") if kind in (None, group)}
     found = [group for group, registered in known.items() if name in registered]
     if len(found) > 1:
-        raise ConfigError(f'"{name}" is a method and a task; say which with --kind')
+        raise ConfigError(f'"{name}" is a {" and a ".join(found)}; say which with --kind')
     if not found:
         every = [known_name for registered in known.values() for known_name in registered]
         raise ConfigError(f'no {" or ".join(known)} is named "{name}".{nearest(name, every)}')

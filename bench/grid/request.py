@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.adapters import sources
-from bench.data.places import registered
 from bench.errors import AssetError, ConfigError, DataError, nearest
 from bench.files import canonical, sha256_text, write_atomic
 from bench.grid import overrides, weights
+from bench.grid.places import registered
 from bench.grid.registry import BUILT_IN, GROUPS, config_dirs, load, names, pick, yamls
 from bench.grid.resources import DEFAULTS, is_resource
 from bench.grid.schema import MODALITIES, Finetune, check
@@ -38,7 +38,7 @@ _CODE = (
     "resources.py",
     "schema.py",
     "../settings.py",
-    "../data/augment_spec.py",
+    "augment_spec.py",
     "stages.py",
 )  # what a resolved request is made by
 

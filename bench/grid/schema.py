@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import Meta, Struct, field
 
-from bench.data import augment_spec
 from bench.errors import ConfigError
+from bench.grid import augment_spec
 from bench.grid.registry import plain
 from bench.grid.resources import check_resources
 from bench.settings import SIDES, Count, Decay, NotNegative, OffWhen, Positive, Share, Whole, convert

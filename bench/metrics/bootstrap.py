@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.dataset import Arrays as Stats
+from bench.dataset import Arrays as Stats
 
 Floats = NDArray[np.float64]
 CHUNK = 512  # replicates weighted at once, bounds the memory

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.dataset import Arrays
+from bench.dataset import Arrays
 
 
 def weighted_sums(rows: Arrays, weights: NDArray[np.float64]) -> Arrays:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -191,6 +192,22 @@ def test_no_module_needs_itself() -> None:
         for target in set(at_import(tree)) - modules().keys():
             package = target.rpartition(".")[0]
             assert not (name.startswith(f"{package}.") and package.count(".")), f"{name} takes {target}"
+
+
+def test_no_room_needs_itself() -> None:
+    """A room is a folder of `bench`, or a module beside them."""
+
+    def room(module: str) -> str:
+        return ".".join(module.split(".")[:2])
+
+    needs: dict[str, set[str]] = {}
+    for name, (_, tree) in modules().items():
+        for target in set(imports(tree)) & modules().keys():
+            if name != "bench" and room(target) not in ("bench", room(name)):
+                needs.setdefault(room(name), set()).add(room(target))
+    assert len(needs) > 15
+    order = TopologicalSorter(needs).static_order()
+    assert {"bench.api", "bench.grid", "bench.execute", "bench.report"} <= set(order)  # or CycleError
 
 
 @pytest.mark.parametrize("name", LIGHT)

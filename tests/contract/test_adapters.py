@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from bench.adapter_kit import check_method, check_task, failures
+from bench.adapter_kit import check_dataset, check_method, check_task, failures
 from bench.grid.registry import BUILT_IN, load
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (BUILT_IN / "task").glob("*.yaml")))
 def test_task(name: str) -> None:
     assert failures(check_task(name)) == []
+
+
+def test_dataset() -> None:
+    assert failures(check_dataset("people")) == []  # the others are made of a user's files
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (BUILT_IN / "method").glob("*.yaml")))

@@ -13,9 +13,9 @@ from bench.data import shards
 from bench.data.augment import augment
 from bench.data.batches import to_batch
 from bench.data.build import place_of, stored_fields
-from bench.data.dataset import DataSpec
 from bench.data.loader import loader
 from bench.data.shards import Span
+from bench.dataset import DataSpec
 from bench.datasets.people import People, Renderer
 
 BATCH, SAMPLES = 64, 1536

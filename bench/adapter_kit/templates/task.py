@@ -30,7 +30,7 @@ class Template(Task):
     """One logit per pixel, binary cross-entropy, intersection over union."""
 
     Config = TemplateConfig
-    targets = ("mask",)  # fields of the data wanted in the batch; see `bench.data.dataset.Field`
+    targets = ("mask",)  # fields of the data wanted in the batch; see `bench.dataset.Field`
     metrics = (Metric(name="iou", unit="%"),)  # the primary one first
 
     def head(self, info: FeatureInfo) -> nn.Module:

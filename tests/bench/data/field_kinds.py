@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bench.api import Draws
 from bench.data.batches import to_batch
-from bench.data.dataset import Arrays, Field
+from bench.dataset import Arrays, Field
 
 H, W = 32, 24
 J, P = 24, 20

@@ -14,9 +14,9 @@ from bench.bodymodels.joints import JOINT_SETS
 from bench.bodymodels.surface import DP24_FLIP, DP24_NAMES, P25_FLIP, P25_NAMES
 from bench.data import augment as module
 from bench.data.augment import affine
-from bench.data.augment_spec import Spec
-from bench.data.dataset import Field
+from bench.dataset import Field
 from bench.errors import ConfigError
+from bench.grid.augment_spec import Spec
 
 N = 6
 FULL = {

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bench.bodymodels.joints import JOINT_SETS
 from bench.data.batches import normalise_joints, to_batch
-from bench.data.dataset import Field
+from bench.dataset import Field
 from bench.errors import ConfigError
 
 N = 6

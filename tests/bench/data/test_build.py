@@ -29,7 +29,7 @@ import json, sys
 from pathlib import Path
 from toy_producer import ToyProducer
 from bench.data.build import build
-from bench.data.dataset import DataSpec
+from bench.dataset import DataSpec
 if __name__ == "__main__":
     toy = ToyProducer(pause_s=float(sys.argv[4]), log=sys.argv[3])
     print(build([DataSpec.of(json.loads(sys.argv[2]))], Path(sys.argv[1]), toy, jobs=int(sys.argv[5])))

@@ -17,8 +17,8 @@ from bench.api import Draws, seeded
 from bench.data import feed as module
 from bench.data.augment import augment
 from bench.data.batches import to_batch
-from bench.data.dataset import Ints
 from bench.data.feed import feed, find_pairs
+from bench.dataset import Ints
 from bench.errors import ConfigError
 from bench.train.process_group import Share
 from bench.train.run import Run

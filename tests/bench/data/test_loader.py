@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
-from bench.data.dataset import Arrays
 from bench.data.loader import Pairs, loader, pair_loader
+from bench.dataset import Arrays
 from bench.errors import ConfigError
 
 

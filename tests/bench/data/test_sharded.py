@@ -10,7 +10,7 @@ from toy_producer import SIZE, Toy, ToyProducer, toy_spec, typed_spec
 
 from bench.data import build as building
 from bench.data import manifest, shards
-from bench.data.dataset import DataSpec
+from bench.dataset import DataSpec
 from bench.errors import ConfigError, DataError
 
 TOY = ToyProducer()

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from bench.data import shards
-from bench.data.dataset import Arrays, Field
 from bench.data.producer import Place
 from bench.data.shards import Span
+from bench.dataset import Arrays, Field
 from bench.errors import DataError
 
 FIELDS = {"rgb": Field(dtype="uint8", shape=(4, 4, 3)), "kp": Field(dtype="float32", shape=(2,))}

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.data.dataset import Arrays, DataSpec, Field
 from bench.data.producer import Size
 from bench.data.sharded import ShardedDataset
+from bench.dataset import Arrays, DataSpec, Field
 
 SIZE = (16, 20)
 

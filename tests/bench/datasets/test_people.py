@@ -21,10 +21,10 @@ from bench.bodymodels.rotations import axis_angle_to_matrix
 from bench.bodymodels.surface import surrogate_labels
 from bench.data.augment import augment
 from bench.data.batches import to_batch
-from bench.data.dataset import DataSpec
 from bench.data.opening import adapter_of, open_dataset
 from bench.data.producer import rows_per_clip, sample_clusters, sample_ids
 from bench.data.show import show
+from bench.dataset import DataSpec
 from bench.datasets.people import VERTICES, People, Renderer
 from bench.errors import ConfigError
 from bench.synth.clips import FIELDS, IDS

@@ -65,6 +65,10 @@ def test_a_key_that_holds_text_takes_any_path(text: str) -> None:
     assert applied(f"preset.name={text}")[0]["preset"]["name"] == text
 
 
+def test_a_number_may_become_a_list_of_its_kind() -> None:
+    assert applied("preset.size=[48,64]")[0]["preset"]["size"] == [48, 64]
+
+
 def test_removal_and_no_change() -> None:
     config, changes = applied("~preset.parts.a")
     assert config["preset"]["parts"] == {"b": 2} and changes == {"preset.parts.a": None}
@@ -87,6 +91,7 @@ def test_removal_and_no_change() -> None:
         ("preset=small", r"preset: is a section, not a value"),
         ("preset.size=abc", r"preset\.size: 'abc' is not a whole number; the default is 64"),
         ("preset.size=1.5", r"preset\.size: 1\.5 is not a whole number"),
+        ("preset.size=[48,a]", r"preset\.size: 'a' is not a whole number"),
         ("preset.size=true", r"preset\.size: True is not a whole number"),
         ("preset.rate=fast", r"preset\.rate: 'fast' is not a number"),
         ("preset.rate=nan", r"nan is not a finite number"),

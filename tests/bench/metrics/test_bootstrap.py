@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from bench.data.dataset import Arrays
+from bench.dataset import Arrays
 from bench.metrics.bootstrap import replicates, resample_weights
 from bench.metrics.weighted import weighted_sums
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from bench.data.augment_spec import Spec, parse
 from bench.errors import ConfigError
+from bench.grid.augment_spec import Spec, parse
 
 
 def test_plain_data_becomes_typed() -> None:

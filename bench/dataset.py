@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.errors import ConfigError
+from bench.errors import ConfigError, nearest
 
 Arrays = dict[str, NDArray[Any]]
 Ints = NDArray[np.int64]
@@ -258,6 +258,16 @@ class Dataset:
             ConfigError: unknown field, with the nearest one.
             IndexError: a position is outside 0..n-1.
         """
+
+    def checked(self, rows: ArrayLike, fields: Sequence[str]) -> Ints:
+        """Return rows as numbers; for `batch`, which raises the same errors."""
+        found = np.asarray(rows, np.int64).reshape(-1)
+        if len(found) and (found.min() < 0 or found.max() >= len(self)):
+            raise IndexError(f"positions {found.min()}..{found.max()} in a data set of {len(self)} samples")
+        for name in fields:
+            if name not in self.fields:
+                raise ConfigError(f'data have no field "{name}".{nearest(name, self.fields)}')
+        return found
 
     def pairs(self, kind: str) -> Ints:
         """Return rows that show one person twice, (M, 2), first < second.

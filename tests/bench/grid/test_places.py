@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.data import places
 from bench.errors import AssetError, DataError
+from bench.grid import places
 
 Bench = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -18,7 +18,7 @@ ADAPTER = """
 import hashlib
 from dataclasses import dataclass
 
-from bench.data.dataset import Dataset, Found
+from bench.dataset import Dataset, Found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
