@@ -46,12 +46,18 @@ def grid_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the words that describe a grid, and the store."""
     options = [
         click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]..."),
-        click.option("--methods", default="*", help="Comma list or globs (default: all)."),
+        click.option("--methods", default="*", help="Comma list or globs (default: all; with --weights: scratch)."),
         click.option("--tasks", default="*", help="Comma list or globs (default: all)."),
         click.option("--fractions", default="", help="Shares of the labels, e.g. 0.1,1.0 (default: 1)."),
         click.option("--shots", default="", help="Samples per class, e.g. 16,32."),
         click.option("--seeds", default="0", help="A list 0,1,2 or a count 3x."),
         click.option("--encoders", default="", help="Encoders instead of each method's default."),
+        click.option(
+            "--weights",
+            multiple=True,
+            metavar="NAME=FILE[,encoder=E][,layout=L]",
+            help="A row of given weights: a file, hf:OWNER/REPOSITORY or pkg:PACKAGE/FILE; repeatable.",
+        ),
         click.option("--preset", default="tiny", help="tiny (default), small; see bench list presets."),
         click.option("--track", default="controlled", help="controlled (default) or published."),
         click.option("--mode", default="strict", help="strict (default) or parity."),

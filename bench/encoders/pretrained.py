@@ -19,7 +19,7 @@ from bench.encoders.timm_pyramid import TimmPyramid
 from bench.encoders.vit import ViT
 from bench.errors import AssetError, ConfigError
 from bench.files import sha256_file
-from bench.grid.registry import BUILT_IN
+from bench.grid.layouts import shipped_layouts
 from bench.weights.detect import examine
 from bench.weights.hub import fetch_tag
 from bench.weights.layout import Layout, find_layout, parse
@@ -63,7 +63,7 @@ def load_pretrained(encoder: ImageEncoder, source: Source) -> dict[str, str]:
     _check(source)
     tag = source.tag or encoder.spec.get("pretrained") or ""
     path, published = (Path(source.file), {}) if source.file else fetch_tag(tag)
-    name, layout, named = _layout(source, path)
+    name, layout, named = _layout(source, path, published)
     state, told = read_arranged(path, layout, name, encoder.modality)
     mean, std = _normalisation(encoder, source, layout, published)
     fill(encoder.model, state, told, path, layout, spare=lambda: _whole(encoder))
@@ -96,7 +96,7 @@ def check_pretrained(encoder: ImageEncoder, source: Source) -> list[str]:
     """
     _check(source)
     path = Path(source.file)
-    name, layout, _ = _layout(source, path)
+    name, layout, _ = _layout(source, path, {})
     state, told = outlined(layout, path, name, encoder.modality)
     whole = cache(partial(_whole, encoder))
     fill(encoder.model, state, told, path, layout, spare=whole, dry=True)
@@ -135,13 +135,14 @@ def _check(source: Source) -> None:
         raise ConfigError(f"grid {list(source.grid)} of weights must be [height, width] in patches")
 
 
-def _layout(source: Source, path: Path) -> tuple[str, Layout, Layout]:
+def _layout(source: Source, path: Path, published: Mapping[str, Any]) -> tuple[str, Layout, Layout]:
     """Return the layout's name, the layout, and what it says of the published files, if it was named."""
     if isinstance(source.layout, str):
-        name = source.layout or ("" if source.file else "timm")
-        layout = find_layout(name, [BUILT_IN]) if name else None
-        if layout is None:
-            found = examine(path, [BUILT_IN])
+        name = source.layout or ("timm" if published else "")
+        if name:
+            layout = find_layout(name, shipped_layouts())
+        else:
+            found = examine(path, shipped_layouts())
             name, layout = found.name, found.layout
         named = layout if source.layout else Layout()
     else:

@@ -8,6 +8,7 @@ from typing import Any
 
 from bench.errors import AssetError
 from bench.files import sha256_file
+from bench.grid.brought import localise
 
 KEY = "file"
 _MARK = "sha256:"
@@ -28,7 +29,7 @@ def by_content(
         if not path:
             return dict(stage)
         if path not in marks:
-            marks[path] = _digest(str(Path(path).expanduser()))
+            marks[path] = _digest(str(localise(path)))
         return {**stage, "config": {**stage["config"], KEY: marks[path]}}
 
     found = {

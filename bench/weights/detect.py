@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.errors import AssetError, BenchError
 from bench.weights.header import Entry, describe, read_header
-from bench.weights.layout import Layout, Sorted, check_sorted, find_layout, read_layouts, sort
+from bench.weights.layout import Layout, Sorted, check_sorted, find_layout, sort
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +42,12 @@ class Found:
         return shape
 
 
-def examine(path: Path, dirs: Iterable[Path], name: str = "") -> Found:
+def examine(path: Path, layouts: Mapping[str, Layout], name: str = "") -> Found:
     """Find out what a file is.
 
     Args:
         path: of the file.
-        dirs: folders of the registry.
+        layouts: known ones, by name.
         name: of its layout; "" = to be detected.
 
     Raises:
@@ -57,10 +57,10 @@ def examine(path: Path, dirs: Iterable[Path], name: str = "") -> Found:
     """
     content = read_header(path)
     if name:
-        return understood(path, content, name, find_layout(name, dirs))
+        return understood(path, content, name, find_layout(name, layouts))
     fits = []
     best = 0
-    for known, layout in read_layouts(dirs).items():
+    for known, layout in layouts.items():
         rank = _rank(layout, content, path) if layout.detect else 0
         if rank > best:
             fits, best = [(known, layout)], rank

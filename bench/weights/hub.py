@@ -7,9 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import AssetError, ConfigError
+from bench.weights.packages import locate
 
 PREFIX = "hf:"  # begins a place on the hub: hf:timm/lcnet_050.ra2_in1k, or hf:owner/repo/file.pth
 FILES = ("model.safetensors", "pytorch_model.bin")
+
+
+def split(place: str) -> tuple[str, str]:
+    """Return repository and file of a place on the hub; the file may be "".
+
+    Raises:
+        ConfigError: it names no repository.
+    """
+    words = place.removeprefix(PREFIX).split("/", 2)
+    if len(words) < 2 or not all(words):
+        raise ConfigError(f'"{place}" is not hf:OWNER/REPOSITORY, e.g. hf:timm/lcnet_050.ra2_in1k')
+    return "/".join(words[:2]), words[2] if len(words) > 2 else ""
 
 
 def fetch(repo: str, names: tuple[str, ...] = FILES) -> Path:
@@ -69,6 +82,8 @@ def fetch_config(repo: str) -> dict[str, Any]:
 def fetch_tag(tag: str) -> tuple[Path, dict[str, Any]]:
     """Return the weights of a tag of timm, and what timm knows of them: mean, std, license.
 
+    `pkg:PACKAGE/FILE` names a file in a Python package instead, of which nothing else is known.
+
     Raises:
         ConfigError: no tag, or timm has no such weights.
         AssetError: they are neither in the cache nor to be had.
@@ -77,6 +92,8 @@ def fetch_tag(tag: str) -> tuple[Path, dict[str, Any]]:
         raise ConfigError(
             "this encoder has no published weights (`pretrained` in its YAML); choose another or give `file`"
         )
+    if path := locate(tag):
+        return path, {}
     import timm
 
     try:

@@ -9,9 +9,8 @@ nor dropped is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +18,6 @@ import msgspec
 from msgspec import Struct, field
 
 from bench.errors import AssetError, ConfigError, nearest
-from bench.grid.registry import load, names
 from bench.settings import Whole, convert
 from bench.weights.header import describe, is_entry, some
 
@@ -118,31 +116,24 @@ def parse(body: Mapping[str, Any], where: str) -> Layout:
     return layout
 
 
-def read_layouts(dirs: Iterable[Path]) -> dict[str, Layout]:
-    """Return the registered layouts by name.
+def find_layout(name: str, known: Mapping[str, Layout]) -> Layout:
+    """Return a layout by its name.
 
     Raises:
-        ConfigError: one is wrong.
+        ConfigError: there is none of the name.
     """
-    return {name: parse(load(path, "layout"), str(path)) for name, path in names("layout", dirs).items()}
-
-
-def find_layout(name: str, dirs: Iterable[Path]) -> Layout:
-    """Return a registered layout.
-
-    Raises:
-        ConfigError: there is none of the name, or it is wrong.
-    """
-    known = names("layout", dirs)
     if name not in known:
         raise ConfigError(f'unknown layout "{name}".{nearest(name, known)}')
-    return parse(load(known[name], "layout"), str(known[name]))
+    return known[name]
+
+
+TOLD = ("summary", "paper", "url", "licence", "trained_on", "marks", "absent", "shapes", "detect", "network")
 
 
 def plain(layout: Layout) -> dict[str, Any]:
-    """Return a layout as plain data without what it leaves out, to be part of a key."""
+    """Return what changes numbers in a layout as plain data without what it leaves out, to be part of a key."""
     full, empty = msgspec.to_builtins(layout), msgspec.to_builtins(Layout())
-    return {key: value for key, value in full.items() if value != empty[key]}
+    return {key: value for key, value in full.items() if value != empty[key] and key not in TOLD}
 
 
 def sort(
@@ -266,11 +257,3 @@ def _split(
         else:
             found[name] = olds
     return found, parts
-
-
-@cache
-def shipped() -> Mapping[str, Layout]:
-    """Return the layouts of the project."""
-    from bench.grid.registry import BUILT_IN
-
-    return read_layouts([BUILT_IN])
