@@ -12,7 +12,7 @@ from bench.cli.options import config_dir_option, json_option, store_option
 
 
 @click.command("list")
-@click.argument("what", type=click.Choice(["methods", "tasks", "datasets", "encoders", "presets"]))
+@click.argument("what", type=click.Choice(["methods", "tasks", "datasets", "encoders", "presets", "layouts"]))
 @config_dir_option
 @json_option
 def list_command(what: str, config_dirs: tuple[str, ...], as_json: bool) -> None:
@@ -33,7 +33,7 @@ def list_command(what: str, config_dirs: tuple[str, ...], as_json: bool) -> None
 @config_dir_option
 @store_option
 def show(name: str, config_dirs: tuple[str, ...], store: str) -> None:
-    """Show a method, task, encoder, data set or preset by NAME, or the record of a step by KEY."""
+    """Show a method, task, encoder, data set, preset or layout by NAME, or the record of a step by KEY."""
     from bench.show import show_name
 
     click.echo(show_name(name, config_dirs, Path(store)))

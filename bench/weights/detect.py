@@ -112,4 +112,4 @@ def _rank(layout: Layout, content: Any, path: Path) -> int:
         shape = shapes.get(name, ())
         if len(shape) != len(wanted) or any(w and w != s for w, s in zip(wanted, shape, strict=True)):
             return 0
-    return 1 + len(layout.marks) + len(layout.absent) + 2 * len(layout.shapes)
+    return 1 + len(layout.marks) + 3 * len(layout.shapes)

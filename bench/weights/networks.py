@@ -33,8 +33,12 @@ _SWINS = {  # width, blocks per stage -> timm's name
     (128, (2, 2, 18, 2)): "swin_base_patch4_window7_224",
     (192, (2, 2, 18, 2)): "swin_large_patch4_window7_224",
 }
-_HRNETS = {(4, 3, 4): "hrnet_w{}", (1, 1, 2): "hrnet_w{}_small", (3, 2, 2): "hrnet_w{}_small_v2"}
-TOKEN_NETWORKS = ("vit_", "deit", "eva", "beit", "flexivit", "samvit", "xcit", "cait")  # beginnings of timm names
+_HRNETS = {  # modules of stages 3 and 4, blocks of a branch -> timm's name; the first small one has width 16
+    (4, 3, 4): "hrnet_w{}",
+    (1, 1, 2): "hrnet_w18_small",
+    (3, 2, 2): "hrnet_w18_small_v2",
+}
+TOKEN_NETWORKS = ("vit_", "deit", "eva", "beit", "flexivit")  # beginnings of timm names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +76,8 @@ def of_timm(name: str, layout: Layout | None = None) -> Guess:
     network = layout.network if layout else None
     more = dict(network.config) if network else {}
     if name.startswith(TOKEN_NETWORKS):
-        return _guess(name, TOKENS, "tokens", {"model": name, **more}, layout)
+        patch = re.search(r"patch(\d+)", name)
+        return _guess(name, TOKENS, "tokens", {"model": name, "patch": int(patch[1]) if patch else 16, **more}, layout)
     if name.startswith("hrnet"):
         more = {"options": {"feature_location": ""}, **more}
     return _guess(name, PYRAMID, "pyramid", {"model": name, "out_indices": [-4, -3, -2, -1], **more}, layout)
