@@ -19,7 +19,9 @@ class PublishedConfig:
     file: str = ""  # local weights; empty takes those of the tag
     tag: Annotated[str, OffWhen(file=GIVEN)] = ""  # of timm; empty takes `pretrained` of the encoder
     layout: str | dict[str, Any] = ""  # name of one (bench list layouts); empty detects it
-    mean: tuple[float, ...] = ()  # that the weights expect; empty takes the layout's or tag's, else the encoder's
+    mean: tuple[
+        float, ...
+    ] = ()  # that the weights expect; empty takes the layout's or tag's, else the encoder's
     std: tuple[float, ...] = ()
     grid: tuple[int, ...] = ()  # height and width of a position table in patches; empty takes a square
     licence: str = ""

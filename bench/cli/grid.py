@@ -36,7 +36,7 @@ def grid_words(options: dict[str, Any]) -> Words:
 
 
 def _beside(options: Mapping[str, Any]) -> dict[str, str]:
-    """Return what runs beside weights where no methods are typed: the comparison with none, not all methods."""
+    """Return what runs beside weights where no methods are typed: what has no weights."""
     from bench.grid.request import BASELINE
 
     typed = click.get_current_context().get_parameter_source("methods") is ParameterSource.COMMANDLINE

@@ -91,7 +91,8 @@ def report(found: Mapping[str, Any]) -> str:
     """Return it as text, a line each."""
     shown = {
         **found,
-        "encoder": found["encoder"] + ("" if found["registered"] else " (not registered; the weights bring it)"),
+        "encoder": found["encoder"]
+        + ("" if found["registered"] else " (not registered; the weights bring it)"),
         "parameters": f"{found['parameters'] / 1e6:.1f} M",
         "dropped by the layout": _listed(found["dropped by the layout"]),
         "of later layers": _listed(found["of later layers"]),

@@ -48,7 +48,7 @@ def fit_positions(state: dict[str, Tensor], module: nn.Module, grid: Sequence[in
 
     Args:
         state: loaded tensors by the network's names; `pos_embed` and `cls_token` may change.
-        module: with `pos_embed` (1, prefix + h * w, D) and timm's `patch_embed.grid_size`; others are left alone.
+        module: with `pos_embed` (1, prefix + h * w, D) and timm's `patch_embed.grid_size`; else left alone.
         grid: height and width of the table's grid; empty takes a square.
         path: names the file in errors.
 
@@ -67,20 +67,25 @@ def fit_positions(state: dict[str, Tensor], module: nn.Module, grid: Sequence[in
         declared = f"the declared grid {list(grid)}" if grid else "a square"
         raise AssetError(
             f"{path}: pos_embed of shape {tuple(table.shape)} is not {declared} of patches with at most a "
-            "class token; give its height and width with the key `grid` of the layout or of the method, and take "
-            "out further tokens"
+            "class token; give its height and width with the key `grid` of the layout or of the "
+            "method, and take out further tokens"
         )
     prefix = prefixes[0]
     old = list(grid) or [math.isqrt(rows - prefix)] * 2
-    if prefix == 1 and wanted == 0 and "cls_token" in state and state["cls_token"].shape == (1, 1, own.shape[2]):
+    if (
+        prefix == 1
+        and wanted == 0
+        and "cls_token" in state
+        and state["cls_token"].shape == (1, 1, own.shape[2])
+    ):
         state["cls_token"] = state["cls_token"] + table[:, :1]
         table, prefix = table[:, 1:], 0
     if prefix == 0 and wanted:
         table, prefix = torch.cat([table.new_zeros(1, wanted, table.shape[2]), table], 1), wanted
     if prefix != wanted:
         raise AssetError(
-            f"{path}: pos_embed of shape {tuple(table.shape)} has {prefix} rows for further tokens, the network "
-            f"{wanted}; choose an encoder with the same tokens"
+            f"{path}: pos_embed of shape {tuple(table.shape)} has {prefix} rows for further tokens, the "
+            f"network {wanted}; choose an encoder with the same tokens"
         )
     state["pos_embed"] = resample_abs_pos_embed(
         table, new_size=[height, width], old_size=old, num_prefix_tokens=wanted

@@ -17,7 +17,7 @@ from bench.encoders.image import ImageEncoder, create_timm_model
 from bench.encoders.state_dicts import fill, flat, outlined, read_arranged
 from bench.encoders.timm_pyramid import TimmPyramid
 from bench.encoders.vit import ViT
-from bench.errors import AssetError, ConfigError
+from bench.errors import ConfigError
 from bench.files import sha256_file
 from bench.grid.layouts import shipped_layouts
 from bench.weights.detect import examine
@@ -44,17 +44,17 @@ class Source:
 def load_pretrained(encoder: ImageEncoder, source: Source) -> dict[str, str]:
     """Fill an image encoder with published weights, all of them or none.
 
-    Weights bring their normalisation, and the way in which the maps of an HRNet are brought together. What the
-    layout drops and later layers of the same network are left out. A position table is resized bicubically, and
-    trained from then on.
+    Weights bring their normalisation, and the way in which the maps of an HRNet are brought together. What
+    the layout drops and later layers of the same network are left out. A position table is resized
+    bicubically, and trained from then on.
 
     Args:
         encoder: to be filled in place.
         source: of the weights.
 
     Returns:
-        `weights`, the tag or file name; `weights_sha256`, `weights_layout`; `weights_mean` and `weights_std`, as
-        used; `licence` and `trained_on`, where the layout was named or the source tells them.
+        `weights`, the tag or file name; `weights_sha256`, `weights_layout`; `weights_mean` and `weights_std`,
+        as used; `licence` and `trained_on`, where the layout was named or the source tells them.
 
     Raises:
         ConfigError: neither a tag nor a file, or an impossible normalisation or grid.
@@ -85,7 +85,7 @@ def load_pretrained(encoder: ImageEncoder, source: Source) -> dict[str, str]:
 
 
 def check_pretrained(encoder: ImageEncoder, source: Source) -> list[str]:
-    """Check that a file fits an encoder, without reading its numbers; the encoder may be on the device `meta`.
+    """Check that a file fits an encoder, without reading its numbers; the encoder may be on `meta`.
 
     Returns:
         Names in the file that are of later layers than the encoder uses.

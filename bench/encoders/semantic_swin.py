@@ -28,7 +28,7 @@ class SemanticSwinConfig:
 
 
 class SemanticStages(nn.Module):
-    """The stages of a timm Swin; what goes from one to the next is scaled and shifted by the semantic weight."""
+    """The stages of a timm Swin; what goes from one to the next is scaled and shifted by meaning."""
 
     def __init__(self, swin: Any, weight: float) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""State dicts of others: read without running code, arranged as their layout says, and matched with a network."""
+"""State dicts of others: read without running code, arranged by their layout, matched with a network."""
 
 from __future__ import annotations
 
@@ -148,7 +148,11 @@ def flaw(found: Tensor, wanted: Tensor, *, numbers: bool = True) -> str | None:
         return None if whole or found.dtype is wanted.dtype else f"is {_type(found)}, not {_type(wanted)}"
     if found.dtype not in FLOATS:
         return f"is {_type(found)}, not floating"
-    return None if not numbers or bool(found.to(wanted.dtype).isfinite().all()) else "holds NaN or infinite values"
+    return (
+        None
+        if not numbers or bool(found.to(wanted.dtype).isfinite().all())
+        else "holds NaN or infinite values"
+    )
 
 
 def read_content(path: Path) -> Any:
@@ -196,9 +200,7 @@ def _outline(path: Path, name: str, shape: tuple[int, ...], dtype: str) -> Tenso
     return torch.empty(shape, dtype=kind, device="meta")
 
 
-def arranged(
-    layout: Layout, tensors: Mapping[str, Tensor], found: Sorted, path: Path
-) -> dict[str, Tensor]:
+def arranged(layout: Layout, tensors: Mapping[str, Tensor], found: Sorted, path: Path) -> dict[str, Tensor]:
     """Return tensors by their new names, joined, split and permuted as the layout says.
 
     Raises:

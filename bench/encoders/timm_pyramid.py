@@ -20,7 +20,9 @@ class PyramidConfig:
     model: str  # timm name
     options: Mapping[str, Any] = field(default_factory=dict)  # of timm.create_model, e.g. channels, layers
     out_indices: tuple[int, ...] = (1, 2, 3, 4)  # timm's numbering; 0 is the stem, -1 the coarsest map
-    upsample: Literal["", "bilinear", "nearest"] = ""  # how HRNet brings coarse maps to fine ones; "" = timm's
+    upsample: Literal["", "bilinear", "nearest"] = (
+        ""  # how HRNet brings coarse maps to fine ones; "" = timm's
+    )
     bn_momentum: Share = 0.1  # share of the new batch in the running statistics
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)

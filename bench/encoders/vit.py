@@ -181,7 +181,9 @@ class ViT(ImageEncoder):
         return patches.flatten(1, 2), table[:, self.placed :], (h, w)
 
     def _with_prefix(self, tokens: Tensor) -> Tensor:
-        prefix = [token for token in (self.vit.cls_token, self.vit.reg_token) if token is not None]
+        prefix: list[Tensor] = [
+            token for token in (self.vit.cls_token, self.vit.reg_token) if token is not None
+        ]
         if not prefix:
             return tokens
         first = torch.cat(prefix, 1)

@@ -1,4 +1,4 @@
-"""Rows that weights bring: `--weights NAME=FILE` becomes a method without training, on the encoder they are for."""
+"""Rows that weights bring: `--weights NAME=FILE` becomes a method without training, on its encoder."""
 
 from __future__ import annotations
 
@@ -37,9 +37,10 @@ class Brought:
 
 
 def bring(words: Iterable[str], dirs: list[Path]) -> list[Brought]:
-    """Resolve the words of --weights: `NAME=FILE[,encoder=ENCODER][,layout=LAYOUT][,licence=...][,trained_on=A+B]`.
+    """Resolve the words of --weights: `NAME=FILE[,encoder=E][,layout=L][,licence=...][,trained_on=A+B]`.
 
-    FILE is a path, `hf:OWNER/REPOSITORY` or `pkg:PACKAGE/FILE`. NAME is new, or that of a method that takes a file.
+    FILE is a path, `hf:OWNER/REPOSITORY` or `pkg:PACKAGE/FILE`. NAME is new, or that of a method which takes
+    a file.
 
     Raises:
         ConfigError: a malformed word, an unknown name.
@@ -121,11 +122,13 @@ def _encoder(
         return asked, {}
     if asked and not asked.startswith(TIMM):
         raise ConfigError(
-            f'--weights {name}: unknown encoder "{asked}".{nearest(asked, known)} For an architecture of timm write '
-            f"encoder={TIMM}{asked}"
+            f'--weights {name}: unknown encoder "{asked}".{nearest(asked, known)} For a network of '
+            f"timm write encoder={TIMM}{asked}"
         )
     architecture = asked.removeprefix(TIMM) or str(published.get("architecture") or "")
-    guessed = of_timm(architecture, found.layout) if architecture else guess(found.shapes, found.layout, found.path)
+    guessed = (
+        of_timm(architecture, found.layout) if architecture else guess(found.shapes, found.layout, found.path)
+    )
     for other, body in known.items():
         if same_network(guessed, body):
             return other, {}
@@ -176,9 +179,7 @@ def _published(place: str) -> dict[str, Any]:
     return {"architecture": architecture, **{key: cfg.get(key) for key in ("mean", "std", "license")}}
 
 
-def with_layouts(
-    methods: Mapping[str, Mapping[str, Any]], dirs: list[Path]
-) -> dict[str, dict[str, Any]]:
+def with_layouts(methods: Mapping[str, Mapping[str, Any]], dirs: list[Path]) -> dict[str, dict[str, Any]]:
     """Put the layouts of weights files into the configs of stages, as data; so they are part of keys.
 
     Licence and data sets of a layout are taken over where the layout is named, not where it is only detected:

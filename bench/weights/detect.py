@@ -86,13 +86,11 @@ def understood(path: Path, content: Any, name: str, layout: Layout) -> Found:
     """
     entries, found = sort(layout, content, path)
     check_sorted(found, path, name)
-    return Found(
-        path=path, name=name, layout=layout, entries=entries, sorted=found, told=describe(content)
-    )
+    return Found(path=path, name=name, layout=layout, entries=entries, sorted=found, told=describe(content))
 
 
 def _rank(layout: Layout, content: Any, path: Path) -> int:
-    """Return how much of a file speaks for a layout: its conditions, all of which must hold; 0 = it is not."""
+    """Return how much of a file speaks for a layout: its conditions, which all must hold; 0 = not."""
     try:
         entries, found = sort(layout, content, path)
     except BenchError:

@@ -82,8 +82,9 @@ def read_header(path: Path) -> Any:
 def refusal(path: Path, classes: str) -> str:
     """Say why a file with pickled objects is not read, and what to do."""
     return (
-        f"{path} holds pickled Python objects ({classes}), which could run code and are not read; if you trust "
-        'it, save its tensors alone, e.g. torch.save(torch.load(FILE, weights_only=False)["model"], NEW_FILE)'
+        f"{path} holds pickled Python objects ({classes}), which could run code and are not read; if you "
+        'trust it, save its tensors alone, e.g. torch.save(torch.load(FILE, weights_only=False)["model"], '
+        "NEW_FILE)"
     )
 
 

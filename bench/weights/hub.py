@@ -1,4 +1,4 @@
-"""Weights on the Hugging Face hub: from the cache, else fetched; offline an error says what to run elsewhere."""
+"""Weights on the Hugging Face hub: from the cache, else fetched; offline it is said what to run elsewhere."""
 
 from __future__ import annotations
 
@@ -54,12 +54,15 @@ def fetch(repo: str, names: tuple[str, ...] = FILES) -> Path:
                 break
             except EntryNotFoundError:
                 continue
-            except Exception as error:  # no such repository, a gated one, a dead proxy: whatever the client says
+            except (
+                Exception
+            ) as error:  # no such repository, a gated one, a dead proxy: whatever the client says
                 reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
                 break
     raise AssetError(
-        f"weights {repo} are not in the Hugging Face cache, and {reason[:160]}: run `hf download {repo} {names[0]}` "
-        "where there is a network (HF_HOME says where the cache lies), or name a local file"
+        f"weights {repo} are not in the Hugging Face cache, and {reason[:160]}: run "
+        f"`hf download {repo} {names[0]}` where there is a network (HF_HOME says where the cache "
+        "lies), or name a local file"
     )
 
 
@@ -101,9 +104,9 @@ def fetch_tag(tag: str) -> tuple[Path, dict[str, Any]]:
     except RuntimeError:  # known architecture, unknown tag
         published = None
     hub_id = published.hf_hub_id if published is not None else None
-    if not hub_id:
+    if published is None or not hub_id:
         raise ConfigError(f'timm knows no published weights "{tag}"; correct the tag')
-    known = {"mean": published.mean, "std": published.std, "license": published.license}
-    if len(known["mean"]) != 3 or len(known["std"]) != 3:
-        raise AssetError(f"weights {tag} are for {len(known['mean'])} channels; choose some for three")
-    return fetch(hub_id), known
+    mean, std = tuple(published.mean), tuple(published.std)
+    if (len(mean), len(std)) != (3, 3):
+        raise AssetError(f"weights {tag} are for {len(mean)} channels; choose some for three")
+    return fetch(hub_id), {"mean": mean, "std": std, "license": published.license}

@@ -1,9 +1,9 @@
-"""Layouts: how the names in a file of weights become those of a network, as data. One YAML each, in `layout/`.
+"""Layouts: how the names in a file of weights become those of a network, as data; a YAML each, in `layout/`.
 
 The names of a file are sorted once, in this order: the state dict is unwrapped; `module.` of data-parallel
-training goes; a name that begins with the prefix is kept without it; others must match `drop`; kept names that
-match `drop` go, too; what remains is renamed, and joined. Nothing else is possible: a name that is neither kept
-nor dropped is refused.
+training goes; a name that begins with the prefix is kept without it; others must match `drop`; kept names
+that match `drop` go, too; what remains is renamed, joined and split. Nothing else is possible: a name that
+is neither kept nor dropped is refused.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from bench.weights.header import describe, is_entry, some
 PARALLEL = "module."  # what data-parallel wrappers of torch put before every name
 # what training scripts keep beside the weights; nothing of it is a weight of the network
 BESIDE = (
-    "epoch", "iter", "iteration", "step", "global_step", "arch", "args", "opt", "opts", "config", "cfg", "meta",
-    "author", "hyper_parameters", "optimizer.*", "scaler", "amp", "scheduler", "lr_scheduler.*", "best.*",
-    "loss.*", "version", "pytorch-lightning_version", "callbacks",
+    "epoch", "iter", "iteration", "step", "global_step", "arch", "args", "opt", "opts", "config", "cfg",
+    "meta", "author", "hyper_parameters", "optimizer.*", "scaler", "amp", "scheduler", "lr_scheduler.*",
+    "best.*", "loss.*", "version", "pytorch-lightning_version", "callbacks",
 )  # fmt: skip
 
 
@@ -42,7 +42,9 @@ class TensorRule(Struct, kw_only=True, forbid_unknown_fields=True):
 class Network(Struct, kw_only=True, forbid_unknown_fields=True):
     """For which network the weights are; what is left out is told by their shapes."""
 
-    family: Literal["", "dinov3", "vit", "resnet", "hrnet", "swin"] = ""  # whose shapes are looked at; "" = any
+    family: Literal["", "dinov3", "vit", "resnet", "hrnet", "swin"] = (
+        ""  # whose shapes are looked at; "" = any
+    )
     timm: str = ""  # name of one architecture
     adapter: str = ""  # of the encoder, where timm alone cannot express it
     heads: dict[str, Whole] = field(default_factory=dict)  # of a transformer, by its width
@@ -66,13 +68,17 @@ class Layout(Struct, kw_only=True, forbid_unknown_fields=True):
     drop: list[str] = field(default_factory=list)  # patterns of names that are expected and not used
     rename: list[tuple[str, str]] = field(default_factory=list)  # pattern, new name; the first that matches
     join: dict[str, list[str]] = field(default_factory=dict)  # parts of names joined along the first axis
-    split: dict[str, list[str]] = field(default_factory=dict)  # ends of names cut into equal parts; "" = unused
+    split: dict[str, list[str]] = field(
+        default_factory=dict
+    )  # ends of names cut into equal parts; "" = unused
     tensors: list[TensorRule] = field(default_factory=list)
     marks: list[str] = field(default_factory=list)  # patterns; by a name for each of them a file is known
     absent: list[str] = field(default_factory=list)  # patterns of names that it never has
     shapes: dict[str, list[Whole]] = field(default_factory=dict)  # by new name; 0 = any size
     grid: list[Whole] = field(default_factory=list)  # height, width of the position table; [] = a square
-    class_row: Literal["keep", "to_patches"] = "keep"  # of the table: added to the patches where no class token
+    class_row: Literal["keep", "to_patches"] = (
+        "keep"  # of the table: added to the patches where no class token
+    )
     mean: list[float] = field(default_factory=list)  # of colour in 0..1 that the weights expect
     std: list[float] = field(default_factory=list)
     upsample: Literal["", "bilinear", "nearest"] = ""  # of HRNet's fusion; "" = the network's own
@@ -131,7 +137,7 @@ TOLD = ("summary", "paper", "url", "licence", "trained_on", "marks", "absent", "
 
 
 def plain(layout: Layout) -> dict[str, Any]:
-    """Return what changes numbers in a layout as plain data without what it leaves out, to be part of a key."""
+    """Return what changes numbers in a layout as plain data, to be part of a key."""
     full, empty = msgspec.to_builtins(layout), msgspec.to_builtins(Layout())
     return {key: value for key, value in full.items() if value != empty[key] and key not in TOLD}
 
@@ -175,8 +181,8 @@ def sort(
         if len(olds) > 1:
             raise AssetError(f"{path}: {olds[0]} and {olds[1]} are both {new}; keep one")
     joined = _joined(layout.join, {new: olds[0] for new, olds in used.items()})
-    whole, parts = _split(layout.split, joined)
-    return tensors, Sorted(used=whole, parts=parts, dropped=tuple(dropped), unknown=tuple(unknown))
+    final, parts = _split(layout.split, joined)
+    return tensors, Sorted(used=final, parts=parts, dropped=tuple(dropped), unknown=tuple(unknown))
 
 
 def check_sorted(found: Sorted, path: Path, name: str) -> None:
@@ -199,7 +205,8 @@ def _unwrapped(
 ) -> tuple[Mapping[Any, Any], list[str]]:
     if not isinstance(content, Mapping) or not content:
         raise AssetError(
-            f"{path}: found {describe(content, is_tensor)}, expected a dict of tensors; save the state dict alone"
+            f"{path}: found {describe(content, is_tensor)}, expected a dict of tensors; "
+            "save the state dict alone"
         )
     for key in layout.unwrap:
         if key and isinstance(content.get(key), Mapping):
@@ -245,7 +252,8 @@ def _joined(join: Mapping[str, Sequence[str]], used: Mapping[str, str]) -> dict[
 def _split(
     split: Mapping[str, Sequence[str]], used: Mapping[str, tuple[str, ...]]
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[int, int]]]:
-    found, parts = {}, {}
+    found: dict[str, tuple[str, ...]] = {}
+    parts: dict[str, tuple[int, int]] = {}
     for name, olds in used.items():
         for end, news in split.items():
             if name.endswith(f".{end}"):

@@ -20,20 +20,22 @@ TOKENS = "bench.encoders.timm_tokens:TimmTokens"
 VIT_HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16, 1408: 16, 1664: 16}  # timm's, by width
 _SIZES = {192: "tiny", 384: "small", 768: "base", 1024: "large", 1280: "huge"}
 _VIT_DEPTHS = {192: 12, 384: 12, 768: 12, 1024: 24, 1280: 32}
-_RESNETS = {  # bottleneck, blocks per stage -> timm's name
+_RESNETS: dict[tuple[bool, tuple[int, ...]], str] = {  # bottleneck, blocks per stage -> timm's name
     (False, (2, 2, 2, 2)): "resnet18",
     (False, (3, 4, 6, 3)): "resnet34",
     (True, (3, 4, 6, 3)): "resnet50",
     (True, (3, 4, 23, 3)): "resnet101",
     (True, (3, 8, 36, 3)): "resnet152",
 }
-_SWINS = {  # width, blocks per stage -> timm's name
+_SWINS: dict[tuple[int, tuple[int, ...]], str] = {  # width, blocks per stage -> timm's name
     (96, (2, 2, 6, 2)): "swin_tiny_patch4_window7_224",
     (96, (2, 2, 18, 2)): "swin_small_patch4_window7_224",
     (128, (2, 2, 18, 2)): "swin_base_patch4_window7_224",
     (192, (2, 2, 18, 2)): "swin_large_patch4_window7_224",
 }
-_HRNETS = {  # modules of stages 3 and 4, blocks of a branch -> timm's name; the first small one has width 16
+_HRNETS: dict[
+    tuple[int, ...], str
+] = {  # modules of stages 3 and 4, blocks of a branch -> timm's name; the first small one has width 16
     (4, 3, 4): "hrnet_w{}",
     (1, 1, 2): "hrnet_w18_small",
     (3, 2, 2): "hrnet_w18_small_v2",
@@ -62,7 +64,13 @@ def guess(shapes: Shapes, layout: Layout, path: Path) -> Guess:
     """
     if layout.network.timm:
         return of_timm(layout.network.timm, layout)
-    for family, read in (("dinov3", _dinov3), ("vit", _vit), ("swin", _swin), ("hrnet", _hrnet), ("resnet", _resnet)):
+    for family, read in (
+        ("dinov3", _dinov3),
+        ("vit", _vit),
+        ("swin", _swin),
+        ("hrnet", _hrnet),
+        ("resnet", _resnet),
+    ):
         if layout.network.family in ("", family) and (found := read(shapes, layout, path)):
             return found
     raise AssetError(
@@ -77,7 +85,9 @@ def of_timm(name: str, layout: Layout | None = None) -> Guess:
     more = dict(network.config) if network else {}
     if name.startswith(TOKEN_NETWORKS):
         patch = re.search(r"patch(\d+)", name)
-        return _guess(name, TOKENS, "tokens", {"model": name, "patch": int(patch[1]) if patch else 16, **more}, layout)
+        return _guess(
+            name, TOKENS, "tokens", {"model": name, "patch": int(patch[1]) if patch else 16, **more}, layout
+        )
     if name.startswith("hrnet"):
         more = {"options": {"feature_location": ""}, **more}
     return _guess(name, PYRAMID, "pyramid", {"model": name, "out_indices": [-4, -3, -2, -1], **more}, layout)
@@ -175,7 +185,9 @@ def _vit(shapes: Shapes, layout: Layout, path: Path) -> Guess | None:
     words = [f"vit_{usual}" if usual else f"vit_d{width}_b{blocks}", f"p{patch}"]
     words += ["x".join(map(str, size))] if size != [224, 224] else []
     words += ["nocls"] * (not prefixes) + [f"reg{registers}"] * bool(registers)
-    words += ["ls"] * ("init_values" in options) + [f"pad{network.patch_padding}"] * bool(network.patch_padding)
+    words += ["ls"] * ("init_values" in options) + [f"pad{network.patch_padding}"] * bool(
+        network.patch_padding
+    )
     return _guess("_".join(words), PLAIN_VIT, "tokens", config, layout)
 
 
@@ -219,9 +231,8 @@ def _resnet(shapes: Shapes, layout: Layout, path: Path) -> Guess | None:
 
 def _hrnet(shapes: Shapes, layout: Layout, path: Path) -> Guess | None:
     width = shapes.get("stage4.0.branches.0.0.conv1.weight", (0,))[0]
-    modules = tuple(
-        _count(shapes, rf"stage{s}\.(\d+)\.branches\.0\.0\.conv1\.weight") for s in (3, 4)
-    ) + (_count(shapes, r"stage4\.0\.branches\.0\.(\d+)\.conv1\.weight"),)
+    stages = [_count(shapes, rf"stage{i}\.(\d+)\.branches\.0\.0\.conv1\.weight") for i in (3, 4)]
+    modules = (*stages, _count(shapes, r"stage4\.0\.branches\.0\.(\d+)\.conv1\.weight"))
     pattern = _HRNETS.get(modules)
     return of_timm(pattern.format(width), layout) if width and pattern else None
 

@@ -1,4 +1,4 @@
-"""Files in the layouts of published weights: they are recognised, loaded whole, and give the features they should."""
+"""Files in the layouts of published weights are recognised, loaded whole, and give the right features."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def shuffled(module: nn.Module, seed: int = 0) -> nn.Module:
 
 def vit(grid: tuple[int, int] = (4, 4), patch: int = 8, **more: Any) -> Any:
     size = (grid[0] * patch, grid[1] * patch)
-    options = dict(img_size=size, patch_size=patch, embed_dim=WIDTH, depth=BLOCKS, num_heads=HEADS, num_classes=0)
+    options = dict(
+        img_size=size, patch_size=patch, embed_dim=WIDTH, depth=BLOCKS, num_heads=HEADS, num_classes=0
+    )
     return shuffled(timm.create_model("vit_base_patch16_224", **{**options, **more}))
 
 
@@ -77,7 +79,11 @@ def decoder() -> dict[str, torch.Tensor]:
 
 TRAINING = {"epoch": 399, "arch": "x", "optimizer": {"state": {}}, "args": argparse.Namespace(lr=1.0)}
 PLAIN = {  # what a file looks like around the state dict of timm; the layout; whether it has to be named
-    "timm bare": (lambda s: {**s, "head.weight": torch.ones(5, WIDTH), "head.bias": torch.ones(5)}, "timm", ""),
+    "timm bare": (
+        lambda s: {**s, "head.weight": torch.ones(5, WIDTH), "head.bias": torch.ones(5)},
+        "timm",
+        "",
+    ),
     "timm wrapped": (lambda s: {"state_dict": s, "epoch": 3}, "timm", ""),
     "deit": (lambda s: {"model": {**s, "head.weight": torch.ones(5, WIDTH)}}, "timm", ""),
     "mae encoder": (lambda s: {"model": s}, "mae", "mae"),
@@ -95,7 +101,9 @@ PLAIN = {  # what a file looks like around the state dict of timm; the layout; w
         "",
     ),
     "path training": (
-        lambda s: {"model": {**prefixed(s, "module.backbone_module."), "module.neck_module.x": torch.ones(1)}},
+        lambda s: {
+            "model": {**prefixed(s, "module.backbone_module."), "module.neck_module.x": torch.ones(1)}
+        },
         "path",
         "path",
     ),
@@ -171,9 +179,7 @@ def test_transformers_naming_joins_query_key_and_value(tmp_path):
 
 
 def test_torchvision_transformers(tmp_path):
-    source = shuffled(
-        torchvision.models.VisionTransformer(32, 8, BLOCKS, HEADS, WIDTH, 4 * WIDTH)
-    )
+    source = shuffled(torchvision.models.VisionTransformer(32, 8, BLOCKS, HEADS, WIDTH, 4 * WIDTH))
     encoder = loaded(dict(source.state_dict()), tmp_path / "w.pth", "torchvision")
     x = picture()
     patches = source._process_input(normalised(x))
@@ -218,7 +224,7 @@ def test_the_decoder_of_the_same_file_fills_a_module_of_its_own(tmp_path):
     decoder.dec_blocks = nn.ModuleList([block])
     decoder.dec_norm = nn.LayerNorm(8, bias=False)
     layout = shipped_layouts()["croco_v1_decoder"]
-    with pytest.raises(AssetError, match="no place for 2 tensors .prediction_head"):
+    with pytest.raises(AssetError, match=r"no place for 2 tensors .prediction_head"):
         load_layout(tmp_path / "w.pth", layout, decoder, "croco_v1_decoder")
     assert not decoder.mask_token.detach().any()  # nothing was loaded in part
     decoder.prediction_head = nn.Linear(8, 192)
@@ -229,10 +235,16 @@ def test_the_decoder_of_the_same_file_fills_a_module_of_its_own(tmp_path):
 def test_vitpose_pads_its_patches_and_adds_the_row_of_a_token_it_has_not(tmp_path):
     source = vit((16, 12), patch=16, class_token=False, global_pool="")
     table = torch.randn(1, 1 + 16 * 12, WIDTH, generator=torch.Generator().manual_seed(3)) * 0.1
-    state = {k.replace("norm.", "last_norm.") if k.startswith("norm.") else k: v for k, v in source.state_dict().items()}
+    state = {
+        k.replace("norm.", "last_norm.") if k.startswith("norm.") else k: v
+        for k, v in source.state_dict().items()
+    }
     content = {
         "meta": {"epoch": 210},
-        "state_dict": {**prefixed({**state, "pos_embed": table}, "backbone."), "keypoint_head.x.weight": torch.ones(1)},
+        "state_dict": {
+            **prefixed({**state, "pos_embed": table}, "backbone."),
+            "keypoint_head.x.weight": torch.ones(1),
+        },
     }
     encoder = loaded(content, tmp_path / "w.pth", "vitpose")
     x = picture(256, 192)
@@ -281,7 +293,9 @@ def test_sapiens_clean_and_whole(prefix, tmp_path):
 
 @pytest.mark.skipif(not timm.list_models("vit_small_patch16_dinov3_qkvb"), reason="this timm has no DINOv3")
 def test_dinov3_goes_through_timm(tmp_path):
-    source = shuffled(timm.create_model("vit_small_patch16_dinov3_qkvb", num_classes=0, dynamic_img_size=True))
+    source = shuffled(
+        timm.create_model("vit_small_patch16_dinov3_qkvb", num_classes=0, dynamic_img_size=True)
+    )
     state: dict[str, torch.Tensor] = {}
     for name, value in source.state_dict().items():
         if name.endswith(("q_bias", "v_bias")):
@@ -292,7 +306,9 @@ def test_dinov3_goes_through_timm(tmp_path):
         state[name] = value
     for i, block in enumerate(source.blocks):
         q, v = block.attn.q_bias.detach(), block.attn.v_bias.detach()
-        state[f"blocks.{i}.attn.qkv.bias"] = torch.cat([q, torch.full_like(q, 7.0), v])  # that of keys is masked
+        state[f"blocks.{i}.attn.qkv.bias"] = torch.cat(
+            [q, torch.full_like(q, 7.0), v]
+        )  # that of keys is masked
         state[f"blocks.{i}.attn.qkv.bias_mask"] = torch.ones(3 * len(q))
     state |= {"rope_embed.periods": torch.ones(16), "mask_token": torch.ones(1, 384)}
     encoder = loaded(state, tmp_path / "w.pth", "dinov3")
@@ -356,7 +372,8 @@ RESNETS = {
             "epoch": 400, "optimizer": {}, "scheduler": {}, "opt": argparse.Namespace(lr=1.0),
             "model": {
                 **prefixed(s, "module.encoder."), **prefixed(s, "module.encoder_k."),
-                **parts("module.projector.linear1.weight", "module.projector_k.linear1.weight", "module.value_transform.weight"),
+                **parts("module.projector.linear1.weight", "module.projector_k.linear1.weight",
+                        "module.value_transform.weight"),
             },
         },
         "pixpro",
@@ -366,7 +383,8 @@ RESNETS = {
             "state_dict": {
                 **prefixed(s, "module.encoder_q."), **prefixed(s, "module.encoder_k."),
                 **parts(
-                    "module.mlp_invariant_q.0.weight", "module.conv_variant_q.0.weight", "module.lifting.w1.weight",
+                    "module.mlp_invariant_q.0.weight", "module.conv_variant_q.0.weight",
+                    "module.lifting.w1.weight",
                     "module.queue_inv", "module.queue_var", "module.queue_inv_ptr",
                 ),
             },
@@ -404,7 +422,12 @@ class Bilinear(nn.Module):
 
 
 def hrnet(seed: int, bilinear: bool) -> Any:
-    net = shuffled(timm.create_model("hrnet_w18_small", features_only=True, out_indices=(1, 2, 3, 4), feature_location=""), seed)
+    net = shuffled(
+        timm.create_model(
+            "hrnet_w18_small", features_only=True, out_indices=(1, 2, 3, 4), feature_location=""
+        ),
+        seed,
+    )
     for module in list(net.modules()) if bilinear else ():
         for name, child in module.named_children():
             if isinstance(child, nn.Upsample):
@@ -425,7 +448,13 @@ def test_hcmoco_fuses_bilinearly_and_has_weights_of_depth(tmp_path):
     for found, expected in zip(encoder(x).maps, colour(normalised(x)), strict=True):
         same(found, expected)
     nearest = hrnet(0, False)
-    assert max(float((a - b).detach().abs().max()) for a, b in zip(encoder(x).maps, nearest(normalised(x)), strict=True)) > 1e-3
+    assert (
+        max(
+            float((a - b).detach().abs().max())
+            for a, b in zip(encoder(x).maps, nearest(normalised(x)), strict=True)
+        )
+        > 1e-3
+    )
     rebuilt = build_encoder(encoder.spec, "rgb").eval()
     rebuilt.load_state_dict(encoder.state_dict())
     same(rebuilt(x).maps, encoder(x).maps)  # the fusion travels with the spec
@@ -436,7 +465,9 @@ def test_hcmoco_fuses_bilinearly_and_has_weights_of_depth(tmp_path):
 def test_hrnet_of_classification_fuses_by_the_nearest_cell(tmp_path):
     whole = shuffled(timm.create_model("hrnet_w18_small"))
     encoder = loaded(dict(whole.state_dict()), tmp_path / "w.pth", "hrnet")
-    cut = timm.create_model("hrnet_w18_small", features_only=True, out_indices=(1, 2, 3, 4), feature_location="").eval()
+    cut = timm.create_model(
+        "hrnet_w18_small", features_only=True, out_indices=(1, 2, 3, 4), feature_location=""
+    ).eval()
     cut.load_state_dict({k: v for k, v in whole.state_dict().items() if k in cut.state_dict()})
     x = picture(64, 64)
     for found, expected in zip(encoder(x).maps, cut(normalised(x)), strict=True):
@@ -450,16 +481,30 @@ def unfolded(x: torch.Tensor, state: dict[str, torch.Tensor], prefix: str) -> to
     """Merge patches as mmdetection does: nn.Unfold, LayerNorm, Linear; (N, H, W, C) to (N, H/2, W/2, 2C)."""
     n, h, w, _ = x.shape
     merged = functional.unfold(x.permute(0, 3, 1, 2), 2, stride=2).mT
-    merged = functional.layer_norm(merged, merged.shape[-1:], state[f"{prefix}.norm.weight"], state[f"{prefix}.norm.bias"])
+    merged = functional.layer_norm(
+        merged, merged.shape[-1:], state[f"{prefix}.norm.weight"], state[f"{prefix}.norm.bias"]
+    )
     return functional.linear(merged, state[f"{prefix}.reduction.weight"]).view(n, h // 2, w // 2, -1)
 
 
 def test_solider_merges_in_another_order_and_is_steered_by_meaning(tmp_path):
-    swin = shuffled(timm.create_model("swin_tiny_patch4_window7_224", num_classes=0, always_partition=True, strict_img_size=False))
+    swin = shuffled(
+        timm.create_model(
+            "swin_tiny_patch4_window7_224", num_classes=0, always_partition=True, strict_img_size=False
+        )
+    )
     state: dict[str, torch.Tensor] = {}
     for name, value in swin.state_dict().items():
-        name = name.replace("patch_embed.proj.", "patch_embed.projection.").replace("mlp.fc1", "ffn.layers.0.0")
-        name = name.replace("mlp.fc2", "ffn.layers.1").replace(".attn.", ".attn.w_msa.").replace("layers.", "stages.", 1) if name.startswith("layers.") else name
+        name = name.replace("patch_embed.proj.", "patch_embed.projection.").replace(
+            "mlp.fc1", "ffn.layers.0.0"
+        )
+        name = (
+            name.replace("mlp.fc2", "ffn.layers.1")
+            .replace(".attn.", ".attn.w_msa.")
+            .replace("layers.", "stages.", 1)
+            if name.startswith("layers.")
+            else name
+        )
         if not name.startswith("norm.") and "downsample" not in name:
             state[name.replace("ffn.stages", "ffn.layers")] = value
     generator = torch.Generator().manual_seed(5)
@@ -467,28 +512,45 @@ def test_solider_merges_in_another_order_and_is_steered_by_meaning(tmp_path):
     for i, width in enumerate(widths):
         after = widths[min(i + 1, 3)]
         shapes = {f"norm{i}.weight": (width,), f"norm{i}.bias": (width,)}
-        shapes |= {f"semantic_embed_{k}.{i}.{p}": s for k in "wb" for p, s in (("weight", (after, 2)), ("bias", (after,)))}
+        shapes |= {
+            f"semantic_embed_{k}.{i}.{p}": s
+            for k in "wb"
+            for p, s in (("weight", (after, 2)), ("bias", (after,)))
+        }
         if i < 3:
             shapes |= {f"stages.{i}.downsample.norm.{p}": (4 * width,) for p in ("weight", "bias")}
             shapes[f"stages.{i}.downsample.reduction.weight"] = (2 * width, 4 * width)
         state |= {name: torch.randn(shape, generator=generator) * 0.1 for name, shape in shapes.items()}
     state["stages.0.blocks.0.attn.w_msa.relative_position_index"] = torch.zeros(49, 49, dtype=torch.int64)
     teacher = {**prefixed(state, "backbone."), "head.mlp.0.weight": torch.ones(2)}
-    encoder = loaded({"teacher": teacher, "student": {"x": torch.ones(1)}, "epoch": 9}, tmp_path / "w.pth", "solider")
+    encoder = loaded(
+        {"teacher": teacher, "student": {"x": torch.ones(1)}, "epoch": 9}, tmp_path / "w.pth", "solider"
+    )
     x = picture(64, 64)
     tokens, expected = swin.patch_embed(normalised(x)), []
     for i in range(4):
         tokens = swin.layers[i].blocks(tokens)
-        norm = functional.layer_norm(tokens, tokens.shape[-1:], state[f"norm{i}.weight"], state[f"norm{i}.bias"])
+        norm = functional.layer_norm(
+            tokens, tokens.shape[-1:], state[f"norm{i}.weight"], state[f"norm{i}.bias"]
+        )
         expected.append(norm.permute(0, 3, 1, 2))
         if i < 3:
             tokens = unfolded(tokens, state, f"stages.{i}.downsample")
             s = torch.tensor([0.8, 0.2])
-            scale, shift = (functional.linear(s, state[f"semantic_embed_{k}.{i}.weight"], state[f"semantic_embed_{k}.{i}.bias"]) for k in "wb")
+            scale, shift = (
+                functional.linear(
+                    s, state[f"semantic_embed_{k}.{i}.weight"], state[f"semantic_embed_{k}.{i}.bias"]
+                )
+                for k in "wb"
+            )
             tokens = tokens * functional.softplus(scale) + shift
     for found, wanted in zip(encoder(x).maps, expected, strict=True):
         same(found, wanted)
-    body = {"adapter": encoder.spec["adapter"], "version": 1, "config": {**encoder.spec["config"], "semantic_weight": -1.0}}
+    body = {
+        "adapter": encoder.spec["adapter"],
+        "version": 1,
+        "config": {**encoder.spec["config"], "semantic_weight": -1.0},
+    }
     plain = build_encoder(body, "rgb").eval()
     plain.load_state_dict(encoder.state_dict())
     assert not torch.allclose(plain(x).maps[-1], encoder(x).maps[-1], atol=1e-3)
