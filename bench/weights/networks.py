@@ -90,6 +90,8 @@ def of_timm(name: str, layout: Layout | None = None) -> Guess:
         )
     if name.startswith("hrnet"):
         more = {"options": {"feature_location": ""}, **more}
+    if name.startswith("swin_"):  # takes images of any size, with the windows of the weights
+        more = {"options": {"always_partition": True, "strict_img_size": False}, **more}
     return _guess(name, PYRAMID, "pyramid", {"model": name, "out_indices": [-4, -3, -2, -1], **more}, layout)
 
 

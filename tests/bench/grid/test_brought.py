@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from bench import notebook
 from bench.errors import AssetError, BenchError
 from bench.grid.plan import Plan, expand
 from bench.grid.request import Words, resolve
@@ -167,6 +168,15 @@ def test_bad_words_are_one_line_at_planning(word: str, message: str, tmp_path: P
     with pytest.raises(BenchError, match=message) as caught:
         planned(word.format(file=file, odd=odd, folder=tmp_path))
     assert "\n" not in str(caught.value)
+
+
+def test_notebooks_name_weights_by_row(tmp_path: Path) -> None:
+    file = write(tmp_path / "w.safetensors", RESNET18)
+    found = notebook.plan(tmp_path / "store", tasks="densepose", weights={"ours": file})
+    assert list(zip(found.method, found.encoder, strict=True)) == [
+        ("scratch", "resnet18"),
+        ("ours", "resnet18"),
+    ]
 
 
 def test_a_name_twice_is_refused(tmp_path: Path) -> None:
