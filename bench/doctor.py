@@ -95,7 +95,10 @@ def _weights(store: Path) -> tuple[bool, str]:
     found = sorted(hub.glob("models--timm--*")) if hub.is_dir() else []
     if found:
         return True, f"{len(found)} timm checkpoints in {hub}"
-    return True, "no timm checkpoint in the hub cache; method imagenet needs one (or config.file)"
+    return (
+        True,
+        "no timm checkpoint in the hub cache; method imagenet fetches one, or takes --weights imagenet=FILE",
+    )
 
 
 def _revision(store: Path) -> tuple[bool, str]:

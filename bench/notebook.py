@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import ConfigError, DataError, nearest
 from bench.grid import registry
 from bench.grid.plan import Plan, expand
-from bench.grid.request import Request, Words, resolve
+from bench.grid.request import BASELINE, Request, Words, resolve
 from bench.records.store import Store
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ def plan(store: str | Path = "bench-store", overrides: Iterable[str] = (), **gri
         store: folder of all results.
         overrides: `key=value` words.
         grid: as the options of `bench plan`: `methods`, `tasks`, `fractions`, `shots`, `seeds`, `encoders`,
-            `protocol`, `rates` (comma lists or Python lists), `preset`, `config_dirs`.
+            `protocol`, `rates` (comma lists or Python lists), `weights` (a list of words, or files by name),
+            `preset`, `config_dirs`.
 
     Returns:
         A row per cell: method, encoder, task, protocol, budget, seed, key, state (`done`, `missing`, `n/a`,
@@ -145,10 +146,13 @@ def _planned(store: Store, overrides: Iterable[str], grid: dict[str, Any]) -> tu
     from bench.grid.checks import check_applies, check_plan
 
     for name in grid:
-        if name not in (*LISTS, *SINGLE, "config_dirs"):
-            raise ConfigError(f'unknown option "{name}".{nearest(name, (*LISTS, *SINGLE, "config_dirs"))}')
+        if name not in (known := (*LISTS, *SINGLE, "weights", "config_dirs")):
+            raise ConfigError(f'unknown option "{name}".{nearest(name, known)}')
+    weights = _weights(grid.get("weights", ()))
+    beside = {"methods": BASELINE} if weights else {}
     words = Words(
-        **{name: _comma(grid[name]) for name in LISTS if name in grid},
+        **{**beside, **{name: _comma(grid[name]) for name in LISTS if name in grid}},
+        weights=weights,
         **{name: str(grid[name]) for name in SINGLE if name in grid},
         config_dirs=_folders(grid.get("config_dirs", ())),
         overrides=tuple(overrides),
@@ -163,6 +167,13 @@ def _planned(store: Store, overrides: Iterable[str], grid: dict[str, Any]) -> tu
 def _folders(value: str | Path | Iterable[str | Path]) -> tuple[str, ...]:
     """Return one folder, or several, as words."""
     return tuple(map(str, [value] if isinstance(value, str | Path) else value))
+
+
+def _weights(value: str | Iterable[str] | Mapping[str, str | Path]) -> tuple[str, ...]:
+    """Return the words of --weights."""
+    if isinstance(value, Mapping):
+        return tuple(f"{name}={place}" for name, place in value.items())
+    return (value,) if isinstance(value, str) else tuple(value)
 
 
 def _comma(value: Any) -> str:

@@ -29,10 +29,19 @@ def grid_words(options: dict[str, Any]) -> Words:
     lists = ("methods", "tasks", "fractions", "shots", "seeds", "encoders", "protocol", "rates")
     names = (*lists, "preset", "track", "mode")
     return Words(
-        **{name: options[name] for name in names},
+        **{**{name: options[name] for name in names}, **_beside(options)},
+        weights=tuple(options["weights"]),
         config_dirs=tuple(options["config_dirs"]),
         overrides=tuple(options["overrides"]),
     )
+
+
+def _beside(options: Mapping[str, Any]) -> dict[str, str]:
+    """Return what runs beside weights where no methods are typed: what has no weights."""
+    from bench.grid.request import BASELINE
+
+    typed = click.get_current_context().get_parameter_source("methods") is ParameterSource.COMMANDLINE
+    return {"methods": BASELINE} if options["weights"] and not typed else {}
 
 
 def planned(options: dict[str, Any]) -> tuple[Request, Plan, Store]:

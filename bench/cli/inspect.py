@@ -13,7 +13,7 @@ from bench.files import check_writable
 
 
 @click.command("list")
-@click.argument("what", type=click.Choice(["methods", "tasks", "datasets", "encoders", "presets"]))
+@click.argument("what", type=click.Choice(["methods", "tasks", "datasets", "encoders", "presets", "layouts"]))
 @config_dir_option
 @json_option
 def list_command(what: str, config_dirs: tuple[str, ...], as_json: bool) -> None:
@@ -36,7 +36,7 @@ def list_command(what: str, config_dirs: tuple[str, ...], as_json: bool) -> None
 @config_dir_option
 @store_option
 def show(name: str, images: bool, out: str | None, config_dirs: tuple[str, ...], store: str) -> None:
-    """Show a method, task, encoder, data set or preset by NAME, or the record of a step by KEY."""
+    """Show a method, task, encoder, data set, preset or layout by NAME, or the record of a step by KEY."""
     if out and not images:
         raise click.UsageError("--out belongs to --images")
     if images:

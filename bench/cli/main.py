@@ -15,6 +15,7 @@ from bench.cli.data import data
 from bench.cli.grid import cancel, leaderboard, plan, run, status
 from bench.cli.inspect import doctor, explain, list_command, logs, show
 from bench.cli.records import check, export_command, import_command
+from bench.cli.weights import weights
 from bench.console import open_streams, to_nowhere, warn
 from bench.errors import BenchError, ConfigError, DataError
 
@@ -82,6 +83,6 @@ def main() -> None:
 
 for command in (
     run, plan, status, cancel, leaderboard, check, export_command, import_command,
-    test_adapter, new, list_command, show, explain, logs, doctor, data,
+    test_adapter, new, list_command, show, explain, logs, doctor, data, weights,
 ):  # fmt: skip
     main.add_command(command)

@@ -46,7 +46,9 @@ def grid_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the words that describe a grid, and the store."""
     options = [
         click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]..."),
-        click.option("--methods", default="*", help="Comma list or globs (default: all)."),
+        click.option(
+            "--methods", default="*", help="Comma list or globs (default: all; with --weights: scratch)."
+        ),
         click.option("--tasks", default="*", help="Comma list or globs (default: all)."),
         click.option("--fractions", default="", help="Shares of the labels, e.g. 0.1,1.0 (default: 1)."),
         click.option("--shots", default="", help="Samples per class, e.g. 16,32."),
@@ -59,6 +61,12 @@ def grid_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--rates", default="", help="Fine-tune at several rates; validation chooses, e.g. 1e-3,1e-2."
+        ),
+        click.option(
+            "--weights",
+            multiple=True,
+            metavar="NAME=FILE[,encoder=E][,layout=L]",
+            help="A row of given weights: a file, hf:OWNER/REPOSITORY or pkg:PACKAGE/FILE; repeatable.",
         ),
         click.option("--preset", default="tiny", help="tiny (default), small; see bench list presets."),
         click.option("--track", default="controlled", help="controlled (default) or published."),

@@ -1,27 +1,30 @@
-"""Published weights for image encoders, from a local file or the Hugging Face cache, never from the net."""
+"""Published weights for image encoders: a file, or a tag of timm; in any layout that is declared."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
-import timm
+import msgspec
 import torch
 from torch import nn
 
 from bench.encoders.image import ImageEncoder, create_timm_model
-from bench.encoders.positions import resize_positions
-from bench.encoders.state_dicts import LISTED, StateDict, match, read_state_dict
+from bench.encoders.state_dicts import fill, flat, outlined, read_arranged
+from bench.encoders.timm_pyramid import TimmPyramid
 from bench.encoders.vit import ViT
-from bench.errors import AssetError, ConfigError
+from bench.errors import ConfigError
 from bench.files import sha256_file
-from bench.grid.weights import CACHED_NAMES
+from bench.grid.layouts import shipped_layouts
+from bench.weights.detect import examine
+from bench.weights.hub import fetch_tag
+from bench.weights.layout import Layout, find_layout, parse
 
 FEATURE_OPTIONS = ("features_only", "out_indices", "feature_location", "num_classes")  # cut a network short
-# what files hold beside an encoder and no encoder has: classifiers, decoders of masked autoencoders
-DROPPED = ("head.", "head_dist.", "fc.", "fc_norm.", "classifier.", "pre_logits.", "decoder_", "mask_token")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,24 +32,29 @@ class Source:
     """Where weights come from, and what their file does not tell."""
 
     tag: str = ""  # of timm, e.g. `hrnet_w18.ms_in1k`; empty takes `pretrained` of the encoder's spec
-    file: str = ""  # .safetensors, or a pickled state dict; empty takes the cache
-    mean: tuple[float, ...] = ()  # of colour in 0..1; empty takes the tag's, with a file the encoder's
+    file: str = ""  # .safetensors, or a pickled state dict; empty takes the cache, or the hub
+    layout: str | Mapping[str, Any] = ""  # name of a shipped one, or one as data; empty detects it
+    mean: tuple[float, ...] = ()  # of colour in 0..1; empty takes the tag's or layout's, else the encoder's
     std: tuple[float, ...] = ()
-    grid: tuple[int, ...] = ()  # height, width of the position table; empty takes a square
+    grid: tuple[int, ...] = ()  # height, width of the position table; empty takes the layout's, else a square
+    licence: str = ""
+    trained_on: tuple[str, ...] = field(default=())
 
 
 def load_pretrained(encoder: ImageEncoder, source: Source) -> dict[str, str]:
     """Fill an image encoder with published weights, all of them or none.
 
-    Weights of a tag bring their normalisation. Classifiers, decoders and later layers of the same network are
-    left out. A position table is resized bicubically, and trained from then on.
+    Weights bring their normalisation, and the way in which the maps of an HRNet are brought together. What
+    the layout drops and later layers of the same network are left out. A position table is resized
+    bicubically, and trained from then on.
 
     Args:
         encoder: to be filled in place.
         source: of the weights.
 
     Returns:
-        `weights`, the tag or file name; `weights_sha256`; `weights_mean` and `weights_std`, as used.
+        `weights`, the tag or file name; `weights_sha256`, `weights_layout`; `weights_mean` and `weights_std`,
+        as used; `licence` and `trained_on`, where the layout was named or the source tells them.
 
     Raises:
         ConfigError: neither a tag nor a file, or an impossible normalisation or grid.
@@ -54,29 +62,46 @@ def load_pretrained(encoder: ImageEncoder, source: Source) -> dict[str, str]:
     """
     _check(source)
     tag = source.tag or encoder.spec.get("pretrained") or ""
-    path = _find(tag, source.file)
-    found = read_state_dict(path)
-    wanted = encoder.model.state_dict()
-    state, rest = match(found, wanted)
-    _check_rest(encoder, found, rest)
-    if isinstance(encoder, ViT):
-        side = encoder.cfg.image_size // encoder.cfg.patch
-        state["pos_embed"] = resize_positions(state["pos_embed"], side, source.grid, path)
-    for name, value in state.items():  # torch would copy those that fit before it complains
-        if value.shape != wanted[name].shape:
-            shapes = f"{tuple(value.shape)}, the encoder's {tuple(wanted[name].shape)}"
-            raise AssetError(f"{path} does not fit the encoder: {name} has shape {shapes}")
-    mean, std = _normalisation(encoder, source, tag)
-    encoder.model.load_state_dict(state)
+    path, published = (Path(source.file), {}) if source.file else fetch_tag(tag)
+    name, layout, named = _layout(source, path, published)
+    state, told = read_arranged(path, layout, name, encoder.modality)
+    mean, std = _normalisation(encoder, source, layout, published)
+    fill(encoder.model, state, told, path, layout, spare=lambda: _whole(encoder))
     encoder.normalise_by(mean, std)
+    if layout.upsample and isinstance(encoder, TimmPyramid):
+        encoder.upsample_by(layout.upsample)
     if isinstance(encoder, ViT):
         encoder.learn_positions()
-    return {
+    facts = {
         "weights": path.name if source.file else tag,
         "weights_sha256": sha256_file(path),
+        "weights_layout": name,
         "weights_mean": " ".join(f"{value:g}" for value in mean),
         "weights_std": " ".join(f"{value:g}" for value in std),
+        "licence": source.licence or str(published.get("license") or "") or named.licence,
+        "trained_on": "+".join(source.trained_on or named.trained_on),
     }
+    return {key: value for key, value in facts.items() if value}
+
+
+def check_pretrained(encoder: ImageEncoder, source: Source) -> list[str]:
+    """Check that a file fits an encoder, without reading its numbers; the encoder may be on `meta`.
+
+    Returns:
+        Names in the file that are of later layers than the encoder uses.
+
+    Raises:
+        ConfigError: an impossible normalisation or grid.
+        AssetError: see `load_pretrained`.
+    """
+    _check(source)
+    path = Path(source.file)
+    name, layout, _ = _layout(source, path, {})
+    state, told = outlined(layout, path, name, encoder.modality)
+    whole = cache(partial(_whole, encoder))
+    fill(encoder.model, state, told, path, layout, spare=whole, dry=True)
+    own = {flat(key) for key in encoder.model.state_dict()}
+    return [key for key in state if flat(key) not in own]
 
 
 def load_image_encoders(encoders: Iterable[nn.Module], source: Source) -> dict[str, str]:
@@ -110,63 +135,42 @@ def _check(source: Source) -> None:
         raise ConfigError(f"grid {list(source.grid)} of weights must be [height, width] in patches")
 
 
+def _layout(source: Source, path: Path, published: Mapping[str, Any]) -> tuple[str, Layout, Layout]:
+    """Return the layout's name, the layout, and what it says of the published files, if it was named."""
+    if isinstance(source.layout, str):
+        name = source.layout or ("timm" if published else "")
+        if name:
+            layout = find_layout(name, shipped_layouts())
+        else:
+            found = examine(path, shipped_layouts())
+            name, layout = found.name, found.layout
+        named = layout if source.layout else Layout()
+    else:
+        body = dict(source.layout)
+        name = str(body.pop("name", "of the method"))
+        layout, named = parse(body, f"layout {name}"), Layout()
+    if source.grid:
+        layout = msgspec.structs.replace(layout, grid=list(source.grid))
+    return name, layout, named
+
+
 def _normalisation(
-    encoder: ImageEncoder, source: Source, tag: str
+    encoder: ImageEncoder, source: Source, layout: Layout, published: Mapping[str, Any]
 ) -> tuple[Sequence[float], Sequence[float]]:
-    """Declared, else of the tag, else of the encoder."""
-    if source.mean:
-        return source.mean, source.std
-    if source.file:
-        return encoder.normalisation
-    published = timm.get_pretrained_cfg(tag)
-    mean, std = (published.mean, published.std) if published is not None else ((), ())
-    if len(mean) != 3 or len(std) != 3:
-        raise AssetError(f"weights {tag} are for {len(mean)} channels; choose some for three")
-    return mean, std
+    """Declared, else of the tag, else of the layout, else of the encoder."""
+    for mean, std in (
+        (source.mean, source.std),
+        (published.get("mean", ()), published.get("std", ())),
+        (layout.mean, layout.std),
+    ):
+        if mean:
+            return mean, std
+    return encoder.normalisation
 
 
-def _check_rest(encoder: ImageEncoder, found: StateDict, rest: Sequence[str]) -> None:
-    """Make sure that what an encoder has no use for is known: not a part that its network lacks."""
-    unknown = [name for name in rest if not name.startswith(DROPPED)]
-    if unknown:
-        recipe = encoder.timm_recipe
-        options = {k: v for k, v in recipe["options"].items() if k not in FEATURE_OPTIONS}
-        with torch.device("meta"):
-            whole = {k.replace(".", "_") for k in create_timm_model(recipe["name"], options).state_dict()}
-        unknown = [name for name in unknown if name.replace(".", "_") not in whole]
-    if unknown:
-        some = ", ".join(unknown[:LISTED]) + (", ..." if len(unknown) > LISTED else "")
-        raise AssetError(
-            f"{found.path}: the encoder ({encoder.timm_recipe['name']}) has no place for {len(unknown)} "
-            f"tensors ({some}); choose an encoder of their architecture, or take them out of the file"
-        )
-
-
-def _find(tag: str, file: str) -> Path:
-    if file:
-        if not Path(file).is_file():
-            raise AssetError(
-                f"there is no weights file {Path(file).absolute()}; correct the config key `file`"
-            )
-        return Path(file)
-    if not tag:
-        raise ConfigError(
-            "this encoder has no published weights (`pretrained` in its YAML); choose another or give `file`"
-        )
-    import huggingface_hub
-
-    try:
-        published = timm.get_pretrained_cfg(tag)
-    except RuntimeError:  # known architecture, unknown tag
-        published = None
-    hub_id = published.hf_hub_id if published is not None else None
-    if not hub_id:
-        raise ConfigError(f'timm knows no published weights "{tag}"; correct the tag')
-    for name in CACHED_NAMES:
-        cached = huggingface_hub.try_to_load_from_cache(hub_id, name)
-        if isinstance(cached, str):
-            return Path(cached)
-    raise AssetError(
-        f"weights {tag} are not in the Hugging Face cache: run `hf download {hub_id} {CACHED_NAMES[0]}` "
-        "where there is a network, or name a local file with the config key `file`"
-    )
+def _whole(encoder: ImageEncoder) -> list[str]:
+    """Names of the weights of the whole network of which an encoder uses the first layers."""
+    recipe = encoder.timm_recipe
+    options = {k: v for k, v in recipe["options"].items() if k not in FEATURE_OPTIONS}
+    with torch.device("meta"):
+        return list(create_timm_model(recipe["name"], options).state_dict())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,14 +12,17 @@ from torch import Tensor, nn
 from bench.api import FeatureInfo, Features
 from bench.encoders.image import ImageEncoder
 from bench.errors import ConfigError
-from bench.settings import Positive, Share, Whole
+from bench.settings import Positive, Share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PyramidConfig:
     model: str  # timm name
     options: Mapping[str, Any] = field(default_factory=dict)  # of timm.create_model, e.g. channels, layers
-    out_indices: tuple[Whole, ...] = (1, 2, 3, 4)  # timm's numbering; 0 is the stem
+    out_indices: tuple[int, ...] = (1, 2, 3, 4)  # timm's numbering; 0 is the stem, -1 the coarsest map
+    upsample: Literal["", "bilinear", "nearest"] = (
+        ""  # how HRNet brings coarse maps to fine ones; "" = timm's
+    )
     bn_momentum: Share = 0.1  # share of the new batch in the running statistics
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
@@ -58,10 +61,29 @@ class TimmPyramid(ImageEncoder):
         for module in self.model.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.momentum = cfg.bn_momentum
+        if cfg.upsample:
+            self._set_upsampling(cfg.upsample)
+        self.last_axis = str(getattr(self.model, "output_fmt", "")).endswith("NHWC")
         self.layout = torch.channels_last if cfg.channels_last else torch.contiguous_format
         self.model.to(memory_format=self.layout)
+
+    def upsample_by(self, mode: str) -> None:
+        """Bring the maps of an HRNet together otherwise, also in encoders that are built from the spec."""
+        self._set_upsampling(mode)
+        self.respell({"upsample": mode})
+
+    def _set_upsampling(self, mode: str) -> None:
+        found = [module for module in self.model.modules() if isinstance(module, nn.Upsample)]
+        if not found:
+            raise ConfigError(f"{self.timm_recipe['name']} upsamples nothing; leave out `upsample`")
+        for module in found:
+            module.mode = mode
+            module.align_corners = False if mode == "bilinear" else None
+        self.timm_recipe["upsample"] = mode
 
     def forward(self, x: Tensor) -> Features:
         """Encode (N, 3, H, W) colour in [0, 1] or (N, 1, H, W) depth in metres."""
         maps = tuple(self.model(self.preprocess(x).contiguous(memory_format=self.layout)))
+        if self.last_axis:  # Swin and its like have channels last
+            maps = tuple(m.permute(0, 3, 1, 2).contiguous() for m in maps)
         return Features(maps=maps, pooled=torch.cat([m.mean((2, 3)) for m in maps], 1))

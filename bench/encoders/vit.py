@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import torch
+from msgspec import Meta
 from timm.layers.pos_embed import resample_abs_pos_embed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
@@ -15,19 +16,21 @@ from bench.api import FeatureInfo, Features
 from bench.encoders.image import ImageEncoder
 from bench.encoders.positions import sincos_positions
 from bench.errors import ConfigError
-from bench.settings import Count, Positive
+from bench.settings import Count, Positive, Whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViTConfig:
     model: str = "vit_base_patch16_224"  # timm name of a plain ViT; the values below replace its own
-    image_size: Count = 224  # of the position table; other sizes resize it
+    # of the position table, or [height, width]; other sizes resize it
+    image_size: Count | Annotated[list[Count], Meta(min_length=2, max_length=2)] = 224
     patch: Count = 16
     width: Count = 768
     blocks: Count = 12
     heads: Count = 12
     mlp_ratio: Positive = 4.0
     hooks: tuple[int, ...] = (2, 5, 8, 11)  # blocks whose output becomes a map, shallow to deep, 0-based
+    patch_padding: Whole = 0  # zeros around the image where patches are cut
     pool: Literal["mean", "cls"] = "mean"  # what `pooled` is
     positions: Literal["fixed", "learned"] = "fixed"  # sine-cosine; loaded weights bring a table that trains
     options: Mapping[str, Any] = field(default_factory=dict)  # further ones of timm.create_model
@@ -40,7 +43,7 @@ class ViTConfig:
         Raises:
             ConfigError: they do not, or are not.
         """
-        if self.image_size % self.patch or self.width % self.heads or self.width % 4:
+        if any(side % self.patch for side in self.sides) or self.width % self.heads or self.width % 4:
             raise ConfigError(
                 f"ViT: patch {self.patch} must divide image_size {self.image_size}, "
                 f"heads {self.heads} and 4 must divide width {self.width}"
@@ -48,6 +51,13 @@ class ViTConfig:
         hooks = list(self.hooks)
         if not hooks or hooks != sorted(set(hooks)) or not 0 <= hooks[0] <= hooks[-1] < self.blocks:
             raise ConfigError(f"ViT: hooks {hooks} must ascend and lie within 0..{self.blocks - 1}")
+        if self.pool == "cls" and not self.options.get("class_token", True):
+            raise ConfigError("ViT: pool=cls needs a class token; set pool=mean")
+
+    @property
+    def sides(self) -> list[int]:
+        """Height and width of the image that the position table is for."""
+        return [self.image_size] * 2 if isinstance(self.image_size, int) else list(self.image_size)
 
     def check(
         self,
@@ -63,7 +73,7 @@ class ViTConfig:
 
 
 class ViT(ImageEncoder):
-    """A timm VisionTransformer with a class token and a table of positions.
+    """A timm VisionTransformer with a table of positions, with or without class token and registers.
 
     Weights start as in MAE (xavier-uniform, official code), also where another method trains the network. The
     final LayerNorm is applied to every hooked block (design choice: all maps have one scale).
@@ -84,7 +94,7 @@ class ViT(ImageEncoder):
         """
         options = {
             **cfg.options,
-            "img_size": cfg.image_size,
+            "img_size": cfg.sides if cfg.sides[0] != cfg.sides[1] else cfg.sides[0],
             "patch_size": cfg.patch,
             "embed_dim": cfg.width,
             "depth": cfg.blocks,
@@ -101,12 +111,15 @@ class ViT(ImageEncoder):
             strides=(cfg.patch,) * len(cfg.hooks),
             pooled=cfg.width,
         )
-        side = cfg.image_size // cfg.patch
-        table = sincos_positions(side, side, cfg.width)
+        height, width = self.grid = (cfg.sides[0] // cfg.patch, cfg.sides[1] // cfg.patch)
+        self.prefix = int(getattr(self.model, "num_prefix_tokens", 0))  # class token and registers
+        self.placed = 0 if getattr(self.model, "no_embed_class", False) else self.prefix  # rows of the table
+        table = sincos_positions(height, width, cfg.width, self.placed)
         if not _is_plain(self.vit, table.shape):
-            raise ConfigError(
-                f"ViT: timm model {cfg.model} with {dict(cfg.options)} is no plain ViT with one class token"
-            )
+            raise ConfigError(f"ViT: timm model {cfg.model} with {dict(cfg.options)} is no plain ViT")
+        if cfg.patch_padding:
+            self.vit.patch_embed.proj.padding = (cfg.patch_padding,) * 2
+            self.timm_recipe["patch_padding"] = cfg.patch_padding
         initialise_like_mae(self.model)
         self.vit.pos_embed = nn.Parameter(table, requires_grad=cfg.positions == "learned")
 
@@ -117,7 +130,7 @@ class ViT(ImageEncoder):
 
     @property
     def table(self) -> nn.Parameter:
-        """Positions of the class token and the patches, (1, 1 + L, D)."""
+        """Positions of the prefix tokens that have any, and of the patches, (1, placed + L, D)."""
         return cast(nn.Parameter, self.vit.pos_embed)
 
     def learn_positions(self) -> None:
@@ -129,15 +142,16 @@ class ViT(ImageEncoder):
         """Encode (N, 3, H, W) colour in [0, 1] or (N, 1, H, W) depth in metres; the patch divides H and W."""
         patches, positions, (h, w) = self._embed(self.preprocess(x))
         hooked = []
-        tokens = self._with_cls(patches + positions)
+        tokens = self._with_prefix(patches + positions)
         for index, block in enumerate(self._blocks()):
             tokens = block(tokens)
             if index in self.cfg.hooks:
-                hooked.append(self.vit.norm(tokens)[:, 1:])
+                hooked.append(self.vit.norm(tokens)[:, self.prefix :])
         last = self.vit.norm(tokens)
         maps = tuple(t.mT.unflatten(2, (h, w)) for t in hooked)
-        pooled = last[:, 0] if self.cfg.pool == "cls" else last[:, 1:].mean(1)
-        return Features(maps=maps, pooled=pooled, tokens=last[:, 1:])
+        patches = last[:, self.prefix :]
+        pooled = last[:, 0] if self.cfg.pool == "cls" else patches.mean(1)
+        return Features(maps=maps, pooled=pooled, tokens=patches)
 
     def encode_visible(self, x: Tensor, keep: Tensor) -> Tensor:
         """Encode some patches only; the others are dropped before the first block.
@@ -147,11 +161,11 @@ class ViT(ImageEncoder):
             keep: (N, L') int64, indices of patches in row order.
 
         Returns:
-            (N, 1 + L', D), class token first, after the final LayerNorm.
+            (N, prefix + L', D), class token and registers first, after the final LayerNorm.
         """
         patches, positions, _ = self._embed(self.preprocess(x))
         chosen = keep[:, :, None].expand(-1, -1, patches.shape[2])
-        tokens = self._with_cls((patches + positions).gather(1, chosen))
+        tokens = self._with_prefix((patches + positions).gather(1, chosen))
         for block in self._blocks():
             tokens = block(tokens)
         out: Tensor = self.vit.norm(tokens)
@@ -161,12 +175,21 @@ class ViT(ImageEncoder):
         """Return patches (N, L, D), their positions (1, L, D) and the grid (h, w)."""
         patches = self.vit.patch_embed(x)  # (N, h, w, D)
         h, w = patches.shape[1:3]
-        table = resample_abs_pos_embed(self.vit.pos_embed, new_size=[h, w], num_prefix_tokens=1)
-        return patches.flatten(1, 2), table[:, 1:], (h, w)
+        table = resample_abs_pos_embed(
+            self.vit.pos_embed, new_size=[h, w], old_size=list(self.grid), num_prefix_tokens=self.placed
+        )
+        return patches.flatten(1, 2), table[:, self.placed :], (h, w)
 
-    def _with_cls(self, tokens: Tensor) -> Tensor:
-        cls = cast(Tensor, self.vit.cls_token) + cast(Tensor, self.vit.pos_embed)[:, :1]
-        return torch.cat([cls.expand(len(tokens), -1, -1), tokens], 1)
+    def _with_prefix(self, tokens: Tensor) -> Tensor:
+        prefix: list[Tensor] = [
+            token for token in (self.vit.cls_token, self.vit.reg_token) if token is not None
+        ]
+        if not prefix:
+            return tokens
+        first = torch.cat(prefix, 1)
+        if self.placed:
+            first = first + cast(Tensor, self.vit.pos_embed)[:, : self.placed]
+        return torch.cat([first.expand(len(tokens), -1, -1), tokens], 1)
 
     def _blocks(self) -> Iterable[nn.Module]:
         return cast(Iterable[nn.Module], self.vit.blocks)
@@ -176,8 +199,6 @@ def _is_plain(model: nn.Module, table: torch.Size) -> bool:
     """Say whether `ViT.forward` does what the timm model would."""
     return (
         isinstance(model, VisionTransformer)
-        and model.cls_token is not None
-        and model.reg_token is None
         and isinstance(model.norm_pre, nn.Identity)
         and isinstance(model.pos_embed, Tensor)
         and model.pos_embed.shape == table
@@ -192,5 +213,5 @@ def initialise_like_mae(module: nn.Module) -> None:
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
     for name, parameter in module.named_parameters():
-        if name.rpartition(".")[2] in ("cls_token", "mask_token"):
+        if name.rpartition(".")[2] in ("cls_token", "mask_token", "reg_token"):
             nn.init.normal_(parameter, std=0.02)

@@ -164,7 +164,8 @@ def _words(file: Path, old: RecordSet | None, typed: Words | None, update: bool)
         raise ConfigError(
             f"{file} tells no grid; write it with bench check --baseline FILE --update and a grid"
         )
-    return Words(**{**old.grid, "overrides": tuple(old.grid.get("overrides", ()))})
+    lists = {name: tuple(old.grid.get(name, ())) for name in ("overrides", "weights")}
+    return Words(**{**old.grid, **lists})
 
 
 def _differs(file: Path, old: RecordSet | None, plan: Plan) -> str:

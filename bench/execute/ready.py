@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from bench.errors import BenchError, ConfigError
 from bench.execute.data_jobs import specs_of_step
 from bench.files import canonical
 from bench.grid.plan import Step
+from bench.grid.weights import located
 
 
 def check_adapters(steps: Iterable[Step], config_dirs: Sequence[str]) -> list[str]:
@@ -23,7 +25,7 @@ def check_adapters(steps: Iterable[Step], config_dirs: Sequence[str]) -> list[st
 
     Raises:
         ConfigError: no such class, one of another kind, a wrong value, or data that cannot be.
-        AssetError: the code of one has changed since the grid was planned.
+        AssetError: the code of one has changed since the grid was planned; or weights do not fit an encoder.
     """
     needed = {s.key: s for top in steps for s in (*top.ancestors(), top)}.values()
     seen = set()
@@ -40,9 +42,29 @@ def check_adapters(steps: Iterable[Step], config_dirs: Sequence[str]) -> list[st
             if what not in seen:
                 seen.add(what)
                 said += _guarded(part, partial(load_configured, part, kind, str(where), config_dirs))
+        if step.kind == "pretrain" and spec["config"].get("file") and "layout" in spec["config"]:
+            _check_weights(step, config_dirs)
     for data in {canonical(data): data for step in needed for data in specs_of_step(step)}.values():
         said += _guarded(data, partial(_check_data, data, config_dirs))
     return said
+
+
+def _check_weights(step: Step, config_dirs: Sequence[str]) -> None:
+    """Check the header of a file of weights against the encoders that it shall fill, without its numbers."""
+    import torch
+
+    from bench.encoders.build import build_encoder
+    from bench.encoders.image import ImageEncoder
+    from bench.encoders.pretrained import Source, check_pretrained
+
+    config = located(step.spec["config"], step.resources)
+    names = {f.name for f in fields(Source)}
+    source = Source(**{key: value for key, value in config.items() if key in names})
+    for modality, chosen in step.spec["encoders"].items():
+        with torch.device("meta"):
+            encoder = build_encoder(chosen, modality, None, config_dirs)
+        if isinstance(encoder, ImageEncoder):
+            check_pretrained(encoder, source)
 
 
 def _check_data(spec: Mapping[str, Any], config_dirs: Sequence[str]) -> None:

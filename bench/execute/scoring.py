@@ -24,6 +24,10 @@ from bench.records.record import FINE_TUNED
 from bench.records.store import Store
 
 SCORES = "scores.npz"
+WEIGHTS = (  # what a row of published weights says of them, from the record of its first stage
+    "weights", "weights_sha256", "weights_layout", "weights_mean", "weights_std", "licence", "trained_on",
+    "parameters", "gmacs",
+)  # fmt: skip
 
 
 def score(step: Step, store: Store, site: Site) -> dict[str, Any]:
@@ -164,6 +168,7 @@ def _curve(fine: Mapping[str, Any], metric: str) -> list[dict[str, float]]:
 def _data_labels(step: Step, cell: Step, store: Store) -> dict[str, Any]:
     chain = [s for s in cell.ancestors() if s.kind == "pretrain"]
     first = store.record(chain[0])
+    facts = first["facts"] if first else {}
     trained = [s for s in chain if s.spec["data"]]
     parts = [p["source"] for s in trained[-1:] for p in s.spec["data"]["parts"]]
     return {
@@ -172,8 +177,9 @@ def _data_labels(step: Step, cell: Step, store: Store) -> dict[str, Any]:
         "uses": step.spec["uses"],
         "minimum_effect": step.spec["minimum_effect"],
         "dataset": step.spec["dataset"],
-        "init": first["facts"].get("init", "random") if first else "random",
-        "pretrain_data": "+".join(parts) or "none",
+        "init": facts.get("init", "random"),
+        "pretrain_data": "+".join(parts) or facts.get("trained_on", "none"),
+        **({"weights": told} if (told := {k: facts[k] for k in WEIGHTS if k in facts}) else {}),
         "pretrain_seed": chain[-1].spec["seed"],
     }
 

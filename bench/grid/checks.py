@@ -82,7 +82,7 @@ def check_applies(plan: Plan) -> None:
     if len(reasons) and all(cell.step is None for cell in plan.cells):
         raise ConfigError(
             f"no cell of this grid can be run: {'; '.join(reasons)}. Choose other --encoders, --methods, "
-            "--tasks or budgets, or name published weights: method.NAME.stages.STAGE.config.file=PATH"
+            "--tasks or budgets, or name published weights: --weights NAME=FILE"
         )
 
 

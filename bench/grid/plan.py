@@ -137,17 +137,28 @@ Once = Callable[[StepKind, Mapping[str, Any], tuple[Step, ...], Mapping[str, Any
 def _pairs(request: Request) -> list[tuple[str, str]]:
     """Pair methods with encoders: those asked for, or each method's default of the preset.
 
-    A method without an encoder of its own (scratch, imagenet) runs on every encoder of the grid.
+    A method without an encoder of its own (scratch, imagenet) runs on every encoder of the grid. One that
+    brings its encoder runs there alone, and beside it what neither trains nor loads anything.
     """
-    if request.chosen_encoders:
-        return list(product(request.methods, request.chosen_encoders))
-    defaults = request.default_encoders
-    trained = [m for m, spec in request.methods.items() if not _zero_steps(spec)]
-    grid = list(dict.fromkeys(e for m in trained for e in defaults[m]))
+    defaults, chosen = request.default_encoders, list(request.chosen_encoders)
+    others = {m: spec for m, spec in request.methods.items() if not spec.get("brings")}
+    trained = [m for m, spec in others.items() if not _zero_steps(spec)]
+    grid = chosen or list(dict.fromkeys(e for m in trained for e in defaults[m]))
+    brought = [
+        str(spec["brings"])
+        for m, spec in request.methods.items()
+        if m not in others and not _not_applicable(request, m, spec["brings"])
+    ]
     pairs: list[tuple[str, str]] = []
     for method, spec in request.methods.items():
-        names = grid if _zero_steps(spec) and grid else defaults[method]
-        pairs += [(method, name) for name in names or (NO_ENCODER,)]
+        if method not in others:
+            pairs.append((method, spec["brings"]))
+            continue
+        untrained = _zero_steps(spec)
+        own = list(chosen or (grid if untrained and grid else defaults[method]))
+        if untrained and not spec.get("needs_pretrained_tag"):
+            own = list(dict.fromkeys([*own, *brought] if chosen or trained or not brought else brought))
+        pairs += [(method, name) for name in own or [NO_ENCODER]]
     return pairs
 
 
@@ -165,6 +176,8 @@ def _not_applicable(request: Request, method: str, encoder: str) -> str:
     if kind not in spec["encoder_kinds"]:
         return f"{method} trains {kinds} encoders; {encoder} is of kind {kind}"
     given = any(s["config"].get("file") or s["config"].get("tag") for s in spec["stages"].values())
+    if spec.get("brings") and not given and spec.get("needs_pretrained_tag"):
+        return f"{method} needs its file: --weights {method}=FILE"
     if spec.get("needs_pretrained_tag") and not (tag or given):
         return f"{encoder} has no published weights"
     return request.absent.get(tag_of(spec, tag), "")

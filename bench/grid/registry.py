@@ -14,7 +14,7 @@ from typing import Any
 from bench.errors import ConfigError, nearest
 
 BUILT_IN = Path(__file__).resolve().parents[2] / "configs"
-GROUPS = ("method", "task", "encoder", "dataset", "preset")
+GROUPS = ("method", "task", "encoder", "dataset", "preset", "layout")
 
 _FLOAT = re.compile(
     r"^[-+]?(?:\d[\d_]*\.?[\d_]*(?:[eE][-+]?\d+)|\d[\d_]*\.[\d_]*|\.[\d_]+(?:[eE][-+]?\d+)?)$"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +16,7 @@ from bench.adapters import sources
 from bench.errors import AssetError, ConfigError, DataError, nearest
 from bench.files import canonical, sha256_text, write_atomic
 from bench.grid import overrides, weights
+from bench.grid.brought import Brought, bring, localise, with_layouts
 from bench.grid.places import registered
 from bench.grid.registry import BUILT_IN, GROUPS, config_dirs, load, names, pick, yamls
 from bench.grid.resources import DEFAULTS, is_resource
@@ -30,9 +32,11 @@ __all__ = (
 TRACKS = ("controlled", "published")
 MODES = ("strict", "parity")
 MOST_SEEDS = 1000
+BASELINE = "scratch"  # runs beside given weights where no methods are typed
 IMAGE = "image"  # in the `encoders` of a method: the encoder of the grid
 _CODE = (
     "request.py",
+    "brought.py",
     "registry.py",
     "overrides.py",
     "resources.py",
@@ -55,6 +59,7 @@ class Words:
     encoders: str = ""
     protocol: str = "finetune"
     rates: str = ""
+    weights: tuple[str, ...] = ()
     preset: str = "tiny"
     track: str = "controlled"
     mode: str = "strict"
@@ -174,18 +179,19 @@ def resolve(words: Words, cache: Path | None = None) -> Request:
 
     Raises:
         ConfigError: unknown names, keys or values, with the nearest known name.
-        AssetError: a weights file that a method's config names does not exist.
+        AssetError: a weights file that a method's config names does not exist, or cannot be understood.
     """
     dirs = config_dirs(words.config_dirs)
     files = [path for folder in dirs for group in GROUPS for path in yamls(folder / group)]
     files += [Path(__file__).parent / name for name in _CODE]
     stamp = [[str(p), (found := p.stat()).st_mtime_ns, found.st_size] for p in files]
-    text = canonical([asdict(words), stamp])
+    rows = bring(words.weights, dirs)
+    text = canonical([asdict(words), stamp, [asdict(row) for row in rows]])
     path = cache / "resolved" / f"{sha256_text(text)[:16]}.json" if cache and cache.parent.is_dir() else None
     if path:
         with suppress(OSError, ValueError, TypeError, KeyError):  # only a cache: resolved anew below
             return _with_files(from_json(json.loads(path.read_text(encoding="utf-8"))), dirs)
-    request = _resolve(words, dirs)
+    request = _resolve(words, dirs, rows)
     if path:
         with suppress(DataError):
             write_atomic(path, to_json(request))
@@ -243,14 +249,16 @@ def _with_weights(request: Request) -> Request:
     }
     absent = weights.absent(request.methods, request.encoders, optional)
     request = replace(request, absent=absent)
-    methods, marks = weights.by_content(request.methods, absent)
+    methods, marks = weights.by_content(
+        with_layouts(request.methods, config_dirs(request.config_dirs), absent), absent
+    )
     if not marks:
         return request
     changes = dict(request.changes)
     for key, value in changes.items():
         if ".config." in key and weights.names_file(key.rpartition(".")[2]):
             changes[key] = marks.get(value, value)
-    files = {mark: str(Path(path).expanduser().resolve()) for path, mark in marks.items()}
+    files = {mark: str(localise(path).resolve()) for path, mark in marks.items()}
     return replace(request, methods=methods, changes=changes, resources={**request.resources, "files": files})
 
 
@@ -269,13 +277,19 @@ def from_json(body: Mapping[str, Any]) -> Request:
     return Request(**{**body, **lists, "default_encoders": defaults})
 
 
-def _resolve(words: Words, dirs: list[Path]) -> Request:
+def _resolve(words: Words, dirs: list[Path], rows: Sequence[Brought]) -> Request:
     known = {group: names(group, dirs) for group in GROUPS}
-    methods = pick(words.methods, "method", known["method"])
+    for row in rows:
+        known["method"] |= {row.name: Path(f"--weights {row.name}")} if row.body else {}
+        known["encoder"] |= {row.encoder: Path(f"--weights {row.name}")} if row.encoder_body else {}
+    methods = list(
+        dict.fromkeys([*pick(words.methods, "method", known["method"]), *(row.name for row in rows)])
+    )
+    named = {*re.split(r"\s*,\s*", words.methods.strip()), *(row.name for row in rows)}
     tasks = pick_tasks(words.tasks, known)
     chosen, by_modality = _encoder_words(words.encoders, known["encoder"])
     _check_choices(words, known)
-    config = _load(methods, list(dict.fromkeys(task for task, _ in tasks)), words.preset, known)
+    config = _load(methods, list(dict.fromkeys(task for task, _ in tasks)), words.preset, known, rows)
     changes = overrides.apply(config, words.overrides)
     _check_all(config, {group: {n: f"{group} {n}" for n in known[group]} for group in GROUPS}, words.preset)
     resources = config["preset"].pop("resources")
@@ -311,7 +325,7 @@ def _resolve(words: Words, dirs: list[Path]) -> Request:
         config_dirs=tuple(str(d) for d in dirs[1:]),
         resources=resources,
         changes={key: value for key, value in changes.items() if not is_resource(key)},
-        named=tuple(name for name in methods if name in re.split(r"\s*,\s*", words.methods.strip())),
+        named=tuple(name for name in methods if name in named),
         protocols=parse_protocols(words.protocol),
         rates=parse_rates(words.rates),
     )
@@ -493,18 +507,29 @@ def _mix_sets(
 
 
 def _load(
-    methods: list[str], tasks: list[str], preset: str, known: Mapping[str, Mapping[str, Path]]
+    methods: list[str],
+    tasks: list[str],
+    preset: str,
+    known: Mapping[str, Mapping[str, Path]],
+    rows: Sequence[Brought],
 ) -> dict[str, Any]:
     """Load and check the YAMLs of a grid by group and name; all encoders and data sets, to choose from."""
+    new = {row.name: deepcopy(row.body) for row in rows if row.body}
+    encoders = {row.encoder: deepcopy(row.encoder_body) for row in rows if row.encoder_body}
+    registered = [name for name in methods if name not in new]
     config: dict[str, Any] = {
-        "method": load_methods(methods, known["method"]),
+        "method": {**load_methods(registered, known["method"]), **new},
         "task": {t: load(known["task"][t], "task") for t in tasks},
-        "encoder": {e: load(path, "encoder") for e, path in known["encoder"].items()},
+        "encoder": {e: encoders.get(e) or load(path, "encoder") for e, path in known["encoder"].items()},
         "dataset": {d: load(path, "dataset") for d, path in known["dataset"].items()},
         "preset": load(known["preset"][preset], "preset"),
     }
     for task in tasks:
         check("task", config["task"][task], str(known["task"][task]))  # adds what is left out
+    for row in (row for row in rows if not row.body):
+        body = config["method"][row.name]
+        next(iter(body["stages"].values()))["config"].update(row.config)
+        body.update({"brings": row.encoder} if row.encoder else {})
     _tune(config, preset, known)
     _check_all(config, known, preset)
     config["preset"]["resources"] = {**DEFAULTS, **config["preset"].get("resources", {})}
@@ -589,5 +614,7 @@ def _check_fixed(names: Iterable[str], known: Mapping[str, Any]) -> None:
 
 def _defaults(method: Mapping[str, Any], preset: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the preset's encoder of the first kind that the method lists: that of its paper."""
+    if method["brings"]:
+        return (method["brings"],)
     kinds = [k for k in method["encoder_kinds"] if k in preset["encoders"]]
     return tuple(str(preset["encoders"][k]) for k in kinds[:1])

@@ -167,6 +167,9 @@ class Method(_Described, kw_only=True, forbid_unknown_fields=True):
     encoder_kinds: Annotated[list[Kind], Meta(min_length=1)]
     modality_kinds: dict[Modality, list[Kind]] = field(default_factory=dict)  # more, by --encoders
     needs_pretrained_tag: bool = False
+    brings: str = (
+        ""  # the encoder that its weights are for; it runs on no other, and what is untrained beside it
+    )
     stages: Annotated[Section, Meta(min_length=1)]
     presets: dict[str, Section] = field(default_factory=dict)  # other values of these keys, by preset
     resources: Section = field(default_factory=dict)

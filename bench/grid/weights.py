@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.errors import AssetError
 from bench.files import sha256_file
+from bench.grid.brought import localise
 
 KEY = "file"  # config key of a method's weights
 _MARK = "sha256:"
@@ -85,7 +86,7 @@ def by_content(
         for key, path in config.items():
             if names_file(key) and path and path not in absent:
                 if path not in marks:
-                    marks[path] = _digest(str(Path(path).expanduser()), key)
+                    marks[path] = _digest(str(localise(path)), key)
                 config[key] = marks[path]
         return {**stage, "config": config}
 

@@ -11,7 +11,8 @@ Score records (`kind: score`, one per leaderboard cell) have these entries:
 |            | encoder, encoder_kind, encoder_modality, fraction ("1/10"), seed, subset, preset, track,  |
 |            | mode, protocol; modality (of the task), pretrain_seed, config (overrides of the method),  |
 |            | uses (what the method used beyond colour pictures, "none", or "depth, 2D joints", ...),   |
-|            | minimum_effect (in the unit of the primary metric; smaller differences are ties)          |
+|            | minimum_effect (in the unit of the primary metric; smaller differences are ties);         |
+|            | weights: {weights, weights_sha256, licence, trained_on, ...} of rows that load some       |
 | metrics    | list of {name, value, unit, higher_is_better}; the primary metric first                   |
 | interval   | {unit, n_units, n_samples, replicates: primary metric on bootstrap resamples of the units}|
 | curve      | list of {progress (0..1], step, metric value on the validation part} of the fine-tuning   |

@@ -12,6 +12,7 @@ Columns of `Records.runs`:
 | task, modality, published, dataset                      | `published`: task name in the published numbers  |
 | method, init, pretrain_data, backbone, setting, config  | `config`: what was overridden in the method      |
 | encoder, encoder_kind, encoder_modality, uses           | `uses`: beyond colour pictures; "" = not said    |
+| weights                                                 | what a row of given weights says of them         |
 | fraction, seed, subset, pretrain_seed                   | `pretrain_seed` -1 = not recorded                |
 | metric, value, unit, higher_is_better, primary          |                                                  |
 | minimum_effect                                          | of the primary metric, 0 where not recorded      |
@@ -58,7 +59,7 @@ COSTS = (
     "pretrain_wall_s", "pretrain_samples_seen", "pretrain_forward_passes", "device_s", "pretrain_device_s",
 )  # fmt: skip
 COLUMNS = (
-    "key", *REQUIRED, *OPTIONAL, "seed", "subset", "pretrain_seed", "metric", "value", "unit",
+    "key", *REQUIRED, *OPTIONAL, "weights", "seed", "subset", "pretrain_seed", "metric", "value", "unit",
     "higher_is_better", "primary", "minimum_effect", "exposure", "test_set", "interval_unit", "n_units",
     "n_samples", "n_replicates", *COSTS, "commit", "dirty", "source_sha256", "device", "created", "imported",
 )  # fmt: skip
@@ -178,12 +179,31 @@ def _labels(record: Mapping[str, Any], where: str) -> dict[str, Any]:
         **sizes,
         **cost,
         "key": str(record["key"]),
+        "weights": _weights(labels.get("weights")),
         "minimum_effect": effect,
         "interval_unit": unit,
         "exposure": record["exposure"],
         "test_set": f"{sha[:8]}/{unit}/{sizes['n_units']}",
         "dirty": is_dirty(made),
     }
+
+
+def _weights(told: Any) -> str:
+    """Return what a record says of the weights that its method loaded, in words."""
+    if not isinstance(told, Mapping):
+        return ""
+    text = {str(key): plain(str(value)) for key, value in told.items()}
+    words = [
+        text.get("weights", ""),
+        f"sha256 {text['weights_sha256'][:12]}" if "weights_sha256" in text else "",
+        f"layout {text['weights_layout']}" if "weights_layout" in text else "",
+        f"licence {text.get('licence') or 'unknown'}",
+        f"trained on {text.get('trained_on') or 'unknown data'}",
+        f"input mean {text['weights_mean']}, std {text['weights_std']}" if "weights_mean" in text else "",
+        f"{text['parameters']} parameters" if "parameters" in text else "",
+        f"{text['gmacs']} GMACs per image" if "gmacs" in text else "",
+    ]
+    return ", ".join(filter(None, words))
 
 
 def _number(value: Any, where: str) -> float:

@@ -153,7 +153,14 @@ def _score_notes(task: Task, primary: pd.DataFrame) -> list[str]:
         )
     seen = primary[primary["exposure"] != "none"].drop_duplicates("name", keep="last")
     exposed = zip(seen["name"], seen["exposure"], strict=True)
+    notes += given_weights(task)
     return notes + [f"{EXPOSED} {name}: pretraining has seen test data ({what})." for name, what in exposed]
+
+
+def given_weights(task: Task) -> list[str]:
+    """Say what rows of given weights have loaded."""
+    rows = task.runs[task.runs["weights"] != ""].drop_duplicates(["encoder", "name", "weights"])
+    return [f"{row.name}: {row.weights}." for row in rows.itertuples()]
 
 
 def not_ranked(task: Task) -> list[str]:

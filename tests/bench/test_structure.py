@@ -44,7 +44,10 @@ LIGHT = (
     "bench.execute.status",
     "bench.execute.submissions",
     "bench.files",
+    "bench.cli.weights",
+    "bench.grid.brought",
     "bench.grid.checks",
+    "bench.grid.layouts",
     "bench.grid.overrides",
     "bench.grid.plan",
     "bench.grid.registry",
@@ -58,6 +61,12 @@ LIGHT = (
     "bench.records.store",
     "bench.settings",
     "bench.show",
+    "bench.weights.detect",
+    "bench.weights.header",
+    "bench.weights.hub",
+    "bench.weights.layout",
+    "bench.weights.networks",
+    "bench.weights.packages",
 )
 GLOBAL_SEEDS = {
     "torch.manual_seed", "torch.random.manual_seed", "torch.seed", "torch.cuda.manual_seed",

@@ -3,6 +3,7 @@ import io
 import json
 import os
 import pickle
+from fractions import Fraction
 
 import huggingface_hub.constants
 import pytest
@@ -97,7 +98,10 @@ def test_code_in_a_pickle_is_not_run(pyramid_spec, tmp_path):
 def test_cache_is_used_and_its_absence_explained(pyramid_spec, tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     encoder, source = (build_encoder(pyramid_spec, "rgb") for _ in range(2))
-    with pytest.raises(AssetError, match=r"resnet18\.tv_in1k .*hf download timm/resnet18\.tv_in1k .* `file`"):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(
+        AssetError, match=r"HF_HUB_OFFLINE is set.*`hf download timm/resnet18\.tv_in1k .* local"
+    ):
         load_pretrained(encoder, Source(tag="resnet18.tv_in1k"))
     path = in_cache(tmp_path, "resnet18.tv_in1k", weights_of(source))
     facts = load_pretrained(encoder, Source(tag="resnet18.tv_in1k"))
@@ -204,15 +208,21 @@ def test_layouts_that_are_refused_are_told(spec, source, prefix, tmp_path):
     assert str(tmp_path / "w.pth") in message
     assert told in message
     assert f'{len(state)} tensors that begin with "{prefix}"' in message
-    assert "timm" in message or f'without "{prefix.removeprefix("module.")}"' in message
+    assert "none of the known layouts" in message or f'strips "{prefix.removeprefix("module.")}"' in message
 
 
 def test_pickled_objects_are_told_with_a_way_out(spec, source, tmp_path):
-    content = {"model": weights_of(source), "args": argparse.Namespace(lr=1)}
+    content = {"model": weights_of(source), "best": Fraction(1, 2)}
     with pytest.raises(
-        AssetError, match=r"w\.pth holds pickled Python objects \(argparse\.Namespace\).*torch\.save"
+        AssetError, match=r"w\.pth holds pickled Python objects \(fractions\.Fraction\).*torch\.save"
     ):
         load(build_encoder(spec, "rgb"), content, tmp_path / "w.pth")
+
+
+def test_the_arguments_of_a_training_are_no_obstacle(spec, source, tmp_path):
+    encoder = build_encoder(spec, "rgb")
+    load(encoder, {"model": weights_of(source), "args": argparse.Namespace(lr=1)}, tmp_path / "w.pth")
+    assert all(torch.equal(encoder.model.state_dict()[k], v) for k, v in weights_of(source).items())
 
 
 def test_tensors_without_a_place_are_refused_but_for_later_layers(pyramid_spec, vit_spec, tmp_path):

@@ -52,7 +52,7 @@ def test_every_preset_passes() -> None:
         (("task.parsing_rgb.augment.rotation_p=0.5",), r"rotation_p: is not read while rotation=0\.0"),
         (("preset.size=52",), r": image size 52 x 52 is no multiple of the patch 8"),
         (("encoder.vit_d96.config.heads=5",), "heads 5 and 4 must divide width 96"),
-        (("encoder.resnet10_w24.config.out_indices=[-1]",), "-1 is not a whole number of at least 0"),
+        (("encoder.resnet10_w24.config.bn_momentum=-1",), r"-1\.0 is not a number of at least 0"),
         (("encoder.semgcn.config.width=0",), r"config\.width: 0 is not a whole number of at least 1"),
         (("method.mae_body.stages.pixels.config.mask_ratio=0.999",), "leaves 0 of 36 patches"),
         (("method.mae_body.stages.pixels.config.mask_ratio=1.5",), r"ratio: 1\.5 is not a number below 1"),

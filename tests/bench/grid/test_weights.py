@@ -2,12 +2,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from bench.errors import AssetError
 from bench.grid.plan import expand
 from bench.grid.request import Words, resolve
 from bench.grid.weights import located, names_file, placed
+
+
+def write(path: Path, value: float) -> None:
+    """Write a file of weights that planning takes for those of some network."""
+    save_file({"conv1.weight": np.full((1,), value, np.float32)}, path)
 
 
 def key_of(path: Path | str, cache: Path | None = None) -> str:
@@ -23,23 +30,23 @@ def key_of(path: Path | str, cache: Path | None = None) -> str:
 
 
 def test_keys_follow_the_content_of_a_weights_file_not_its_place(tmp_path: Path) -> None:
-    (tmp_path / "a.pth").write_bytes(b"one")
+    write(tmp_path / "a.safetensors", 1)
     (tmp_path / "deep").mkdir()
-    (tmp_path / "deep" / "b.pth").write_bytes(b"one")
+    write(tmp_path / "deep" / "b.safetensors", 1)
     cache = tmp_path / "cache"  # of resolved requests: must not remember the content
-    first = key_of(tmp_path / "a.pth", cache)
-    assert first == key_of(tmp_path / "a.pth", cache) == key_of(tmp_path / "deep" / "b.pth")
-    (tmp_path / "a.pth").write_bytes(b"two")
-    assert key_of(tmp_path / "a.pth", cache) != first
+    first = key_of(tmp_path / "a.safetensors", cache)
+    assert first == key_of(tmp_path / "a.safetensors", cache) == key_of(tmp_path / "deep" / "b.safetensors")
+    write(tmp_path / "a.safetensors", 2)
+    assert key_of(tmp_path / "a.safetensors", cache) != first
 
 
 def test_the_home_of_the_user_and_odd_names_are_understood(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    odd = tmp_path / "epoch=9 (best).ckpt"
-    odd.write_bytes(b"one")
-    assert key_of("~/epoch=9 (best).ckpt") == key_of(odd)
+    odd = tmp_path / "epoch=9 (best).safetensors"
+    write(odd, 1)
+    assert key_of("~/epoch=9 (best).safetensors") == key_of(odd)
 
 
 def test_a_missing_weights_file_is_named_before_anything_runs(tmp_path: Path) -> None:

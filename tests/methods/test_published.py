@@ -3,14 +3,14 @@ import safetensors.torch
 import torch
 
 from bench.errors import AssetError, ConfigError, StepError
-from methods.imagenet import ImageNet, ImageNetConfig
+from methods.published import Published, PublishedConfig
 
 
 def test_colour_and_depth_encoder_get_the_same_weights(make, encoders, batch, context, tmp_path):
     source = encoders("rgb", seed=7)["rgb"].model.state_dict()
     path = tmp_path / "w.safetensors"
     safetensors.torch.save_file({k: v.contiguous() for k, v in source.items()}, path)
-    method = make(ImageNet, ImageNetConfig(file=str(path)), encoders("rgb", "depth"))
+    method = make(Published, PublishedConfig(file=str(path)), encoders("rgb", "depth"))
     facts = method.initialise()
     assert facts["weights"] == "w.safetensors"
     assert len(facts["weights_sha256"]) == 64
@@ -25,8 +25,8 @@ def test_missing_weights_are_an_error_never_a_fallback(make, encoders, tmp_path,
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(ConfigError, match="no published weights"):
-        make(ImageNet, ImageNetConfig(), encoders("rgb")).initialise()
+        make(Published, PublishedConfig(), encoders("rgb")).initialise()
     with pytest.raises(AssetError, match=r"resnet50\.tv_in1k"):
-        make(ImageNet, ImageNetConfig(tag="resnet50.tv_in1k"), encoders("rgb")).initialise()
+        make(Published, PublishedConfig(tag="resnet50.tv_in1k"), encoders("rgb")).initialise()
     with pytest.raises(AssetError, match="no weights file"):
-        make(ImageNet, ImageNetConfig(file="absent.pth"), encoders("rgb")).initialise()
+        make(Published, PublishedConfig(file="absent.pth"), encoders("rgb")).initialise()

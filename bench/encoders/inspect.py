@@ -1,0 +1,110 @@
+"""What a file of weights is, in words: for `bench weights`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.encoders.build import build_encoder
+from bench.encoders.image import ImageEncoder
+from bench.encoders.pretrained import Source, check_pretrained
+from bench.errors import ConfigError
+from bench.files import sha256_file
+from bench.grid.brought import bring
+from bench.grid.layouts import read_layouts
+from bench.grid.registry import config_dirs as folders
+from bench.grid.registry import load, names
+from bench.weights.detect import examine
+from bench.weights.header import some
+from bench.weights.layout import plain
+
+_ROW = "weights"  # any name that no method has
+
+
+def inspect_weights(
+    file: str, *, layout: str = "", encoder: str = "", config_dirs: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return what a file is, after the checks that `bench run` makes before its first step.
+
+    Args:
+        file: as in --weights.
+        layout: its name; "" = detected.
+        encoder: of the registry, or `timm:NAME`; "" = told by the tensors.
+        config_dirs: folders of adapters.
+
+    Raises:
+        ConfigError: an unknown name.
+        AssetError: the file is in no known layout, or does not fit its network.
+    """
+    dirs = folders(config_dirs)
+    row = _ROW
+    while row in names("method", dirs):
+        row += "_"
+    options = [f",{key}={value}" for key, value in (("layout", layout), ("encoder", encoder)) if value]
+    (brought,) = bring([f"{row}={file}{''.join(options)}"], dirs)
+    config = next(iter(brought.body["stages"].values()))["config"]
+    path = Path(config["file"])
+    found = examine(path, read_layouts(dirs), layout)
+    body = brought.encoder_body or load(names("encoder", dirs)[brought.encoder], "encoder")
+    with torch.device("meta"):
+        module = build_encoder(body, "rgb", None, tuple(map(str, dirs[1:])))
+    if not isinstance(module, ImageEncoder):
+        raise ConfigError(f"encoder {brought.encoder} reads no images; choose another")
+    source = Source(
+        file=str(path),
+        layout={"name": found.name, **plain(found.layout)},
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+    )
+    later = check_pretrained(module, source)
+    mean, std = (source.mean or found.layout.mean, source.std or found.layout.std)
+    if not mean:
+        mean, std = module.normalisation
+    table = found.shapes.get("pos_embed")
+    return {
+        "file": str(path),
+        "sha256": sha256_file(path),
+        "holds": found.told,
+        "layout": found.name,
+        "summary": found.layout.summary,
+        "licence of the published files": found.layout.licence or "unknown",
+        "encoder": brought.encoder,
+        "registered": not brought.encoder_body,
+        "network": module.timm_recipe["name"],
+        "kind": module.feature_info.kind,
+        "channels": list(module.feature_info.channels),
+        "strides": list(module.feature_info.strides),
+        "parameters": sum(p.numel() for p in module.parameters()),
+        "positions": list(table) if table else [],
+        "mean": [round(float(v), 4) for v in mean],
+        "std": [round(float(v), 4) for v in std],
+        "used": len(found.sorted.used) - len(later),
+        "dropped by the layout": list(found.sorted.dropped),
+        "of later layers": later,
+    }
+
+
+def report(found: Mapping[str, Any]) -> str:
+    """Return it as text, a line each."""
+    shown = {
+        **found,
+        "encoder": found["encoder"]
+        + ("" if found["registered"] else " (not registered; the weights bring it)"),
+        "parameters": f"{found['parameters'] / 1e6:.1f} M",
+        "dropped by the layout": _listed(found["dropped by the layout"]),
+        "of later layers": _listed(found["of later layers"]),
+    }
+    del shown["registered"]
+    width = max(map(len, shown))
+    return "\n".join(
+        f"{key:<{width}}  {' '.join(map(str, value)) if isinstance(value, list) else value}"
+        for key, value in shown.items()
+        if value not in ("", [])
+    )
+
+
+def _listed(names: list[str]) -> str:
+    return f"{len(names)}: {some(names)}" if names else "none"

@@ -1,0 +1,230 @@
+"""Names, shapes and types of the tensors in a file of weights, read without torch and without its numbers.
+
+Pickles are walked with stand-ins for the few classes that state dicts are made of; any other class is refused
+before anything of it could run.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import struct
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from bench.errors import AssetError
+
+LARGEST_HEADER = 100_000_000  # bytes of a safetensors header, as in its own reader
+_MAGIC = 0x1950A86A20F9469CFC6C  # begins files that torch.save wrote before version 1.6
+_SAFETENSORS = {
+    "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32",
+    "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool",
+}  # fmt: skip
+_STORAGES = {
+    "DoubleStorage": "float64", "FloatStorage": "float32", "HalfStorage": "float16",
+    "BFloat16Storage": "bfloat16", "LongStorage": "int64", "IntStorage": "int32", "ShortStorage": "int16",
+    "CharStorage": "int8", "ByteStorage": "uint8", "BoolStorage": "bool", "ComplexFloatStorage": "complex64",
+    "UntypedStorage": "", "QInt8Storage": "qint8", "QUInt8Storage": "quint8", "QInt32Storage": "qint32",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A tensor, without its numbers."""
+
+    shape: tuple[int, ...]
+    dtype: str  # as torch names it, e.g. `float32`
+
+
+class Opaque:
+    """Stands for an object that is no tensor and is not looked into, e.g. the arguments of a training."""
+
+    def __init__(self, *arguments: object) -> None: ...
+
+    def __setstate__(self, state: object) -> None: ...
+
+
+class RefusedClass(Exception):
+    """A pickle asks for a class that could run code."""
+
+
+def is_safetensors(path: Path) -> bool:
+    """Say whether a file is one of safetensors, by its name."""
+    return path.suffix == ".safetensors"
+
+
+def read_header(path: Path) -> Any:
+    """Return what a file holds, with `Entry` in the place of tensors: a mapping, for files that can be used.
+
+    Args:
+        path: .safetensors, or what `torch.save` wrote, of any age.
+
+    Raises:
+        AssetError: no such file, a damaged one, or one that holds objects which could run code.
+    """
+    if not path.is_file():
+        raise AssetError(f"there is no weights file {path.absolute()}; correct the path")
+    try:
+        return _safetensors(path) if is_safetensors(path) else _torch(path)
+    except RefusedClass as error:
+        raise AssetError(refusal(path, str(error))) from None
+    except AssetError:
+        raise
+    except Exception as error:  # whatever damaged bytes lead to
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+        raise AssetError(unreadable(path, reason)) from error
+
+
+def refusal(path: Path, classes: str) -> str:
+    """Say why a file with pickled objects is not read, and what to do."""
+    return (
+        f"{path} holds pickled Python objects ({classes}), which could run code and are not read; if you "
+        'trust it, save its tensors alone, e.g. torch.save(torch.load(FILE, weights_only=False)["model"], '
+        "NEW_FILE)"
+    )
+
+
+def unreadable(path: Path, reason: str) -> str:
+    """Say that a file is damaged, or none of weights."""
+    return (
+        f"{path} cannot be read as weights ({reason}); give a .safetensors file or a state dict that "
+        "torch.save has written"
+    )
+
+
+def _safetensors(path: Path) -> dict[str, Entry]:
+    with path.open("rb") as file:
+        (size,) = struct.unpack("<Q", file.read(8))
+        if size > min(LARGEST_HEADER, path.stat().st_size - 8):
+            raise ValueError("its header is cut off")
+        header = json.loads(file.read(size))
+    header.pop("__metadata__", None)
+    return {
+        str(name): Entry(
+            shape=tuple(int(n) for n in body["shape"]), dtype=_SAFETENSORS.get(body["dtype"], body["dtype"])
+        )
+        for name, body in header.items()
+    }
+
+
+def _torch(path: Path) -> Any:
+    with path.open("rb") as file:
+        if zipfile.is_zipfile(file):
+            return _zipped(path)
+        file.seek(0)
+        if _load(file) != _MAGIC:
+            raise ValueError("it was not written by torch.save")
+        for _ in range(2):  # version of the format, byte order of the machine
+            _load(file)
+        return _load(file)
+
+
+def _zipped(path: Path) -> Any:
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        if any(name.endswith("/constants.pkl") for name in names):
+            raise ValueError("it is a TorchScript program; export its state_dict()")
+        (place,) = [name for name in names if name.endswith("data.pkl")]
+        with archive.open(place) as file:
+            return _Walker(file).load()
+
+
+def _load(file: BinaryIO) -> Any:
+    return _Walker(file).load()
+
+
+@dataclass(frozen=True, slots=True)
+class _Storage:
+    dtype: str
+
+
+def _tensor(storage: Any, offset: int, size: Any, *more: Any) -> Entry:
+    if not isinstance(storage, _Storage):
+        raise ValueError("a tensor without numbers")
+    dtypes = [str(m) for m in more if isinstance(m, _Dtype)]  # of tensors whose storage is untyped
+    return Entry(shape=tuple(int(n) for n in size), dtype=dtypes[0] if dtypes else storage.dtype)
+
+
+def _parameter(data: Any, *more: Any) -> Any:
+    return data
+
+
+def _odd(*parts: Any) -> Entry:
+    """A sparse or quantised tensor, which no network takes."""
+    return Entry(shape=(), dtype="sparse or quantised")
+
+
+class _Dtype(str):
+    __slots__ = ()
+
+
+_MADE: dict[tuple[str, str], Callable[..., Any]] = {
+    ("torch._utils", "_rebuild_tensor"): _tensor,
+    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+    ("torch._utils", "_rebuild_tensor_v3"): _tensor,
+    ("torch._utils", "_rebuild_parameter"): _parameter,
+    ("torch._utils", "_rebuild_parameter_with_state"): _parameter,
+    ("torch._utils", "_rebuild_sparse_tensor"): _odd,
+    ("torch._utils", "_rebuild_qtensor"): _odd,
+    ("torch", "Size"): tuple,
+    ("torch", "device"): Opaque,
+    ("torch.serialization", "_get_layout"): Opaque,
+    ("collections", "OrderedDict"): OrderedDict,
+    ("argparse", "Namespace"): Opaque,
+}
+
+
+class _Walker(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if found := _MADE.get((module, name)):
+            return found
+        if module in ("torch", "torch.storage", "torch.cuda") and name in _STORAGES:
+            return _Storage(_STORAGES[name])
+        if module == "torch" and (name in _SAFETENSORS.values() or name in ("quint8", "qint8", "qint32")):
+            return _Dtype(name)
+        if module == "torch" and name in ("per_tensor_affine", "strided", "sparse_coo"):
+            return Opaque
+        raise RefusedClass(f"{module}.{name}")
+
+    def persistent_load(self, pid: Any) -> Any:
+        kind, storage, *_ = pid
+        if kind != "storage" or not isinstance(storage, _Storage):
+            raise ValueError("an unknown kind of reference")
+        return storage
+
+
+def is_entry(value: object) -> bool:
+    """Say whether a value of a header is a tensor."""
+    return isinstance(value, Entry)
+
+
+def describe(content: object, is_tensor: Callable[[object], bool] = is_entry) -> str:
+    """Say what a file holds: its keys, and what the state dicts in it look like."""
+    if not isinstance(content, Mapping):
+        return f"an object of type {type(content).__name__}"
+    if any(map(is_tensor, content.values())):
+        return f"a dict of {_told([str(k) for k, v in content.items() if is_tensor(v)])}"
+    inner = [
+        f'its "{key}" holds {_told([str(k) for k, v in value.items() if is_tensor(v)])}'
+        for key, value in content.items()
+        if isinstance(value, Mapping) and any(map(is_tensor, value.values()))
+    ]
+    return "; ".join([f"a dict with the keys {some(list(map(str, content)))}", *inner[:4]])
+
+
+def _told(names: list[str]) -> str:
+    first, last = min(names), max(names)  # what these share, all share
+    same = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), 0)
+    shared, dot, _ = first[:same].rpartition(".")
+    if dot:
+        return f'{len(names)} tensors that begin with "{shared}."'
+    return f'{len(names)} tensors such as "{names[0]}"'
+
+
+def some(names: list[str], listed: int = 4) -> str:
+    """Return the first few of many names."""
+    return ", ".join(n[:60] for n in names[:listed]) + (", ..." if len(names) > listed else "")

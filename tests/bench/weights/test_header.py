@@ -1,0 +1,122 @@
+import argparse
+import io
+import os
+import pickle
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bench.errors import AssetError
+from bench.weights.header import Entry, read_header
+
+STATE = {
+    "a.weight": torch.ones(2, 3),
+    "a.half": torch.ones(4, dtype=torch.bfloat16),
+    "n": torch.tensor(3),
+    "p": torch.nn.Parameter(torch.ones(5)),
+}
+SHAPES = {
+    "a.weight": Entry(shape=(2, 3), dtype="float32"),
+    "a.half": Entry(shape=(4,), dtype="bfloat16"),
+    "n": Entry(shape=(), dtype="int64"),
+    "p": Entry(shape=(5,), dtype="float32"),
+}
+
+
+@pytest.mark.parametrize("form", ["safetensors", "zip", "legacy"])
+def test_names_shapes_and_types_are_read_without_numbers(form, tmp_path):
+    path = tmp_path / ("w.safetensors" if form == "safetensors" else "w.pth.tar")
+    if form == "safetensors":
+        safetensors.torch.save_file({k: v.detach() for k, v in STATE.items()}, path)
+    else:
+        torch.save(OrderedDict(STATE), path, _use_new_zipfile_serialization=form == "zip")
+    assert dict(read_header(path)) == SHAPES
+
+
+def test_views_of_one_storage_have_shapes_of_their_own(tmp_path):
+    whole = torch.arange(12.0).view(3, 4)
+    torch.save({"row": whole[1], "column": whole[:, 2], "whole": whole}, tmp_path / "w.pth")
+    found = read_header(tmp_path / "w.pth")
+    assert {k: v.shape for k, v in found.items()} == {"row": (4,), "column": (3,), "whole": (3, 4)}
+
+
+def test_what_lies_beside_the_weights_stays(tmp_path):
+    content = {
+        "model": STATE,
+        "epoch": 3,
+        "args": argparse.Namespace(lr=1),
+        "optimizer": {"state": {0: STATE}},
+    }
+    torch.save(content, tmp_path / "w.pth")
+    found = read_header(tmp_path / "w.pth")
+    assert (found["model"], found["epoch"]) == (SHAPES, 3)
+
+
+class Bomb:
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.place),)
+
+
+@pytest.mark.parametrize("form", ["zip", "legacy", "bare"])
+def test_code_in_a_file_is_not_run(form, tmp_path):
+    path = tmp_path / "w.pth"
+    content = {"model": {"a": torch.ones(1)}, "args": Bomb(tmp_path / "ran")}
+    if form == "bare":
+        path.write_bytes(pickle.dumps(content["args"]))
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=form == "zip")
+    with pytest.raises(AssetError, match=r"w\.pth holds pickled Python objects \(posix\.mkdir\)"):
+        read_header(path)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["builtins.eval", "os.system", "torch.load", "builtins.getattr", "torch.hub.load"]
+)
+def test_functions_are_refused_before_they_are_called(name, tmp_path):
+    module, _, word = name.rpartition(".")
+    (tmp_path / "w.pth").write_bytes(f"c{module}\n{word}\n(S'1'\ntR.".encode())
+    with pytest.raises(AssetError, match=name.replace(".", r"\.")):
+        read_header(tmp_path / "w.pth")
+
+
+def test_programs_are_told_from_weights(tmp_path):
+    with zipfile.ZipFile(tmp_path / "w.pt", "w") as archive:  # as torch.jit.save lays its files out
+        archive.writestr("w/data.pkl", pickle.dumps({}))
+        archive.writestr("w/constants.pkl", pickle.dumps(()))
+    with pytest.raises(AssetError, match="TorchScript"):
+        read_header(tmp_path / "w.pt")
+
+
+def forms() -> list[tuple[str, bytes]]:
+    found = [(".safetensors", safetensors.torch.save({k: v.detach() for k, v in STATE.items()}))]
+    for new in (True, False):
+        stream = io.BytesIO()
+        torch.save(STATE, stream, _use_new_zipfile_serialization=new)
+        found.append((".pth", stream.getvalue()))
+    return found
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damage_is_one_line_or_harmless(data, tmp_path):
+    suffix, whole = data.draw(st.sampled_from(forms()))
+    content = bytearray(whole[: data.draw(st.integers(0, len(whole)))])
+    for place in data.draw(st.lists(st.integers(0, min(max(len(content), 1), 800) - 1), max_size=6)):
+        if place < len(content):
+            content[place] = data.draw(st.integers(0, 255))
+    path = tmp_path / f"w{suffix}"
+    path.write_bytes(content)
+    try:
+        read_header(path)
+    except AssetError as error:
+        assert str(path) in str(error) and "\n" not in str(error)
