@@ -10,12 +10,12 @@ from bench.cli.options import config_dir_option, json_option
 
 
 @click.command()
-@click.argument("file")
+@click.argument("place", metavar="FILE")
 @click.option("--layout", default="", help="Its layout (default: detected; bench list layouts).")
 @click.option("--encoder", default="", help="What it shall fill (default: told by its tensors).")
 @config_dir_option
 @json_option
-def weights(file: str, layout: str, encoder: str, config_dirs: tuple[str, ...], as_json: bool) -> None:
+def weights(place: str, layout: str, encoder: str, config_dirs: tuple[str, ...], as_json: bool) -> None:
     """Tell what FILE is, and whether it fits: layout, network, sizes, what of it is not used.
 
     FILE is a path, hf:OWNER/REPOSITORY or pkg:PACKAGE/FILE, as for `bench run --weights NAME=FILE`. Only the
@@ -23,5 +23,5 @@ def weights(file: str, layout: str, encoder: str, config_dirs: tuple[str, ...], 
     """
     from bench.encoders.inspect import inspect_weights, report
 
-    found = inspect_weights(file, layout=layout, encoder=encoder, config_dirs=config_dirs)
+    found = inspect_weights(place, layout=layout, encoder=encoder, config_dirs=config_dirs)
     click.echo(json.dumps(found, indent=1) if as_json else report(found))

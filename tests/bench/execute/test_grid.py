@@ -219,4 +219,4 @@ def test_imagenet_takes_weights_as_timm_saves_them(
     assert "DensePose (single-person AUC)" in (tmp_path / "store/leaderboard/leaderboard.md").read_text()
     (tmp_path / "w.pth").write_bytes(b"broken")
     broken = bench(*words, "--store", str(tmp_path / "store"), "--jobs", "1", *small, file)
-    assert broken.returncode == 1 and "w.pth cannot be read as weights" in broken.stdout, broken.stdout
+    assert broken.returncode == 2 and "w.pth cannot be read as weights" in broken.stderr, broken.stderr
