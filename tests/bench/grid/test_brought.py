@@ -65,9 +65,9 @@ def test_weights_bring_their_encoder_and_scratch_joins_them_there(tmp_path: Path
 
 def test_networks_without_a_yaml_get_a_name_and_can_be_asked_for(tmp_path: Path) -> None:
     file = write(tmp_path / "w.safetensors", VIT)
-    plan = planned(f"ours={file}", methods="mae", encoders="vit_tiny_p16", overrides=("preset.size=48",))
-    assert pairs(plan) == [("mae", "vit_tiny_p16"), ("ours", "vit_tiny_p16")]
-    encoder = next(s.spec["encoder"]["config"] for s in plan.steps if s.spec.get("name") == "mae.pixels")
+    plan = planned(f"ours={file}", methods="mae_body", encoders="vit_tiny_p16", overrides=("preset.size=48",))
+    assert pairs(plan) == [("mae_body", "vit_tiny_p16"), ("ours", "vit_tiny_p16")]
+    encoder = next(s.spec["encoder"]["config"] for s in plan.steps if s.spec.get("name") == "mae_body.pixels")
     assert (encoder["width"], encoder["heads"], encoder["blocks"], encoder["patch"]) == (WIDTH, 3, 12, 16)
 
 

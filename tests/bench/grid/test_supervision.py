@@ -25,7 +25,7 @@ def uses(method: str, *overrides: str) -> str:
 @pytest.mark.parametrize(
     ("method", "said"),
     [
-        ("scratch", "none"), ("mae", "none"), ("keypoints", "2D joints"), ("cmc", "depth, 2D joints"),
+        ("scratch", "none"), ("mae_body", "none"), ("keypoints", "2D joints"), ("cmc", "depth, 2D joints"),
         ("hcmoco", "depth, 2D joints"),
     ],
 )  # fmt: skip
@@ -35,8 +35,8 @@ def test_what_a_method_uses_follows_from_its_inputs(method: str, said: str) -> N
 
 def test_weights_are_told_by_where_they_come_from(tmp_path: Path) -> None:
     (tmp_path / "w.pth").write_bytes(b"")
-    file = f"file={tmp_path / 'w.pth'}"
-    assert uses("imagenet", f"method.imagenet.stages.weights.config.{file}") == "weights of a file"
+    file, mae = f"file={tmp_path / 'w.pth'}", "method.mae_body.stages.pixels.config"
+    assert uses("mae_body", f"{mae}.init=published", f"{mae}.{file}") == "weights of a file"
     assert uses("cmc", f"{CMC}.init=imagenet", f"{CMC}.{file}") == "depth, 2D joints, weights of a file"
 
 
