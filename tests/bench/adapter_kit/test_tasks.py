@@ -85,4 +85,5 @@ def test_labels_that_do_not_move_with_the_picture_are_found(
 
 def test_a_skeleton_has_no_fault(check: Callable[..., dict[str, Finding]]) -> None:
     found = check("sound_task", "One logit per pixel", "One logit per pixel")
-    assert {f.state for f in found.values()} == {"ok"}, found
+    other = {name: f.state for name, f in found.items() if f.state != "ok"}
+    assert other == {"frozen protocols": "n/a"}, found  # a skeleton has none

@@ -16,9 +16,13 @@ def test_every_listed_encoder_is_what_its_yaml_says(name):
 
     spec = yaml.safe_load((BUILT_IN / "encoder" / f"{name}.yaml").read_text())
     joints = spec["kind"] == "graph"
+    modality = {"graph": "kp2d", "points": "depth"}.get(spec["kind"], "rgb")
     with torch.device("cpu" if joints else "meta"):
-        encoder = build_encoder(spec, "kp2d" if joints else "rgb", "mpii16")
+        encoder = build_encoder(spec, modality, "mpii16")
     assert encoder.feature_info.kind == spec["kind"]
+    if spec["kind"] == "points":
+        assert len(encoder.feature_info.channels) == len(encoder.feature_info.strides)
+        return
     assert len(encoder.feature_info.channels) == (1 if joints else 4)
     assert len(encoder.feature_info.strides) == (0 if joints else 4)
     if spec["pretrained"]:
