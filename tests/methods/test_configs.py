@@ -26,7 +26,7 @@ def stages(name):
 def test_yaml_and_code_agree(name):
     """Values that stand in both are the same; shares of the budget add up."""
     shares = 0.0
-    own = "published" not in next(stages(name))["adapter"]  # else YAMLs of one class, with values of their own
+    own = "published" not in next(stages(name))["adapter"]  # else one class, many YAMLs
     for stage in stages(name):
         schema = load_adapter(stage["adapter"]).Config
         assert set(stage["config"]) == {f.name for f in dataclasses.fields(schema)}
