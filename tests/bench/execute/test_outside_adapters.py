@@ -8,9 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 import bench as api
+from bench.encoders import build_encoder
+from bench.encoders.image import ImageEncoder
 from bench.errors import AssetError
+from bench.grid.registry import BUILT_IN, load
 
 Bench = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -350,25 +354,36 @@ def test_unknown_key_in_outside_config(bench: Bench, outside: Path, tmp_path: Pa
 def test_a_data_set_of_the_same_folder_is_chosen_by_its_name(
     bench: Bench, outside: Path, small: tuple[str, ...], tmp_path: Path
 ) -> None:
-    """Method, task, encoder and data set from outside; nothing in the harness knows of any of them."""
-    for group in ("dataset", "encoder"):
+    """Method, task, encoder, data set and layout of weights from outside: the harness knows none of them."""
+    for group in ("dataset", "encoder", "layout"):
         (outside / group).mkdir()
+    (outside / "layout" / "mine.yaml").write_text("strip: ['net.']\ndrop: ['aux.*']\nlicence: mine\n")
+    known = build_encoder(load(BUILT_IN / "encoder" / "resnet10_w24.yaml", "encoder"), "rgb")
+    assert isinstance(known, ImageEncoder)
+    state = {f"net.{name}": value for name, value in known.model.state_dict().items()}
+    torch.save({**state, "aux": torch.ones(1)}, tmp_path / "w.pth")
     (outside / "encoder" / "conv.yaml").write_text(ENCODER_YAML)
     (outside / "conv.py").write_text(ENCODER)
     (outside / "dataset" / "squares.yaml").write_text(DATASET_YAML)
     (outside / "squares.py").write_text(DATASET)
     words = ("--methods", "mean_colour,scratch", "--tasks", "silhouette@squares,silhouette")
     words += ("--encoders", "conv")
+    words += ("--weights", f"given={tmp_path / 'w.pth'},encoder=resnet10_w24,layout=mine")
     place = ("--config-dir", str(outside), "--store", str(tmp_path / "s"))
     done = bench("run", *words, *place, "--jobs", "2", *small, "preset.finetune.steps=30")
     assert done.returncode == 0, done.stderr + done.stdout
-    records = [json.loads(p.read_text()) for p in (tmp_path / "s").glob("score/*/record.json")]
+    every = [json.loads(p.read_text()) for p in (tmp_path / "s").glob("score/*/record.json")]
+    given = [r["labels"] for r in every if r["labels"]["method"] == "given"]
+    assert {labels["dataset"] for labels in given} == {"squares", "d_dense"}
+    assert {(labels["encoder"], labels["weights"]["licence"]) for labels in given} == {
+        ("resnet10_w24", "mine")
+    }
+    records = [r for r in every if r["labels"]["encoder"] == "conv"]
     found = {(r["labels"]["method"], r["labels"]["dataset"]): r for r in records}
     assert found.keys() == {(m, d) for m in ("mean_colour", "scratch") for d in ("squares", "d_dense")}
     one = found["scratch", "squares"]
     assert one["interval"]["unit"] == "square" and one["interval"]["n_units"] == 24
     assert one["metrics"][0]["value"] > found["scratch", "d_dense"]["metrics"][0]["value"]  # easily told
-    assert {r["labels"]["encoder"] for r in records} == {"conv"}
     encoder = api.load_encoder(one["key"], tmp_path / "s", config_dirs=outside)
     assert type(encoder).__name__ == "Conv" and encoder.feature_info.channels == (8,)
     with pytest.raises(AssetError, match='"conv:Conv" is in none of the folders'):
