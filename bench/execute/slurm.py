@@ -22,7 +22,7 @@ from bench.execute.cluster import Cluster, load_cluster
 from bench.execute.job_status import Live, live_jobs
 from bench.execute.queue import Queue, cancel, installed
 from bench.files import writing
-from bench.grid.plan import Plan, Step
+from bench.grid.plan import Plan
 from bench.grid.request import Request
 from bench.records.store import Store
 
@@ -111,8 +111,6 @@ def submit(
             words; what it took before is submitted).
     """
     stages, cells = plans.left(plan, store)
-    for stage in stages.values():
-        _check_share(stage)
     wanted = arrays(stages, cells, live.keys(), cluster.array_limit)
     if wanted:
         from bench.execute.ready import check_adapters
@@ -128,21 +126,6 @@ def submit(
         numbers |= dict(zip(keys, jobs, strict=True))
     busy = sum(1 for key in (*stages, *cells) if key in live)
     return Launch(keys=frozenset(numbers.keys() - live.keys()), arrays=len(wanted), busy=busy)
-
-
-def _check_share(stage: Step) -> None:
-    """Make sure that the processes of a stage can share its batches, before it waits in a queue.
-
-    Raises:
-        ConfigError: they cannot.
-    """
-    train, processes = stage.spec["train"], stage.resources["nodes"] * max(1, stage.resources["gpus"])
-    if train and (train["batch"] % processes or (train["groups"] > 1 and train["groups"] % processes)):
-        groups = f" in {train['groups']} groups" if train["groups"] > 1 else ""
-        raise ConfigError(
-            f"{stage.slug}: {processes} processes (resources.nodes x resources.gpus) cannot share a batch of "
-            f"{train['batch']}{groups} evenly"
-        )
 
 
 def _submit(

@@ -152,10 +152,10 @@ def _check_data(request: Request, step: Step) -> None:
     processes = step.resources["nodes"] * max(1, step.resources["gpus"])
     parts = max(spec["train"]["groups"], processes)
     if spec["train"]["batch"] % parts or parts % processes:
+        groups = f" in {spec['train']['groups']} groups" if spec["train"]["groups"] > 1 else ""
         raise ConfigError(
-            f"{stage}: preset.pretrain.batch={spec['train']['batch']} cannot be cut into "
-            f"{spec['train']['groups']} groups for {processes} processes; "
-            "change resources.nodes x resources.gpus"
+            f"{stage}: {processes} processes (resources.nodes x resources.gpus) cannot share a batch of "
+            f"{spec['train']['batch']}{groups} evenly; change these, preset.pretrain.batch or train.groups"
         )
 
 

@@ -118,7 +118,8 @@ def test_the_overview_says_who_wins_before_anything_else(leaderboard: Path, bloc
         )
         assert [line[0] for line in lines] == [line["method"] for line in block["lines"]]
         for shown, line in zip(lines, block["lines"], strict=True):
-            assert shown[1] == ("–" if line["rank"] is None else f"{line['rank']:.2f}")
+            assert shown[1] == (line["uses"] or "not recorded")
+            assert shown[2] == ("–" if line["rank"] is None else f"{line['rank']:.2f}")
             for words, tile in zip(shown[-len(line["tiles"]) :], line["tiles"], strict=True):
                 number = float(re.sub(r"[^\d.]", "", words))
                 assert number == pytest.approx(tile["mean"], rel=0.02)

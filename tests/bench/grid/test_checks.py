@@ -264,7 +264,7 @@ def test_a_class_that_is_not_there_is_named(tmp_path: Path) -> None:
             "mae_body",
             "no pairs of kind pose in d_dense",
         ),
-        (("preset.resources.gpus=3",), "mae_body", "batch=32 cannot be cut into 1 groups for 3 processes"),
+        (("preset.resources.gpus=3",), "mae_body", r"3 processes .* cannot share a batch of 32 evenly"),
     ],
 )
 def test_data_that_lack_what_a_method_reads_are_refused(
