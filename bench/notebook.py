@@ -157,7 +157,7 @@ def _planned(store: Store, overrides: Iterable[str], grid: dict[str, Any]) -> tu
         config_dirs=_folders(grid.get("config_dirs", ())),
         overrides=tuple(overrides),
     )
-    request = resolve(words, cache=store.root / "cache")
+    request = resolve(words)
     found = expand(request)
     check_plan(request, found)
     check_applies(found)

@@ -51,7 +51,7 @@ def planned(options: dict[str, Any]) -> tuple[Request, Plan, Store]:
     from bench.records.store import Store
 
     store = Store(Path(options["store"]))
-    request = resolve(grid_words(options), cache=store.root / "cache")
+    request = resolve(grid_words(options))
     return request, expand(request), store
 
 

@@ -108,7 +108,7 @@ def check(
     with ExitStack() as stack:
         root = store or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-check-")))
         place = Store(root)
-        request = resolve(words, cache=place.root / "cache")
+        request = resolve(words)
         plan = expand(request)
         check_plan(request, plan)
         check_applies(plan)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
@@ -13,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.adapters import sources
-from bench.errors import AssetError, ConfigError, DataError, nearest
-from bench.files import canonical, sha256_text, write_atomic
+from bench.errors import AssetError, ConfigError, nearest
 from bench.grid import overrides, weights
 from bench.grid.brought import Brought, bring, localise, with_layouts
 from bench.grid.places import registered
-from bench.grid.registry import BUILT_IN, GROUPS, config_dirs, load, names, pick, yamls
+from bench.grid.registry import BUILT_IN, GROUPS, config_dirs, load, names, pick
 from bench.grid.resources import DEFAULTS, is_resource
 from bench.grid.schema import MODALITIES, PROTOCOLS, Finetune, Probe, check
 from bench.grid.stages import load_methods, resolve_stages
@@ -34,17 +32,6 @@ MODES = ("strict", "parity")
 MOST_SEEDS = 1000
 BASELINE = "scratch"  # runs beside given weights where no methods are typed
 IMAGE = "image"  # in the `encoders` of a method: the encoder of the grid
-_CODE = (
-    "request.py",
-    "brought.py",
-    "registry.py",
-    "overrides.py",
-    "resources.py",
-    "schema.py",
-    "../settings.py",
-    "augment_spec.py",
-    "stages.py",
-)  # what a resolved request is made by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,37 +157,15 @@ def parse_rates(text: str) -> tuple[float, ...]:
     return found
 
 
-def resolve(words: Words, cache: Path | None = None) -> Request:
-    """Resolve what the user typed; a repeated call with unchanged YAMLs is answered from `cache`.
-
-    Args:
-        words: what the user typed.
-        cache: folder for resolved requests; used where its parent, the store, exists.
+def resolve(words: Words) -> Request:
+    """Resolve what the user typed.
 
     Raises:
         ConfigError: unknown names, keys or values, with the nearest known name.
         AssetError: a weights file that a method's config names does not exist, or cannot be understood.
     """
     dirs = config_dirs(words.config_dirs)
-    files = [path for folder in dirs for group in GROUPS for path in yamls(folder / group)]
-    files += [Path(__file__).parent / name for name in _CODE]
-    stamp = [[str(p), (found := p.stat()).st_mtime_ns, found.st_size] for p in files]
-    rows = bring(words.weights, dirs)
-    text = canonical([asdict(words), stamp, [asdict(row) for row in rows]])
-    path = cache / "resolved" / f"{sha256_text(text)[:16]}.json" if cache and cache.parent.is_dir() else None
-    if path:
-        with suppress(OSError, ValueError, TypeError, KeyError):  # only a cache: resolved anew below
-            return _with_files(from_json(json.loads(path.read_text(encoding="utf-8"))), dirs)
-    request = _resolve(words, dirs, rows)
-    if path:
-        with suppress(DataError):
-            write_atomic(path, to_json(request))
-    return _with_files(request, dirs)
-
-
-def _with_files(request: Request, dirs: list[Path]) -> Request:
-    """Add what depends on files other than YAMLs, and is not cached: weights, code outside the project."""
-    return _with_weights(_with_sources(request, dirs))
+    return _with_weights(_with_sources(_resolve(words, dirs, bring(words.weights, dirs)), dirs))
 
 
 def _with_sources(request: Request, dirs: list[Path]) -> Request:

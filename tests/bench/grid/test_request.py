@@ -10,11 +10,8 @@ import pytest
 import yaml
 
 from bench.errors import ConfigError
-from bench.files import canonical
-from bench.grid import overrides
 from bench.grid.plan import expand
 from bench.grid.request import (
-    Request,
     Words,
     from_json,
     parse_budgets,
@@ -429,43 +426,6 @@ def test_json_round_trip_keeps_equality_and_order(configs: Path) -> None:
     again = from_json(json.loads(to_json(found)))
     assert again == found and list(again.methods) == list(found.methods)
     assert list(again.methods["hcmoco"]["stages"]) == ["first", "dense"]
-
-
-def test_the_cache_answers_until_a_yaml_changes(
-    configs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    words = Words(methods="scratch,hcmoco", overrides=("preset.size=32",))
-    store = tmp_path / "store"
-    fresh = resolve(words, cache=store / "cache")
-    assert not store.exists()  # a plan makes no store
-    store.mkdir()
-    assert resolve(words, cache=store / "cache") == fresh
-    calls = []
-
-    def counted(*arguments: Any) -> dict[str, Any]:
-        calls.append(1)
-        return original(*arguments)
-
-    original = overrides.apply
-    monkeypatch.setattr(overrides, "apply", counted)
-    cached = resolve(words, cache=store / "cache")
-    assert cached == fresh and list(cached.methods) == list(fresh.methods) and not calls
-    assert canonical(dataclasses.asdict(cached)) == canonical(dataclasses.asdict(fresh))
-    edit(configs / "preset/tiny.yaml", lambda b: b["preset"].update(cpu_threads=2))
-    assert resolve(words, cache=store / "cache").preset["cpu_threads"] == 2 and calls
-    for path in (store / "cache" / "resolved").iterdir():
-        path.write_text('{"budgets": 3}')
-    assert resolve(words, cache=store / "cache").preset["cpu_threads"] == 2
-
-
-def test_a_read_only_store_does_without_a_cache(
-    configs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(handle: int) -> None:
-        raise OSError(30, "Read-only file system")
-
-    monkeypatch.setattr("os.fsync", refuse)
-    assert isinstance(resolve(ONE, cache=tmp_path / "cache"), Request)
 
 
 def test_every_preset_of_the_project_resolves() -> None:
