@@ -17,14 +17,14 @@ def write(path: Path, value: float) -> None:
     save_file({"conv1.weight": np.full((1,), value, np.float32)}, path)
 
 
-def key_of(path: Path | str, cache: Path | None = None) -> str:
+def key_of(path: Path | str) -> str:
     words = Words(
         methods="imagenet",
         tasks="densepose",
         encoders="resnet10_w24",
         overrides=(f"method.imagenet.stages.weights.config.file={path}",),
     )
-    (cell,) = expand(resolve(words, cache)).cells
+    (cell,) = expand(resolve(words)).cells
     assert cell.step is not None
     return cell.step.key
 
@@ -33,11 +33,10 @@ def test_keys_follow_the_content_of_a_weights_file_not_its_place(tmp_path: Path)
     write(tmp_path / "a.safetensors", 1)
     (tmp_path / "deep").mkdir()
     write(tmp_path / "deep" / "b.safetensors", 1)
-    cache = tmp_path / "cache"  # of resolved requests: must not remember the content
-    first = key_of(tmp_path / "a.safetensors", cache)
-    assert first == key_of(tmp_path / "a.safetensors", cache) == key_of(tmp_path / "deep" / "b.safetensors")
+    first = key_of(tmp_path / "a.safetensors")
+    assert first == key_of(tmp_path / "a.safetensors") == key_of(tmp_path / "deep" / "b.safetensors")
     write(tmp_path / "a.safetensors", 2)
-    assert key_of(tmp_path / "a.safetensors", cache) != first
+    assert key_of(tmp_path / "a.safetensors") != first
 
 
 def test_the_home_of_the_user_and_odd_names_are_understood(
