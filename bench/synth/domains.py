@@ -107,6 +107,40 @@ DOMAINS: dict[str, Domain] = {
         camera_height_m=(1.2, 1.8), distance_m=(2.4, 5.2), facing_sd_deg=70.0, truncation=0.4,
         occluders=0.06, depth_masked=True, exposure=(0.16, 0.34),
     ),
+    # stands for COCO and MPII key points: anybody anywhere, cut off and hidden as people in photographs are
+    "d_pose": Domain(
+        index=5, scene="wild", splits=_LABELLED, modalities=("rgb",),
+        frames=1, frame_step_s=0.0, cameras=2, truncation=0.5, occluders=0.2,
+        colourfulness=1.05, exposure=(0.14, 0.38), noise=(0.004, 0.02), white_balance=0.08,
+    ),
+    # stands for ITOP, side view: one depth camera at the height of the chest, the room left in the picture
+    "d_pose_depth": Domain(
+        index=6, scene="lab", splits=_LABELLED, modalities=("rgb", "depth"),
+        frames=2, frame_step_s=0.9, cameras=1, rig_deg=(0.0,),
+        identities={"train": 16, "val": 4, "test": 8}, scenes={"train": 7, "val": 3, "test": 5},
+        camera_height_m=(1.1, 1.5), distance_m=(2.0, 4.0), facing_sd_deg=50.0, truncation=0.0,
+        occluders=0.0, sensor="structured",
+    ),
+    # stands for COCO-EFT and 3DPW: bodies anywhere; two moments seen by two cameras, so that pairs exist
+    "d_mesh": Domain(
+        index=7, scene="wild", splits=_LABELLED, modalities=("rgb",),
+        frames=2, frame_step_s=0.5, cameras=2, identities={"train": 300, "val": 40, "test": 60},
+        truncation=0.2, occluders=0.1, exposure=(0.16, 0.36), white_balance=0.06,
+    ),
+    # stands for HUMBI and AIST: eight synchronised cameras around people in front of plain walls
+    "studio_mv": Domain(
+        index=8, scene="lab", splits=("pretrain",), modalities=("rgb", "kp2d"),
+        frames=2, frame_step_s=0.8, cameras=8,
+        rig_deg=(-180.0, -135.0, -90.0, -45.0, 0.0, 45.0, 90.0, 135.0),
+        identities={"pretrain": 120}, scenes={"pretrain": 9}, camera_height_m=(1.2, 1.8),
+        distance_m=(2.6, 4.5), truncation=0.2, occluders=0.0, detected_joints=True,
+    ),
+    # stands for 3DPW, PoseTrack and PennAction: clips of one moving camera
+    "video_wild": Domain(
+        index=9, scene="wild", splits=("pretrain",), modalities=("rgb", "kp2d"),
+        frames=16, frame_step_s=0.1, cameras=1, identities={"pretrain": 200},
+        truncation=0.3, occluders=0.1, detected_joints=True, white_balance=0.06,
+    ),
 }  # fmt: skip
 
 
