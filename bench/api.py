@@ -401,6 +401,37 @@ class Task:
         """
         raise NotImplementedError(f"{type(self).__name__} defines no oracle_prediction()")
 
+    def floor_prediction(self, seen: Stats, n: int) -> Stats:
+        """Return the best prediction that looks at no image, e.g. the mean pose or background alone.
+
+        Args:
+            seen: `targets` of training samples as stored, one row per sample.
+            n: test samples; the prediction has as many (equal) rows.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no floor_prediction()")
+
+    def ceiling_prediction(self, truth: Stats, info: FeatureInfo) -> Stats:
+        """Return what a flawless network would give through the task's own output grid and decoding.
+
+        Args:
+            truth: `targets` and `extras` of the samples as stored, one row per sample.
+            info: of the encoder, whose strides say how fine the output grid is.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no ceiling_prediction()")
+
+    def draw(self, predicted: Stats, truth: Stats, images: Stats) -> Mapping[str, NDArray[np.uint8]]:
+        """Draw predictions beside the truth, for people to look at: `bench show KEY --images`.
+
+        Args:
+            predicted: what `predict` gave for these samples, one row per sample.
+            truth: their `targets` and `extras` as stored.
+            images: their `inputs` as stored, e.g. `rgb` (n, H, W, 3) uint8.
+
+        Returns:
+            Rows of a sheet by title, (n, H, W, 3) each; a column per sample.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no draw()")
+
     @abstractmethod
     def score_samples(self, predicted: Stats, truth: Stats) -> Stats:
         """Return statistics with one row per sample, (n, ...) each, of fixed shapes; called chunk by chunk.
