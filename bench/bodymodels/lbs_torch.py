@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from bench.bodymodels.model import BodyModel
@@ -19,8 +20,15 @@ class TorchBody(nn.Module):
     joint_shapedirs: Tensor
     weights: Tensor
 
-    def __init__(self, model: BodyModel) -> None:
+    def __init__(self, model: BodyModel, vertices: ArrayLike | None = None) -> None:
+        """Copy the arrays.
+
+        Args:
+            model: the body.
+            vertices: numbers of those that are posed, in this order, (V',); None = all V.
+        """
         super().__init__()
+        chosen = np.arange(len(model.v_template)) if vertices is None else np.asarray(vertices, np.int64)
         self.parents = [int(parent) for parent in model.parents]
         regressor = model.joint_regressor
         template = regressor @ model.v_template.astype(np.float64)  # (J, 3)
@@ -28,12 +36,12 @@ class TorchBody(nn.Module):
             [regressor @ model.shapedirs[:, axis].astype(np.float64) for axis in range(3)], 1
         )
         arrays = {
-            "v_template": model.v_template,  # (V, 3)
-            "shapedirs": model.shapedirs,  # (V, 3, B)
-            "posedirs": model.posedirs.toarray().T,  # (9 (J - 1), 3V)
+            "v_template": model.v_template[chosen],  # (V', 3)
+            "shapedirs": model.shapedirs[chosen],  # (V', 3, B)
+            "posedirs": model.posedirs[(3 * chosen[:, None] + np.arange(3)).ravel()].toarray().T,
             "joint_template": template,
             "joint_shapedirs": directions,  # (J, 3, B)
-            "weights": model.weights,  # (V, J)
+            "weights": model.weights[chosen],  # (V', J)
         }
         for name, array in arrays.items():
             self.register_buffer(name, torch.tensor(array, dtype=torch.float32), persistent=False)
@@ -49,11 +57,11 @@ class TorchBody(nn.Module):
             translation: added at the end, metres, (N, 3).
 
         Returns:
-            Vertices (N, V, 3) and joints (N, J, 3), metres.
+            Vertices (N, V', 3) and joints (N, J, 3), metres.
         """
         used = betas.shape[1]
         vertices = self.v_template + torch.einsum("vdb,nb->nvd", self.shapedirs[..., :used], betas)
-        joints = self.joint_template + torch.einsum("jdb,nb->njd", self.joint_shapedirs[..., :used], betas)
+        joints = self._rest_joints(betas)
         identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
         feature = (rotations[:, 1:] - identity).flatten(1)  # (N, 9 (J - 1))
         vertices = vertices + (feature @ self.posedirs).reshape(len(feature), -1, 3)
@@ -65,6 +73,14 @@ class TorchBody(nn.Module):
         if translation is None:
             return posed, placed
         return posed + translation[:, None], placed + translation[:, None]
+
+    def joints(self, betas: Tensor, rotations: Tensor) -> Tensor:
+        """Return the posed joints alone, (N, J, 3), which need no vertex."""
+        return self._chain(rotations, self._rest_joints(betas))[1]
+
+    def _rest_joints(self, betas: Tensor) -> Tensor:
+        directions = self.joint_shapedirs[..., : betas.shape[1]]
+        return self.joint_template + torch.einsum("jdb,nb->njd", directions, betas)
 
     def _chain(self, rotations: Tensor, joints: Tensor) -> tuple[Tensor, Tensor]:
         """Global rotations (N, J, 3, 3) and posed joints (N, J, 3)."""

@@ -1,0 +1,256 @@
+"""Body mesh from one picture by regressing pose and shape: SPIN's head (arXiv:1909.12828) on any encoder.
+
+CroCo-Body (arXiv:2311.09104) and LiftedCL fine-tune so on COCO-EFT and test on 3DPW. Neither names weights of
+the loss; those of SPIN's official code, which EFT keeps, are taken.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bench.api import Batch, DataInfo, FeatureInfo, Metric, Outputs, Stats, Task
+from bench.bodymodels.lbs_torch import TorchBody
+from bench.bodymodels.mean_pose import SCALE
+from bench.bodymodels.model import surrogate_body
+from bench.bodymodels.rotations_torch import axis_angle_to_matrix, matrix_from_6d, matrix_to_6d
+from bench.errors import ConfigError, DataError
+from bench.heads.regressor import BodyRegressor
+from bench.losses.mesh import project_exactly, project_weakly, scale_penalty
+from bench.metrics.mesh import evaluation_joints, mesh_errors
+from bench.metrics.weighted import weighted_sums
+from bench.settings import Count, Decay, NotNegative
+
+Floats = NDArray[np.float64]
+
+FIELDS = ("rotations", "betas", "joints3d", "camera")  # what the data must have
+JOINT_SET = "smpl24"
+PART = 32  # meshes that are made at once
+SHOWN = 240  # pixels of a drawn picture, at least
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BodyMeshConfig:
+    hidden: Count = 1024  # width of the regressor's layers
+    iterations: Count = 3
+    dropout: Decay = 0.5
+    keypoints_weight: NotNegative = 300.0  # squared error of projected joints, half images
+    joints_weight: NotNegative = 300.0  # squared error of 3D joints about the pelvis, metres
+    pose_weight: NotNegative = 60.0  # squared error of rotation matrices
+    shape_weight: NotNegative = 0.06  # squared error of shape coefficients
+    camera_weight: NotNegative = 60.0  # keeps the scale of the camera positive
+    vertices_weight: NotNegative = 0.0  # absolute error of vertices about the pelvis, metres; 0 as in SPIN
+
+    def check(self, *, fields: list[str], where: str) -> None:
+        """Check that the data have bodies.
+
+        Raises:
+            ConfigError: they lack a field.
+        """
+        for name in FIELDS:
+            if fields and name not in fields:
+                raise ConfigError(f"{where}: meshes need the field {name}, which these data do not have")
+
+
+class MeshTask(Task):
+    """What all tasks of body meshes share: truth, scores, what no image and a flawless network reach.
+
+    Errors are those of `bench.metrics.mesh`: 14 joints that the body's own rules find on both meshes, the
+    pelvis as the root, every sample counted once. The truth is the body that `rotations` and `betas` give.
+    """
+
+    targets = FIELDS
+    metrics: ClassVar[tuple[Metric, ...]] = tuple(
+        Metric(name=name, unit="mm", higher_is_better=False)
+        for name in ("pa_mpjpe", "mpjpe", "mpvpe", "pa_mpvpe")
+    )
+
+    def __init__(self, cfg: Any, data: DataInfo) -> None:
+        """Check that the data are of bodies like ours.
+
+        Raises:
+            ConfigError: their joints are other ones.
+        """
+        super().__init__(cfg, data)
+        if data.joint_set != JOINT_SET:
+            raise ConfigError(f"meshes need data with joints {JOINT_SET}; these have {data.joint_set or 'none'}")
+        self.model = surrogate_body()
+
+    @cached_property
+    def body(self) -> TorchBody:
+        """The whole body, on the CPU."""
+        return TorchBody(self.model)
+
+    @abstractmethod
+    def encoded(self, rotations: Tensor, betas: Tensor) -> Stats:
+        """Return what `predict` would give, but for the camera, for rotations (n, 24, 3, 3) and betas."""
+
+    @abstractmethod
+    def vertices(self, predicted: Stats) -> Floats:
+        """Return the predicted meshes, wherever they are in space, (n, V, 3), metres."""
+
+    def true_vertices(self, truth: Stats) -> tuple[Floats, Floats]:
+        """Return true meshes (n, V, 3) and pelvises (n, 1, 3) in the frame of the body, metres.
+
+        Raises:
+            DataError: the labels are those of another body, or not all numbers.
+        """
+        check_labels(truth)
+        vertices, joints = self.body(*_parameters(truth))
+        return vertices.double().numpy(), joints[:, :1].double().numpy()
+
+    def oracle_prediction(self, truth: Stats) -> Stats:
+        check_labels(truth)
+        betas, rotations = _parameters(truth)
+        return {**self.encoded(rotations, betas), "camera": _fitted_cameras(truth, self.data.size)}
+
+    def ceiling_prediction(self, truth: Stats, info: FeatureInfo) -> Stats:
+        return self.oracle_prediction(truth)
+
+    def floor_prediction(self, seen: Stats, n: int) -> Stats:
+        """Return the mean pose (of rotation matrices, made orthogonal) and the mean shape."""
+        betas, rotations = _parameters(seen)
+        u, _, vt = torch.linalg.svd(rotations.mean(0))
+        sign = torch.ones(len(u), 1, 3)
+        sign[:, 0, 2] = torch.linalg.det(u @ vt)
+        mean = self.encoded(((u * sign) @ vt)[None], betas.mean(0, keepdim=True))
+        camera = np.array([[SCALE, 0, 0]], np.float32)
+        return {name: values.repeat(n, 0) for name, values in {**mean, "camera": camera}.items()}
+
+    def score_samples(self, predicted: Stats, truth: Stats) -> Stats:
+        """Return the four errors of each sample, mm; meshes are made part by part."""
+        joints = evaluation_joints(self.model)
+        count = len(truth["rotations"])
+        parts = []
+        for start in range(0, max(1, count), PART):
+            found, wanted = ({k: v[start : start + PART] for k, v in s.items()} for s in (predicted, truth))
+            parts.append(mesh_errors(self.vertices(found), self.true_vertices(wanted)[0], joints))
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def aggregate(self, rows: Stats, weights: Floats) -> dict[str, Floats]:
+        total = np.maximum(1, weights.sum(-1))
+        return {name: values / total for name, values in weighted_sums(rows, weights).items()}
+
+    def draw(self, predicted: Stats, truth: Stats, images: Stats) -> Mapping[str, NDArray[np.uint8]]:
+        from bench.synth.overlay import overlay  # loads numba, which training does not need
+
+        pictures = images["rgb"]
+        size = pictures.shape[1], pictures.shape[2]
+        zoom = max(1, -(-SHOWN // max(size)))
+        found, camera = self.vertices(predicted), torch.from_numpy(predicted["camera"])
+        places = project_weakly(torch.from_numpy(found).float(), camera).double().numpy()
+        wanted, pelvis = self.true_vertices(truth)
+        wanted = wanted - pelvis + truth["joints3d"][:, :1, :3]
+        seen = project_exactly(*(torch.from_numpy(a).float() for a in (wanted, truth["camera"])), size)
+        far = np.array([0.0, 0.0, 10.0])  # in front of the camera; a weak one sees no difference
+        rows: dict[str, list[NDArray[np.uint8]]] = {"picture": [], "true mesh": [], "predicted mesh": []}
+        for k, picture in enumerate(pictures):
+            rows["picture"].append(picture.repeat(zoom, 0).repeat(zoom, 1))
+            for title, vertices, half in (
+                ("true mesh", wanted[k], seen[k].double().numpy()),
+                ("predicted mesh", found[k] + far, places[k]),
+            ):
+                pixels = half * max(size) / 2 + np.array([size[1] / 2, size[0] / 2])
+                rows[title].append(overlay(picture, vertices, pixels, self.model.faces, zoom))
+        return {title: np.stack(row) for title, row in rows.items()}
+
+    def projection_loss(self, joints: Tensor, camera: Tensor, batch: Batch) -> Tensor:
+        """Return how far projected joints are from their true places in the picture, (N, J, 2).
+
+        Args:
+            joints: of `smpl24`, about the pelvis, metres, (N, 24, 3).
+            camera: weak-perspective ones, (N, 3).
+            batch: holds `joints3d` and `camera`.
+        """
+        wanted = project_exactly(batch["joints3d"][..., :3], batch["camera"], self.data.size)
+        return project_weakly(joints, camera) - wanted
+
+
+class BodyMesh(MeshTask):
+    """Three iterations from the mean pose, 6D rotations; squared errors of rotations, shape, 3D and 2D joints."""
+
+    Config = BodyMeshConfig
+
+    @cached_property
+    def trained_body(self) -> TorchBody:
+        """The body of the loss: its joints alone, unless vertices count."""
+        return TorchBody(self.model, None if self.cfg.vertices_weight else [])
+
+    def head(self, info: FeatureInfo) -> nn.Module:
+        return BodyRegressor(info.pooled, self.cfg.hidden, self.cfg.iterations, self.cfg.dropout)
+
+    def loss(self, out: Outputs, batch: Batch) -> dict[str, Tensor]:
+        cfg, body = self.cfg, self.trained_body.to(out["pose"].device)
+        pose, betas, camera = (out[name].float() for name in ("pose", "betas", "camera"))
+        rotations, wanted = matrix_from_6d(pose), axis_angle_to_matrix(batch["rotations"])
+        joints, true_joints = body.joints(betas, rotations), batch["joints3d"][..., :3]
+        joints, true_joints = joints - joints[:, :1], true_joints - true_joints[:, :1]
+        terms = {
+            "keypoints": cfg.keypoints_weight * self.projection_loss(joints, camera, batch).square().mean(),
+            "joints": cfg.joints_weight * F.mse_loss(joints, true_joints),
+            "pose": cfg.pose_weight * F.mse_loss(rotations, wanted),
+            "shape": cfg.shape_weight * F.mse_loss(betas, batch["betas"]),
+            "camera": cfg.camera_weight * scale_penalty(camera),
+        }
+        if cfg.vertices_weight:
+            (v, p), (w, q) = body(betas, rotations), body(batch["betas"], wanted)
+            terms["vertices"] = cfg.vertices_weight * F.l1_loss(v - p[:, :1], w - q[:, :1])
+        return terms
+
+    def predict(self, out: Outputs, batch: Batch) -> Stats:
+        """Return `pose` (N, 24, 6), `betas` (N, 10) and `camera` (N, 3); meshes are made when they are scored."""
+        return {name: out[name].float().cpu().numpy() for name in ("pose", "betas", "camera")}
+
+    def encoded(self, rotations: Tensor, betas: Tensor) -> Stats:
+        return {"pose": matrix_to_6d(rotations).numpy(), "betas": betas.numpy()}
+
+    def vertices(self, predicted: Stats) -> Floats:
+        rotations = matrix_from_6d(torch.from_numpy(predicted["pose"]))
+        vertices, joints = self.body(torch.from_numpy(predicted["betas"]), rotations)
+        return (vertices - joints[:, :1]).double().numpy()
+
+
+def check_labels(truth: Stats) -> None:
+    """Make sure that labels are those of the body, and numbers.
+
+    Raises:
+        DataError: they are not; names field and sample.
+    """
+    body = surrogate_body()
+    for name, shape in (("rotations", (len(body.parents), 3)), ("betas", (body.shapedirs.shape[2],))):
+        values = truth[name]
+        if values.shape[1:] != shape:
+            raise DataError(
+                f"{name} of shape {values.shape[1:]} do not fit {body.name}, which needs {shape}; "
+                "are they of another body model?"
+            )
+        bad = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(1))
+        if len(bad):
+            raise DataError(f"{name} of sample {bad[0]} of {len(values)} hold NaN or infinite values")
+
+
+def _parameters(truth: Stats) -> tuple[Tensor, Tensor]:
+    """Return betas (n, 10) and rotations (n, 24, 3, 3) of stored labels."""
+    betas, vectors = (torch.from_numpy(truth[name].astype(np.float32)) for name in ("betas", "rotations"))
+    return betas, axis_angle_to_matrix(vectors)
+
+
+def _fitted_cameras(truth: Stats, size: tuple[int, int]) -> NDArray[np.float32]:
+    """Return the weak-perspective cameras that see the true joints best, (n, 3)."""
+    joints, intrinsics = (torch.from_numpy(truth[n].astype(np.float32)) for n in ("joints3d", "camera"))
+    places = project_exactly(joints[..., :3], intrinsics, size)
+    flat = joints[..., :2] - joints[:, :1, :2]
+    middle, target = flat.mean(1, keepdim=True), places.mean(1, keepdim=True)
+    x, y = flat - middle, places - target
+    scale = (x * y).sum((1, 2)) / x.square().sum((1, 2))
+    shift = target[:, 0] / scale[:, None] - middle[:, 0]
+    return torch.cat([scale[:, None], shift], 1).numpy()
