@@ -124,7 +124,7 @@ class LiftedCL(MoCo):
     def group(self, name: str, parameter: nn.Parameter) -> Mapping[str, Any]:
         if not name.startswith("adversary."):
             return {}
-        return {"schedule": "constant", "lr_scale": self.cfg.adversary_lr_scale}
+        return {"schedule": "constant", "lr_scale": self.levels.adversary_lr_scale}
 
     def before_step(self, ctx: Context) -> None:
         super().before_step(ctx)
