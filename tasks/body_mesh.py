@@ -163,17 +163,6 @@ class MeshTask(Task):
                 rows[title].append(overlay(picture, vertices, pixels, self.model.faces, zoom))
         return {title: np.stack(row) for title, row in rows.items()}
 
-    def projection_loss(self, joints: Tensor, camera: Tensor, batch: Batch) -> Tensor:
-        """Return how far projected joints are from their true places in the picture, (N, J, 2).
-
-        Args:
-            joints: of `smpl24`, about the pelvis, metres, (N, 24, 3).
-            camera: weak-perspective ones, (N, 3).
-            batch: holds `joints3d` and `camera`.
-        """
-        wanted = project_exactly(batch["joints3d"][..., :3], batch["camera"], self.data.size)
-        return project_weakly(joints, camera) - wanted
-
 
 class BodyMesh(MeshTask):
     """Three iterations from the mean pose, 6D rotations; squared errors of rotations, shape, 3D and 2D joints."""
@@ -194,8 +183,9 @@ class BodyMesh(MeshTask):
         rotations, wanted = matrix_from_6d(pose), axis_angle_to_matrix(batch["rotations"])
         joints, true_joints = body.joints(betas, rotations), batch["joints3d"][..., :3]
         joints, true_joints = joints - joints[:, :1], true_joints - true_joints[:, :1]
+        seen = project_exactly(batch["joints3d"][..., :3], batch["camera"], self.data.size)
         terms = {
-            "keypoints": cfg.keypoints_weight * self.projection_loss(joints, camera, batch).square().mean(),
+            "keypoints": cfg.keypoints_weight * F.mse_loss(project_weakly(joints, camera), seen),
             "joints": cfg.joints_weight * F.mse_loss(joints, true_joints),
             "pose": cfg.pose_weight * F.mse_loss(rotations, wanted),
             "shape": cfg.shape_weight * F.mse_loss(betas, batch["betas"]),

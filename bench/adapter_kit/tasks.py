@@ -28,8 +28,8 @@ from bench.api import (
 )  # fmt: skip
 from bench.data.augment import augment
 from bench.data.batches import to_batch
+from bench.data.feed import paired, partners
 from bench.data.opening import open_dataset
-from bench.dataset import MODALITIES
 from bench.encoders import build_encoder
 from bench.execute.device import make_fabric
 from bench.execute.features import Frozen, layer_info, state_digest
@@ -40,6 +40,7 @@ from bench.execute.finetuning import (
     evaluate_task,
     plain_metrics,
     predict_all,
+    read_batch,
 )  # fmt: skip
 from bench.execute.probing import FEATURES, Heads, build_head
 from bench.grid.plan import Step
@@ -92,14 +93,20 @@ class TaskChecks:
     def _task(self) -> Task:
         return next(self._networks()).task
 
+    def _spec(self) -> Mapping[str, Any]:
+        """Return the spec of fine-tuning."""
+        return self.steps[0].inputs[0].inputs[0].spec
+
     def _inputs(self) -> tuple[str, ...]:
-        return tuple(self.steps[0].inputs[0].inputs[0].spec["inputs"])
+        return tuple(self._spec()["inputs"])
 
     def _batch(self, rows: int = BATCH) -> Batch:
         """Return some samples with inputs and targets, all of them with what they need."""
         task, data, inputs = self._task(), self._data("train"), self._inputs()
-        raw = data.batch(np.arange(rows), (*(MODALITIES[name] for name in inputs), *task.targets))
-        return to_batch(raw, inputs, task.targets, data.fields, CPU, joint_set=data.info.joint_set)
+        first = read_batch(data, np.arange(rows), inputs, task.targets, CPU)
+        if not (kinds := self._spec().get("pairs", ())):
+            return first
+        return paired(first, read_batch(data, partners(data, kinds)[:rows], inputs, task.targets, CPU))
 
     def _backward(self, trainee: FinetuneModule, batch: Batch) -> None:
         trainee.train()
@@ -137,7 +144,8 @@ class TaskChecks:
         for trainee in self._networks():
             trainee.eval()
             batch = self._batch()
-            bare = {name: values for name, values in batch.items() if name not in trainee.task.targets}
+            labels = {f"{name}{end}" for name in trainee.task.targets for end in ("", "2")}
+            bare = {name: values for name, values in batch.items() if name not in labels}
             with torch.no_grad():
                 try:
                     seen, blind = (trainee.task.predict(trainee.network(b), b) for b in (batch, bare))
@@ -166,7 +174,7 @@ class TaskChecks:
         others = {"those of other samples": {n: np.roll(v, 1, axis=0) for n, v in perfect.items()}}
         data = self._data("test")
         for trainee in self._networks():
-            chunks = list(predict_all(trainee, data, np.arange(len(data)), self._inputs(), CPU))
+            chunks = list(predict_all(trainee, data, np.arange(len(data)), self._spec(), CPU))
             kinds = {m.feature_info.kind for m in trainee.network.modules() if isinstance(m, Encoder)}
             name = f"an untrained {'+'.join(sorted(kinds))} network's"
             others[name] = {n: np.concatenate([chunk[n] for chunk in chunks]) for n in chunks[0]}

@@ -14,7 +14,7 @@ from bench.api import Batch, Draws
 from bench.data.augment import augment
 from bench.data.batches import moved, to_batch
 from bench.data.loader import Pairs, RawPairs, loader, pair_loader
-from bench.dataset import MODALITIES, Arrays, Dataset
+from bench.dataset import MODALITIES, Arrays, Dataset, Ints
 from bench.errors import ConfigError
 from bench.grid.augment_spec import Spec, parse
 from bench.train.process_group import batch_parts, process_group
@@ -92,11 +92,11 @@ def feed(
     def prepare(raw: Any, draws: Draws) -> Batch:
         if isinstance(raw, RawPairs):
             first, second = batch_of(raw.first), batch_of(raw.second)
-            both = _joined(augmented(first, recipes[0], draws), augmented(second, recipes[1], draws))
+            both = paired(augmented(first, recipes[0], draws), augmented(second, recipes[1], draws))
             return {**both, "pair_kind": moved(raw.kind, fabric.device)}
         batch = batch_of(raw)
         out = augmented(batch, recipes[0], draws)
-        return _joined(out, augmented(batch, recipes[1], draws)) if views == 2 else out
+        return paired(out, augmented(batch, recipes[1], draws)) if views == 2 else out
 
     count = len(found.rows) if found else len(data) if rows is None else len(np.asarray(rows))
     return Run(
@@ -127,5 +127,31 @@ def find_pairs(data: Dataset, kinds: Sequence[str], rows: ArrayLike | None = Non
     return Pairs(rows=both[kept], kind=kind[kept])
 
 
-def _joined(first: Batch, second: Batch) -> Batch:
+def partners(data: Dataset, kinds: Sequence[str]) -> Ints:
+    """Return for each sample the one that is shown beside it when it is predicted, (n,).
+
+    Samples take the kinds in turn, so that all are tested alike; where there are several partners of a kind,
+    the first. A sample without one takes that of the next kind; one that is alone stands beside itself.
+
+    Raises:
+        ConfigError: the data have no pairs of a kind.
+    """
+    found = []
+    for kind in kinds:
+        both = data.pairs(kind)
+        both = np.concatenate([both, both[:, ::-1]])
+        first = np.full(len(data), len(data))
+        np.minimum.at(first, both[:, 0], both[:, 1])
+        found.append(first)
+    rows = np.arange(len(data))
+    partner = np.full(len(data), len(data))
+    for later in range(len(kinds)):
+        turn = np.stack(found)[(rows + later) % len(kinds), rows]
+        partner = np.where(partner < len(data), partner, turn)
+    chosen: Ints = np.where(partner < len(data), partner, rows)
+    return chosen
+
+
+def paired(first: Batch, second: Batch) -> Batch:
+    """Put two batches into one, the entries of the second ending in 2."""
     return {**first, **{f"{name}2": values for name, values in second.items()}}

@@ -20,7 +20,7 @@ from bench.adapters.loading import load_configured
 from bench.api import Batch, Context, Dataset, Encoder, Pretrained, Stats, StepOutput, Task
 from bench.data import manifest, subset
 from bench.data.batches import to_batch
-from bench.data.feed import feed
+from bench.data.feed import feed, find_pairs, paired, partners
 from bench.data.opening import open_dataset
 from bench.dataset import MODALITIES
 from bench.encoders import build_encoder, fields_of, load_encoder
@@ -100,7 +100,7 @@ def finetune(step: Step, store: Store, site: RunContext) -> dict[str, Any]:
     metric = task.metrics[0].name
 
     def evaluate() -> dict[str, float]:
-        predicted = _joined(predict_all(trainee, chosen.val, chosen.val_rows, spec["inputs"], fabric.device))
+        predicted = _joined(predict_all(trainee, chosen.val, chosen.val_rows, spec, fabric.device))
         truth = chosen.val.batch(chosen.val_rows, (*task.targets, *task.extras))
         return evaluate_task(task, predicted, truth)
 
@@ -137,7 +137,7 @@ def predict(step: Step, store: Store, site: RunContext) -> dict[str, Any]:
     trainee.to(fabric.device)
     folder = store.folder(step)
     rows = np.arange(len(test))
-    write_chunks(folder / PREDICTIONS, predict_all(trainee, test, rows, spec["inputs"], fabric.device))
+    write_chunks(folder / PREDICTIONS, predict_all(trainee, test, rows, spec, fabric.device))
     return {
         "labels": labels(spec),
         "manifests": {"test": {"n": len(test), "sha256": test.manifest_sha256}},
@@ -364,7 +364,14 @@ def layer_rates(given: Pretrained, decay: float) -> dict[int, float]:
 def _run(
     step: Step, chosen: Chosen, folder: Path, trainee: FinetuneModule, fabric: Fabric, evaluate: Any
 ) -> Run:
-    train = {**step.spec["train"], "batch": min(int(step.spec["train"]["batch"]), len(chosen.train_rows))}
+    pairs = tuple(step.spec.get("pairs", ()))
+    count = len(chosen.train_rows)
+    if pairs and not (count := len(find_pairs(chosen.train, pairs, chosen.train_rows).rows)):
+        raise DataError(
+            f"no two of the {len(chosen.train_rows)} training samples of {step.spec['task']} are a pair of "
+            f"kind {' or '.join(pairs)}; take a larger share of the labels"
+        )
+    train = {**step.spec["train"], "batch": min(int(step.spec["train"]["batch"]), count)}
     return feed(
         step,
         chosen.train,
@@ -373,6 +380,7 @@ def _run(
         train=train,
         modalities=tuple(step.spec["inputs"]),
         labels=tuple(dict.fromkeys((*trainee.task.targets, *fields_of(trainee)))),
+        pairs=pairs,
         rows=chosen.train_rows,
         evaluate_at=points(int(train["steps"]), int(step.spec["evaluations"])),
         evaluate=evaluate,
@@ -381,19 +389,39 @@ def _run(
 
 @torch.no_grad()
 def predict_all(
-    trainee: FinetuneModule, data: Dataset, rows: Rows, inputs: Sequence[str], device: torch.device
+    trainee: FinetuneModule, data: Dataset, rows: Rows, spec: Mapping[str, Any], device: torch.device
 ) -> Iterator[Stats]:
-    """Predict samples in batches of a fixed size; yield chunks with one row per sample."""
+    """Predict samples in batches of a fixed size; yield chunks with one row per sample.
+
+    Args:
+        trainee: the network.
+        data: its samples; a second picture may be one of those that are not predicted.
+        rows: which are predicted.
+        spec: of fine-tuning: `inputs`, maybe `pairs`.
+        device: where the network is.
+    """
     trainee.eval()
-    more = fields_of(trainee)
-    fields = [*(MODALITIES[name] for name in inputs), *more]
+    more, kinds = fields_of(trainee), spec.get("pairs", ())
+    partner = partners(data, kinds) if kinds else None
+
+    def read(some: Rows) -> Batch:
+        return read_batch(data, some, spec["inputs"], more, device)
+
     for start in range(0, len(rows), CHUNK):
         parts: list[Stats] = []
         for first in range(start, min(start + CHUNK, len(rows)), EVALUATION_BATCH):
-            raw = data.batch(rows[first : min(first + EVALUATION_BATCH, start + CHUNK)], fields)
-            batch = to_batch(raw, inputs, more, data.fields, device, joint_set=data.info.joint_set)
+            some = rows[first : min(first + EVALUATION_BATCH, start + CHUNK)]
+            batch = read(some) if partner is None else paired(read(some), read(partner[some]))
             parts.append(trainee.task.predict(trainee.network(batch), batch))
         yield _joined(parts)
+
+
+def read_batch(
+    data: Dataset, rows: Rows, inputs: Sequence[str], names: Sequence[str], device: torch.device
+) -> Batch:
+    """Read samples as they are stored: modalities and further fields."""
+    raw = data.batch(rows, (*(MODALITIES[name] for name in inputs), *names))
+    return to_batch(raw, inputs, names, data.fields, device, joint_set=data.info.joint_set)
 
 
 def _joined(parts: Iterator[Stats] | Sequence[Stats]) -> Stats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -52,6 +52,8 @@ def check_plan(request: Request, plan: Plan) -> None:
         _check_recipe(request, step)
         if step.kind == "pretrain" and spec["data"]:
             _check_data(request, step)
+        if step.kind == "finetune":
+            _check_pairs(request, spec.get("pairs", ()), spec["data"]["train"], f"task {spec['task']}")
         if step.kind != "pretrain":
             _check_budget(spec)
 
@@ -129,12 +131,7 @@ def _check_data(request: Request, step: Step) -> None:
     spec, data = step.spec, step.spec["data"]
     body, stage = request.datasets[data["name"]], f"method {spec['name'].partition('.')[0]}"
     lacks = absent(body, data["parts"])
-    sources = ", ".join(part["source"] for part in data["parts"])
-    for kind in spec["pairs"]:
-        if all(kind in names for names in lacks):
-            raise ConfigError(
-                f"{stage}: {data['name']} has no pairs of kind {kind} in {sources}; choose another mix"
-            )
+    _check_pairs(request, spec["pairs"], data, stage, "; choose another mix")
     wanted = {MODALITIES[m]: m in spec["optional"] for m in spec["encoders"]}
     for name, optional in {**dict.fromkeys(spec["fields"], True), **wanted}.items():
         if body["fields"] and name not in body["fields"]:
@@ -158,6 +155,18 @@ def _check_data(request: Request, step: Step) -> None:
             f"{spec['train']['batch']}{groups} evenly; change these, preset.pretrain.batch or "
             "train.batch_groups"
         )
+
+
+def _check_pairs(
+    request: Request, kinds: Sequence[str], data: Mapping[str, Any], where: str, advice: str = ""
+) -> None:
+    """Check that some part of the data has each kind of pairs that is asked for."""
+    body = request.datasets[data["name"]]
+    lacks = absent(body, data["parts"])
+    sources = ", ".join(part["source"] for part in data["parts"])
+    for kind in kinds:
+        if kind not in body["pairs"] or all(kind in names for names in lacks):
+            raise ConfigError(f"{where}: {data['name']} has no pairs of kind {kind} in {sources}{advice}")
 
 
 def _check_weights(request: Request, plan: Plan) -> None:

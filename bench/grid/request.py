@@ -393,6 +393,8 @@ def _task(name: str, dataset: str, config: Mapping[str, Any], preset: Mapping[st
         convert(probe, Probe, f"task {name}: probe")
     if body["probes"] and len(body["inputs"]) != 1:
         raise ConfigError(f"task {name}: probes: frozen protocols read one encoder, inputs names several")
+    if body["probes"] and body["pairs"]:
+        raise ConfigError(f"task {name}: probes: frozen protocols read one picture, pairs asks for two")
     return {
         **body,
         "name": name,

@@ -200,6 +200,7 @@ class Task(_Described, kw_only=True, forbid_unknown_fields=True):
     inputs: Annotated[list[Modality], Meta(min_length=1)]  # what the network reads
     needs: list[str] = field(default_factory=list)  # modules of the method without which there is no cell
     wants: list[str] = field(default_factory=list)  # modules that are fresh where the method has none
+    pairs: list[Literal["view", "pose"]] = field(default_factory=list)  # a second picture beside each sample
     minimum_effect: NotNegative = 0.0
     data: Annotated[dict[str, TaskData], Meta(min_length=1)]  # by data set, the default first
     size: Size | None = None  # pixels; null = the preset's
