@@ -82,7 +82,9 @@ class MeshTask(Task):
         """
         super().__init__(cfg, data)
         if data.joint_set != JOINT_SET:
-            raise ConfigError(f"meshes need data with joints {JOINT_SET}; these have {data.joint_set or 'none'}")
+            raise ConfigError(
+                f"meshes need data with joints {JOINT_SET}; these have {data.joint_set or 'none'}"
+            )
         self.model = surrogate_body()
 
     @cached_property
@@ -150,7 +152,8 @@ class MeshTask(Task):
         places = project_weakly(torch.from_numpy(found).float(), camera).double().numpy()
         wanted, pelvis = self.true_vertices(truth)
         wanted = wanted - pelvis + truth["joints3d"][:, :1, :3]
-        seen = project_exactly(*(torch.from_numpy(a).float() for a in (wanted, truth["camera"])), size)
+        lens = torch.from_numpy(truth["camera"]).float()
+        seen = project_exactly(torch.from_numpy(wanted).float(), lens, size)
         far = np.array([0.0, 0.0, 10.0])  # in front of the camera; a weak one sees no difference
         rows: dict[str, list[NDArray[np.uint8]]] = {"picture": [], "true mesh": [], "predicted mesh": []}
         for k, picture in enumerate(pictures):
@@ -165,7 +168,7 @@ class MeshTask(Task):
 
 
 class BodyMesh(MeshTask):
-    """Three iterations from the mean pose, 6D rotations; squared errors of rotations, shape, 3D and 2D joints."""
+    """Three iterations from the mean; squared errors of 6D rotations, shape, 3D and 2D joints."""
 
     Config = BodyMeshConfig
 
@@ -197,7 +200,7 @@ class BodyMesh(MeshTask):
         return terms
 
     def predict(self, out: Outputs, batch: Batch) -> Stats:
-        """Return `pose` (N, 24, 6), `betas` (N, 10) and `camera` (N, 3); meshes are made when they are scored."""
+        """Return `pose` (N, 24, 6), `betas` (N, 10), `camera` (N, 3); meshes are made when they are scored."""
         return {name: out[name].float().cpu().numpy() for name in ("pose", "betas", "camera")}
 
     def encoded(self, rotations: Tensor, betas: Tensor) -> Stats:
@@ -206,7 +209,8 @@ class BodyMesh(MeshTask):
     def vertices(self, predicted: Stats) -> Floats:
         rotations = matrix_from_6d(torch.from_numpy(predicted["pose"]))
         vertices, joints = self.body(torch.from_numpy(predicted["betas"]), rotations)
-        return (vertices - joints[:, :1]).double().numpy()
+        found: Floats = (vertices - joints[:, :1]).double().numpy()
+        return found
 
 
 def check_labels(truth: Stats) -> None:

@@ -1,4 +1,4 @@
-"""Body mesh without pose and shape: a transformer predicts joints and coarse vertices (METRO, arXiv:2012.09760)."""
+"""Body mesh without pose and shape: joints and coarse vertices by a transformer (METRO, arXiv:2012.09760)."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ class BodyMeshFreeConfig:
 class BodyMeshFree(MeshTask):
     """14 joints and C coarse vertices from a transformer; all others follow by a fixed linear map.
 
-    Absolute errors with METRO's weights. Its three levels of vertices are two here: the coarse ones, and those
-    of the full mesh that the joints are regressed from. Meshes are scored by the joints of the full mesh.
+    Absolute errors with METRO's weights. Its three levels of vertices are two here: the coarse ones, and
+    those of the full mesh that the joints are regressed from. Meshes are scored by the joints of the full mesh.
     """
 
     Config = BodyMeshFreeConfig
@@ -93,7 +93,8 @@ class BodyMeshFree(MeshTask):
             and the 14 joints (N, 14, 3).
         """
         vertices = self.trained_body.to(betas.device)(betas, rotations)[0]
-        coarse, used = vertices.split([len(self.coarse.vertices), len(self.used)], 1)
+        count = len(self.coarse.vertices)
+        coarse, used = vertices[:, :count], vertices[:, count:]
         joints = self.rows.to(betas.device) @ used
         return coarse, used, joints[:, :1], joints[:, 1:]
 
@@ -109,7 +110,7 @@ class BodyMeshFree(MeshTask):
         cfg, points, camera = self.cfg, out["points"].float(), out["camera"].float()
         betas, rotations = batch["betas"], axis_angle_to_matrix(batch["rotations"])
         coarse, used, root, joints = self.placed(betas, rotations)
-        found_joints, found = points.split([joints.shape[1], coarse.shape[1]], 1)
+        found_joints, found = points[:, : joints.shape[1]], points[:, joints.shape[1] :]
         found_used = self.upsampling.to(points.device) @ found
         regressed = self.rows.to(points.device) @ found_used
         found_used, regressed = found_used - regressed[:, :1], (regressed - regressed[:, :1])[:, 1:]

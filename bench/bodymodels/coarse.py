@@ -1,4 +1,4 @@
-"""A coarse mesh: some vertices of a body, spread evenly, and the fixed linear map from these to all others."""
+"""Coarse meshes: some vertices of a body, spread evenly, and the fixed linear map to all others."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ def matrix_from_6d(numbers: Tensor) -> Tensor:
     Returns:
         (..., 3, 3), determinant +1.
     """
-    a, b = numbers.unflatten(-1, (3, 2)).unbind(-1)
+    a, b = numbers.view(*numbers.shape[:-1], 3, 2).unbind(-1)
     first = F.normalize(a, dim=-1)
     second = F.normalize(b - (first * b).sum(-1, keepdim=True) * first, dim=-1)
     return torch.stack([first, second, torch.linalg.cross(first, second)], -1)
@@ -35,7 +35,10 @@ def axis_angle_to_matrix(vector: Tensor) -> Tensor:
     angle = torch.linalg.vector_norm(vector, dim=-1)[..., None, None]
     x, y, z = vector.unbind(-1)
     zero = torch.zeros_like(x)
-    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
+    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1)
+    cross = cross.view(*vector.shape, 3)
     sine = torch.sinc(angle / torch.pi)  # sin(a) / a
     cosine = 0.5 * torch.sinc(angle / (2 * torch.pi)) ** 2  # (1 - cos(a)) / a^2
-    return torch.eye(3, dtype=vector.dtype, device=vector.device) + sine * cross + cosine * (cross @ cross)
+    identity = torch.eye(3, dtype=vector.dtype, device=vector.device)
+    matrix: Tensor = identity + sine * cross + cosine * (cross @ cross)
+    return matrix

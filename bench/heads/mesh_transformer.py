@@ -76,9 +76,9 @@ class MeshTransformer(nn.Module):
         self.camera = nn.Sequential(
             nn.Linear(inputs, 1), nn.Flatten(), nn.Linear(queries, inside), nn.Linear(inside, 3)
         )
-        for layer in (self.points, self.camera[-1]):
-            nn.init.normal_(layer.get_parameter("weight"), std=START)
-            nn.init.zeros_(layer.get_parameter("bias"))
+        for output in (self.points, self.camera[-1]):
+            nn.init.normal_(output.get_parameter("weight"), std=START)
+            nn.init.zeros_(output.get_parameter("bias"))
         self.register_buffer("start", torch.tensor([SCALE, 0.0, 0.0]), persistent=False)
 
     def forward(self, features: Features, size: tuple[int, int]) -> Outputs:

@@ -66,9 +66,7 @@ class IterativeRegressor(nn.Module):
 class BodyRegressor(nn.Module):
     """Pose in six numbers per joint, shape and weak-perspective camera of a body of 24 joints."""
 
-    def __init__(
-        self, inputs: int, hidden: int = 1024, iterations: int = 3, dropout: float = 0.5
-    ) -> None:
+    def __init__(self, inputs: int, hidden: int = 1024, iterations: int = 3, dropout: float = 0.5) -> None:
         super().__init__()
         pose = matrix_to_6d(torch.tensor(mean_rotations(), dtype=torch.float32)).flatten()
         camera = torch.tensor([SCALE, 0.0, 0.0])

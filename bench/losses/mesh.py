@@ -41,5 +41,8 @@ def project_exactly(points: Tensor, intrinsics: Tensor, size: tuple[int, int]) -
 
 @in_float32
 def scale_penalty(camera: Tensor) -> Tensor:
-    """Keep scales (N, 3)[0] positive: mean of exp(-10 s) squared (SPIN's official code)."""
-    return torch.exp(-10 * camera[:, 0]).square().mean()
+    """Keep scales (N, 3)[0] positive: mean of exp(-10 s) squared (SPIN's official code).
+
+    Scales below -1 count as -1, so that one of them makes no loss infinite.
+    """
+    return torch.exp(-10 * camera[:, 0].clamp_min(-1)).square().mean()
