@@ -202,9 +202,28 @@ def _check_recipe(request: Request, step: Step) -> None:
     _check_read(request, augment_spec.parse(step.spec["augment"]), f"{section}.augment")
     if step.kind == "finetune":
         _check_read(request, convert(request.preset["finetune"], Finetune, ""), "preset.finetune")
+        _check_layers(step.spec)
     elif step.spec["train"]:
         given = {k: v for k, v in step.spec["train"].items() if k not in ("batch", "steps")}
         _check_read(request, convert(given, Train, ""), f"{section}.train")
+
+
+def _check_layers(spec: Mapping[str, Any]) -> None:
+    """Refuse what fine-tuning cannot do to the layers of an encoder; `bench run` asks timm itself, later."""
+    train, encoder = spec["train"], spec["encoder"]
+    tokens = encoder["kind"] == "tokens"
+    told = tokens or str(encoder["config"].get("model", "")).startswith("hrnet")  # timm tells their layers
+    where = f"task {spec['task']}, encoder {encoder['name']}: finetune"
+    if train.get("layer_decay", 1.0) != 1.0 and not told:
+        raise ConfigError(
+            f"{where}.layer_decay={train['layer_decay']:g} needs layers that timm tells apart, those of tokens "
+            f"encoders and HRNet; this one is of kind {encoder['kind']}: set layer_decay=1.0"
+        )
+    if train.get("drop_path") and not tokens:
+        raise ConfigError(
+            f"{where}.drop_path={train['drop_path']:g} skips blocks of tokens encoders; this one is of kind "
+            f"{encoder['kind']}: set drop_path=0.0"
+        )
 
 
 def _check_budget(spec: Mapping[str, Any]) -> None:
