@@ -77,9 +77,9 @@ def test_a_wrong_setting_is_found_by_the_plan(words: tuple[str, ...], said: str)
 @pytest.mark.parametrize(
     ("override", "encoders", "said"),
     [
-        ("preset.finetune.layer_decay=0.75", "", r"encoder resnet10_w24: finetune\.layer_decay=0\.75 needs layers"),
+        ("preset.finetune.layer_decay=0.75", "", r"encoder resnet10_w24: finetune\.layer_decay=0\.75 needs"),
         ("preset.finetune.drop_path=0.1", "resnet18", r"resnet18: finetune\.drop_path=0\.1 skips"),
-        ("preset.size=48", "hrnet_w18", r"hrnet_w18: images of 48 x 48 .* multiples of 32, e\.g\. preset\.size=64$"),
+        ("preset.size=48", "hrnet_w18", r"images of 48 x 48 .* multiples of 32, e\.g\. preset\.size=64$"),
         ("preset.size=[96,48]", "hrnet_w18_small", r"images of 96 x 48 .* preset\.size=\[96, 64\]$"),
     ],
 )  # fmt: skip
@@ -311,3 +311,12 @@ def test_weights_that_are_not_here_are_refused_by_name_and_skipped_by_a_glob(
     snapshot.mkdir(parents=True)
     (snapshot / "model.safetensors").write_bytes(b"")
     check(methods="imagenet", encoders="resnet18", tasks="densepose")
+
+
+def test_a_task_is_told_that_its_data_lack_what_it_reads(tmp_path: Path) -> None:
+    (tmp_path / "task").mkdir()
+    body = (BUILT_IN / "task" / "parsing_depth.yaml").read_text()
+    assert "source: d_parse_depth" in body
+    (tmp_path / "task" / "blind.yaml").write_text(body.replace("source: d_parse_depth", "source: d_parse"))
+    with pytest.raises(ConfigError, match="task blind: reads depth, which d_parse of people lacks"):
+        check(methods="scratch", tasks="blind", config_dirs=(str(tmp_path),))  # type: ignore[arg-type]
