@@ -30,7 +30,7 @@ STORED = {
     "keypoints_detected": "keypoints_detected",
 }  # under the renderer's names elsewhere
 ABSENT_CLASS = 255
-ACTION = 5  # column of `ids`
+IDENTITY, ACTION = 0, 5  # columns of `ids`
 LOOK_UPS = {
     "parts": "part25",
     "chart": "chart24",
@@ -134,6 +134,10 @@ class People(ShardedDataset):
     joint_set = JOINT_SET
     unit = "person"
 
+    def __init__(self, spec: DataSpec, root: Path) -> None:
+        super().__init__(spec, root)
+        self.seed = PeopleConfig(**spec.config).seed
+
     @classmethod
     def producer(cls, config: PeopleConfig) -> Renderer:
         return Renderer(seed=config.seed)
@@ -158,6 +162,9 @@ class People(ShardedDataset):
         return {
             "parts": Field(dtype="uint8", shape=size, kind="classes", flip="p25", absent=ABSENT_CLASS),
             "chart": Field(dtype="uint8", shape=size, kind="classes", flip="dp24"),
+            "garments": Field(
+                dtype="uint8", shape=size, kind="classes", flip="garments20", absent=ABSENT_CLASS
+            ),
             "mask": Field(dtype="bool", shape=size, kind="mask"),
             "camera": Field(dtype="float32", shape=(3, 3), kind="camera"),
             "action": Field(dtype="uint8", shape=()),  # position in `bench.synth.actions.ACTIONS`
@@ -173,6 +180,10 @@ class People(ShardedDataset):
         if name in LOOK_UPS:
             found: NDArray[Any] = getattr(labels, LOOK_UPS[name])(read("fid"))
             return found
+        if name == "garments":
+            from bench.synth.garments import garments
+
+            return garments(read("fid"), read("uv"), read("ids")[:, IDENTITY], self.seed)
         if name == "action":
             return read("ids")[:, ACTION].astype(np.uint8)
         camera = read("cam").astype(np.float64)
