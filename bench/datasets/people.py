@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ STORED = {
     "keypoints_detected": "keypoints_detected",
 }  # under the renderer's names elsewhere
 ABSENT_CLASS = 255
+OTHER = "other_"  # what the second camera saw, for clips of two
 IDENTITY, ACTION = 0, 5  # columns of `ids`
 LOOK_UPS = {
     "parts": "part25",
@@ -156,10 +157,18 @@ class People(ShardedDataset):
         return "fid", "pose", "transl", "cam"
 
     @classmethod
-    def derived(cls, stored: Mapping[str, Field]) -> Mapping[str, Field]:
+    def derived(cls, stored: Mapping[str, Field], source: str) -> Mapping[str, Field]:
         size = stored["fid"].shape
         joints = stored["pose"].shape
+        beside: dict[str, Field] = {}
+        if domains.domain_named(source).cameras == 2:  # the same moment as the other camera saw it
+            beside = {
+                "other_rgb": stored["rgb"],
+                "other_chart": Field(dtype="uint8", shape=size, kind="classes", flip="dp24"),
+                "other_uv": replace(stored["uv"], of="other_chart"),
+            }
         return {
+            **beside,
             "parts": Field(dtype="uint8", shape=size, kind="classes", flip="p25", absent=ABSENT_CLASS),
             "chart": Field(dtype="uint8", shape=size, kind="classes", flip="dp24"),
             "garments": Field(
@@ -180,6 +189,10 @@ class People(ShardedDataset):
         if name in LOOK_UPS:
             found: NDArray[Any] = getattr(labels, LOOK_UPS[name])(read("fid"))
             return found
+        if name == "other_chart":
+            return labels.chart24(read("fid", other=True))
+        if name.startswith(OTHER):
+            return read(name.removeprefix(OTHER), other=True)
         if name == "garments":
             from bench.synth.garments import garments
 
