@@ -16,9 +16,9 @@ from msgspec import Meta
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bench.api import Batch, FeatureInfo, Metric, Outputs, Stats, Task
+from bench.api import Batch, FeatureInfo, Metric, Outputs, Pretrained, Stats, Task
 from bench.heads.grid import in_chunks
-from bench.heads.texture import TextureHead, fit, render
+from bench.heads.texture import TextureNetwork, fit, read, render
 from bench.metrics.images import likeness
 from bench.metrics.weighted import weighted_sums
 from bench.settings import Count, NotNegative
@@ -50,8 +50,9 @@ class Texture(Task):
         *(Metric(name=f"{name}_seen", unit="dB" if name == "psnr" else "") for name in MEASURES),
     )
 
-    def head(self, info: FeatureInfo) -> nn.Module:
-        return TextureHead(info, self.cfg.texels, self.cfg.width)
+    def network(self, given: Pretrained) -> nn.Module:
+        ((modality, encoder),) = given.encoders.items()
+        return TextureNetwork(encoder, modality, self.cfg.texels, self.cfg.width)
 
     def loss(self, out: Outputs, batch: Batch) -> dict[str, Tensor]:
         weights = {"seen": 1.0, "other": self.cfg.other_weight}
@@ -125,9 +126,8 @@ def body_l1(texture: Tensor, rgb: Tensor, chart: Tensor, uv: Tensor) -> Tensor:
         chart: 0..24, (N, H, W).
         uv: in [0, 1], (N, 2, H, W).
     """
-    body = (chart > 0)[:, None]
-    errors = (render(texture, chart, uv) - rgb).abs() * body
-    return errors.sum() / (3 * body.sum()).clamp(min=1)
+    errors = (read(texture, chart, uv) - rgb.permute(0, 2, 3, 1)[chart > 0]).abs()
+    return errors.sum() / max(1, errors.numel())
 
 
 def rendered(texture: Stack, truth: Stats, of: str) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Textures of the body: a head that decodes one from an image, and the way between texture and image.
+"""Textures of the body: a network that makes one of an image, and the way between texture and image.
 
 A *texture* has S x S texels for each of the 24 charts of the surface. Where an image shows which place (chart
 and UV) is known, so that rendering is reading: differentiable in the colours alone.
@@ -6,47 +6,80 @@ and UV) is known, so that rendering is reading: differentiable in the colours al
 
 from __future__ import annotations
 
+from functools import cache
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.api import FeatureInfo, Features, Outputs
-from bench.bodymodels.surface import CHARTS
+from bench.api import Batch, Encoder, Outputs
+from bench.bodymodels.model import surrogate_body
+from bench.bodymodels.surface import CHARTS, ChartLookup, surrogate_labels
 from bench.heads import pixel_head
 
 COLOURS = 3
 
 
-class TextureHead(nn.Module):
-    """Every texel looks for its colour in the image: attention of learned queries to the pixels' features.
+class TextureNetwork(nn.Module):
+    """Every texel looks for its colour in the image: attention of places on the body to places in the image.
 
-    After Texformer (arXiv:2109.02563), whose queries are a map of the surface and whose values are colours;
-    here both keys and values are read off the encoder's maps.
+    After Texformer (arXiv:2109.02563), whose queries are the template's coordinates painted into the map of
+    the surface, and whose values are the image; keys are the encoder's maps and where their cells lie.
     """
 
-    def __init__(self, info: FeatureInfo, texels: int, width: int) -> None:
+    def __init__(self, encoder: Encoder, modality: str, texels: int, width: int) -> None:
         """Size the layers.
 
         Args:
-            info: of an encoder with maps.
+            encoder: of images, with maps.
+            modality: the image in the batch.
             texels: S.
             width: of queries and keys.
         """
         super().__init__()
+        self.encoder, self.modality = encoder, modality
         self.texels, self.width = texels, width
-        self.pixels = pixel_head(info, width + COLOURS)
-        self.queries = nn.Parameter(torch.randn(CHARTS * texels**2, width))
+        self.pixels = pixel_head(encoder.feature_info, width)
+        self.position = nn.Linear(2, width)
+        self.register_buffer("places", texel_places(texels))
+        self.queries = nn.Sequential(
+            nn.Linear(COLOURS, 4 * width), nn.GELU(), nn.Linear(4 * width, 2 * width), nn.GELU(),
+            nn.Linear(2 * width, width),
+        )  # fmt: skip
 
-    def forward(self, features: Features, size: tuple[int, int]) -> Outputs:
+    def forward(self, batch: Batch) -> Outputs:
         """Return `texture` (N, 24, S, S, 3) float32 in [0, 1]; rows are V, columns U."""
-        keys, values = torch.split(self.pixels.maps(features).float().flatten(2), [self.width, COLOURS], 1)
-        attention = (self.queries @ keys / self.width**0.5).softmax(-1)  # (N, T, h w)
-        texture = attention @ values.sigmoid().mT
-        return {"texture": texture.view(len(texture), CHARTS, self.texels, self.texels, COLOURS)}
+        image = batch[self.modality]
+        maps = self.pixels.maps(self.encoder(image, *self.encoder.besides(batch))).float()
+        n, h, w = len(maps), *maps.shape[2:]
+        keys = maps.flatten(2).mT + self.position(_cells(h, w, maps.device))  # (N, h w, D)
+        colours = F.adaptive_avg_pool2d(image.float(), (h, w)).flatten(2).mT  # (N, h w, 3)
+        queries = self.queries(self.get_buffer("places"))  # (T, D)
+        attention = (queries @ keys.mT / self.width**0.5).softmax(-1)  # (N, T, h w)
+        texture = (attention @ colours).clamp(0, 1)
+        return {"texture": texture.view(n, CHARTS, self.texels, self.texels, COLOURS)}
 
 
-def render(texture: Tensor, chart: Tensor, uv: Tensor) -> Tensor:
-    """Read a texture between its texels wherever an image shows the body.
+@cache
+def texel_places(texels: int) -> Tensor:
+    """Where the texels (24 S S) lie on the mean body, metres, (T, 3) float32; beyond a chart, its border."""
+    body = surrogate_body()
+    centre = (np.arange(texels) + 0.5) / texels
+    chart, v, u = (x.ravel() for x in np.meshgrid(np.arange(1, 1 + CHARTS), centre, centre, indexing="ij"))
+    face, weights = ChartLookup(body, surrogate_labels()).locate(chart, u, v)
+    corners = body.v_template[body.faces[face]]
+    return torch.from_numpy(np.einsum("tk,tkd->td", weights, corners).astype(np.float32))
+
+
+def _cells(h: int, w: int, device: torch.device) -> Tensor:
+    """Row and column of the middle of each cell, from -1 to 1, (h w, 2)."""
+    rows, columns = ((2 * torch.arange(n, device=device) + 1) / n - 1 for n in (h, w))
+    return torch.cartesian_prod(rows, columns)
+
+
+def read(texture: Tensor, chart: Tensor, uv: Tensor) -> Tensor:
+    """Read a texture between its texels at the pixels that show the body.
 
     Args:
         texture: (N, 24, S, S, C).
@@ -54,13 +87,23 @@ def render(texture: Tensor, chart: Tensor, uv: Tensor) -> Tensor:
         uv: in [0, 1], (N, 2, H, W).
 
     Returns:
+        (M, C), in the order of the pixels with a chart.
+    """
+    place, weight = _corners(chart, uv, texture.shape[2])
+    # on a CPU faster than grid_sample, and its gradient is deterministic on a GPU
+    table = texture.reshape(-1, texture.shape[-1])
+    return F.embedding_bag(place, table, per_sample_weights=weight, mode="sum")
+
+
+def render(texture: Tensor, chart: Tensor, uv: Tensor) -> Tensor:
+    """Draw a texture; the arguments are those of `read`.
+
+    Returns:
         (N, C, H, W), 0 on the background.
     """
-    n, _, s, _, c = texture.shape
-    place, weight = _corners(chart, uv, s)
-    # on a CPU faster than grid_sample, and its gradient is deterministic on a GPU
-    read = F.embedding_bag(place, texture.reshape(-1, c), per_sample_weights=weight, mode="sum")
-    return read.view(n, *chart.shape[1:], c).permute(0, 3, 1, 2)
+    out = texture.new_zeros(*chart.shape, texture.shape[-1])
+    out[chart > 0] = read(texture, chart, uv)
+    return out.permute(0, 3, 1, 2)
 
 
 def splat(values: Tensor, chart: Tensor, uv: Tensor, texels: int) -> tuple[Tensor, Tensor]:
@@ -77,10 +120,8 @@ def splat(values: Tensor, chart: Tensor, uv: Tensor, texels: int) -> tuple[Tenso
     """
     n, c = values.shape[:2]
     place, weight = _corners(chart, uv, texels)
-    body = (chart > 0).flatten()  # most pixels are not
-    place, weight = place[body], weight[body, :, None]
-    pixels = values.permute(0, 2, 3, 1).reshape(-1, 1, c)[body]
-    whole = torch.cat([pixels * weight, weight], -1).view(-1, c + 1)
+    pixels = values.permute(0, 2, 3, 1)[chart > 0][:, None]
+    whole = torch.cat([pixels * weight[..., None], weight[..., None]], -1).view(-1, c + 1)
     sums = whole.new_zeros(n * CHARTS * texels**2, c + 1).index_add_(0, place.flatten(), whole)
     found = sums.view(n, CHARTS, texels, texels, c + 1)
     return found[..., :c], found[..., c]
@@ -114,18 +155,17 @@ def fit(
 
 
 def _corners(chart: Tensor, uv: Tensor, texels: int) -> tuple[Tensor, Tensor]:
-    """The four texels around each pixel, numbered through all samples, and their weights: (N H W, 4) each."""
-    place = (uv * texels - 0.5).clamp(0, texels - 1)
+    """The four texels around each body pixel, numbered through all samples, and their weights: (M, 4)."""
+    sample, row, column = (chart > 0).nonzero(as_tuple=True)
+    place = (uv[sample, :, row, column] * texels - 0.5).clamp(0, texels - 1)  # (M, 2)
     low = place.floor().long()
     high = (low + 1).clamp(max=texels - 1)
     (left, top), (right, bottom), (aside, down) = (x.unbind(1) for x in (low, high, place - low))
-    first = torch.arange(len(chart), device=chart.device)[:, None, None] * CHARTS
-    start = (first + (chart - 1).clamp(min=0)) * texels
-    body = chart > 0
+    start = (sample * CHARTS + chart[sample, row, column] - 1) * texels
     found = [
-        ((start + row) * texels + column, tall * wide * body)
-        for row, tall in ((top, 1 - down), (bottom, down))
-        for column, wide in ((left, 1 - aside), (right, aside))
+        ((start + v) * texels + u, tall * wide)
+        for v, tall in ((top, 1 - down), (bottom, down))
+        for u, wide in ((left, 1 - aside), (right, aside))
     ]
-    index, weight = (torch.stack(part, -1).view(-1, 4) for part in zip(*found, strict=True))
+    index, weight = (torch.stack(part, -1) for part in zip(*found, strict=True))
     return index, weight

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,10 @@ import yaml
 
 from bench.adapters.loading import build_config, load_adapter
 from bench.api import Batch, DataInfo, Encoder, FeatureInfo, Features, Pretrained
-from bench.grid.request import BUILT_IN
+from bench.errors import ConfigError
+from bench.grid.checks import check_plan
+from bench.grid.plan import expand
+from bench.grid.request import BUILT_IN, Words, resolve
 from bench.losses.alignment import DenseAlignment, DenseAlignmentConfig
 from tasks.parsing_cross import OTHER, CrossNetwork, ParsingCross, ParsingCrossConfig
 
@@ -61,6 +66,23 @@ def test_yaml_fits_the_code_and_hides_the_pairs_labels(source: str) -> None:
     adapter = load_adapter(spec["adapter"])
     assert build_config(adapter.Config, spec["config"], "cross") == ParsingCrossConfig(source=source)  # type: ignore[arg-type]
     assert adapter.unlabelled and all(part["hide"] == ["parts"] for part in spec["data"]["people"]["extra"])
+
+
+def test_pairs_without_labels_are_a_part_of_the_training_data_alone() -> None:
+    words = Words(methods="scratch", tasks="parsing_cross_rgb", fractions="0.1")
+    (cell,) = expand(resolve(words)).cells
+    assert cell.step is not None
+    fine = cell.step.inputs[0].inputs[0].spec
+    labelled, pairs = fine["data"]["train"]["parts"]
+    assert pairs == {"source": "lab_rgbd", "split": "pretrain", "samples": 768, "hide": ["parts"]}
+    assert labelled["source"] == "d_parse_depth" and labelled["split"] == "train" and not labelled["hide"]
+    assert len(fine["data"]["val"]["parts"]) == 1
+    wrong = "task.parsing_cross_rgb.data.people.extra=[{source: lab_rgbd, samples: 8}]"
+    request = resolve(replace(words, overrides=(wrong,)))
+    with pytest.raises(
+        ConfigError, match=r'extra\.0\.source: there is no source "lab_rgbd" with a split train'
+    ):
+        check_plan(request, expand(request))
 
 
 @pytest.mark.parametrize("source", ["rgb", "depth"])

@@ -3,8 +3,10 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from bench.api import FeatureInfo, Features
-from bench.heads.texture import TextureHead, fit, render, splat
+from bench.api import Encoder, FeatureInfo, Features
+from bench.bodymodels.model import surrogate_body
+from bench.bodymodels.surface import DP24_NAMES
+from bench.heads.texture import TextureNetwork, fit, render, splat, texel_places
 
 S = 5
 
@@ -53,14 +55,34 @@ def test_a_rendered_texture_is_found_again() -> None:
     assert torch.isfinite(fit([images[0]], [torch.zeros_like(charts[0])], [uvs[0]], S)).all()
 
 
+class Shown(Encoder):
+    feature_info = FeatureInfo(kind="pyramid", channels=(3,), strides=(4,), pooled=3)
+
+    def forward(self, x: torch.Tensor) -> Features:
+        return Features(maps=(F.avg_pool2d(x, 4),), pooled=x.mean((2, 3)))
+
+
 def test_textures_are_mixed_from_the_pixels_colours() -> None:
     torch.manual_seed(0)
-    info = FeatureInfo(kind="pyramid", channels=(8, 8), strides=(4, 8), pooled=8)
-    head = TextureHead(info, texels=S, width=4)
-    features = Features(maps=(torch.randn(2, 8, 4, 4), torch.randn(2, 8, 2, 2)), pooled=torch.zeros(2, 8))
-    texture = head(features, (16, 16))["texture"]
-    assert texture.shape == (2, 24, S, S, 3) and texture.min() >= 0 and texture.max() <= 1
-    with torch.no_grad():  # one pixel whose key all queries like gives all texels its colour
-        head.queries.fill_(0.0)
-        even = head(features, (16, 16))["texture"]
-    assert (even - even[:, :1, :1, :1]).abs().max() < 1e-6
+    network = TextureNetwork(Shown(), "rgb", texels=S, width=4).eval()
+    batch = {"rgb": torch.rand(2, 3, 16, 16)}
+    with torch.no_grad():
+        texture = network(batch)["texture"]
+        assert texture.shape == (2, 24, S, S, 3)
+        low, high = (f(batch["rgb"].flatten(2), 2) for f in (torch.amin, torch.amax))
+        assert (texture >= low[:, None, None, None]).all() and (texture <= high[:, None, None, None]).all()
+        for parameter in network.queries[-1].parameters():
+            parameter.zero_()  # all cells are liked alike
+        even = network(batch)["texture"]
+    mean = batch["rgb"].mean((2, 3))[:, None, None, None].expand_as(even)
+    torch.testing.assert_close(even, mean)
+
+
+def test_texels_lie_where_the_surface_has_them() -> None:
+    places = texel_places(S).view(24, S, S, 3)
+    low, high = surrogate_body().v_template.min(0), surrogate_body().v_template.max(0)
+    assert (places.numpy() >= low - 1e-6).all() and (places.numpy() <= high + 1e-6).all()
+    head, foot = DP24_NAMES.index("left head") - 1, DP24_NAMES.index("left foot") - 1
+    assert places[head, ..., 1].min() > places[foot, ..., 1].max()
+    left, right = (DP24_NAMES.index(f"{side} hand") - 1 for side in ("left", "right"))
+    torch.testing.assert_close(places[left] * torch.tensor([-1, 1, 1]), places[right], atol=2e-2, rtol=0)
