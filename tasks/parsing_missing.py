@@ -10,12 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bench.api import Batch, Encoder, Metric, Outputs, Pretrained, Stats
+from bench.api import Batch, Encoder, FeatureInfo, Metric, Outputs, Pretrained, Stats
 from bench.heads import upsample
+from bench.heads.grid import classes_through_grid, map_grid
 from bench.heads.mapper import DenseMapper, DenseMapperConfig
 from bench.metrics.segmentation import confusion, miou
 from bench.metrics.weighted import weighted_sums
-from tasks.parsing import CLASSES, IGNORE, Parsing, ParsingConfig, pixel_cross_entropy
+from bench.settings import Count, NotNegative
+from tasks.parsing import CLASSES, IGNORE, Parsing, ParsingConfig, likeliest
 
 Floats = NDArray[np.float64]
 
@@ -25,8 +27,8 @@ SETTINGS = (*MODALITIES, "both")  # what is there at test
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsingMissingConfig(ParsingConfig):
-    dim: int = 128  # D, of the shared space, where the method brings none
-    alignment_weight: float = 1.0  # of the method's own alignment loss, where it brings one
+    dim: Count = 128  # D, of the shared space, where the method brings none
+    alignment_weight: NotNegative = 1.0  # of the method's own alignment loss, where it brings one
 
 
 class ParsingMissing(Parsing):
@@ -45,18 +47,24 @@ class ParsingMissing(Parsing):
         return FusedNetwork(given, self.cfg)
 
     def loss(self, out: Outputs, batch: Batch) -> dict[str, Tensor]:
-        weights = self.cfg.class_weights
-        scale = torch.tensor(weights, device=out["both"].device) if weights else None
-        terms = {"ce": pixel_cross_entropy(out["both"], batch["parts"], scale)}
+        terms = {"ce": self.cross_entropy(out["both"], batch["parts"])}
         if "alignment" in out:
             terms["alignment"] = self.cfg.alignment_weight * out["alignment"]
         return terms
 
     def predict(self, out: Outputs, batch: Batch) -> Stats:
-        return {s: out[s].max(1).indices.to(torch.uint8).cpu().numpy() for s in SETTINGS}
+        return {setting: likeliest(out[setting]) for setting in SETTINGS}
 
     def oracle_prediction(self, truth: Stats) -> Stats:
         return {setting: truth["parts"] for setting in SETTINGS}
+
+    def floor_prediction(self, seen: Stats, n: int) -> Stats:
+        return dict.fromkeys(SETTINGS, super().floor_prediction(seen, n)["parts"])
+
+    def ceiling_prediction(self, truth: Stats, info: FeatureInfo) -> Stats:
+        """Pass the true maps of the classes through the grid of the mappers, the encoder's finest one."""
+        cells = map_grid(info, self.data.size)
+        return dict.fromkeys(SETTINGS, classes_through_grid(truth["parts"], CLASSES, cells))
 
     def score_samples(self, predicted: Stats, truth: Stats) -> Stats:
         return {s: confusion(predicted[s], truth["parts"], CLASSES, IGNORE) for s in SETTINGS}
