@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.api import Batch, FeatureInfo, Metric, Outputs, Stats, Task
-from bench.heads import pixel_head, upsample
+from bench.heads import pixel_head
+from bench.heads.grid import pixel_grid, through_grid
 from bench.metrics.weighted import weighted_sums
 
 Floats = NDArray[np.float64]
@@ -56,10 +57,8 @@ class Template(Task):
 
     def ceiling_prediction(self, truth: Stats, info: FeatureInfo) -> Stats:
         masks = torch.from_numpy(truth["mask"]).float()[:, None]  # (N, 1, H, W)
-        height, width = size = (masks.shape[2], masks.shape[3])
-        stride = min(info.strides[0], 4)  # pixels per cell of what pixel_head computes; finer than tokens
-        cells = F.interpolate(masks, (-(-height // stride), -(-width // stride)), mode="area")
-        return {"mask": (upsample(cells, size)[:, 0] > 0.5).numpy()}
+        size = (masks.shape[2], masks.shape[3])
+        return {"mask": (through_grid(masks, pixel_grid(info, size))[:, 0] > 0.5).numpy()}
 
     def draw(self, predicted: Stats, truth: Stats, images: Stats) -> Mapping[str, NDArray[np.uint8]]:
         found = {"truth": truth["mask"], "prediction": predicted["mask"]}
