@@ -34,7 +34,7 @@ from bench.execute.finetuning import (
     plain_metrics,
     rebuilt,
 )  # fmt: skip
-from bench.execute.site import Site, check_input
+from bench.execute.site import RunContext, check_input
 from bench.files import canonical, sha256_text, write_atomic
 from bench.grid.plan import Step
 from bench.records.store import Store
@@ -46,7 +46,7 @@ SEEN_BYTES = 256e6  # of training labels that a floor is made of; beyond, evenly
 Bounds = dict[str, dict[str, float]]  # "floor" and "ceiling", as far as the task defines them: by metric
 
 
-def bounds(cell: Step, score: Step, test: Dataset, store: Store, site: Site) -> Bounds:
+def bounds(cell: Step, score: Step, test: Dataset, store: Store, site: RunContext) -> Bounds:
     """Return floor and ceiling for a cell, from the store where they have been measured already.
 
     Args:
@@ -135,7 +135,7 @@ def _chunks(count: int) -> Iterator[NDArray[np.int64]]:
         yield np.arange(first, min(first + CHUNK, count))
 
 
-def _seen(cell: Step, task: Task, store: Store, site: Site) -> Stats:
+def _seen(cell: Step, task: Task, store: Store, site: RunContext) -> Stats:
     """Return the labels that the whole budget sees, whatever the share of this cell is."""
     data = cell.spec["data"]
     sets = {split: open_dataset(part, store.data, site.config_dirs) for split, part in data.items() if part}
@@ -155,7 +155,7 @@ def _encoder(cell: Step, store: Store) -> dict[str, Any]:
     return {"encoders": built["encoders"], "modules": {}}
 
 
-def _info(cell: Step, encoder: Mapping[str, Any], site: Site) -> FeatureInfo:
+def _info(cell: Step, encoder: Mapping[str, Any], site: RunContext) -> FeatureInfo:
     """Return what the encoder returns; of several, that of the task's first input."""
     if cell.kind == "probe":
         return feature_info(encoder)

@@ -23,7 +23,7 @@ from bench.execute.data_jobs import prepare, specs_of_step
 from bench.execute.finetuning import build_task
 from bench.execute.samples import SMALL_BYTES, choose_samples, qualities, small_sheet, small_sheets
 from bench.execute.sheets import HEADING
-from bench.execute.site import Site
+from bench.execute.site import RunContext
 from bench.grid.plan import Step, expand
 from bench.grid.request import Words, resolve
 from bench.records.store import Store
@@ -43,7 +43,7 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Step], Store, 
     steps = [cell.step for cell in expand(resolve(words)).cells if cell.step]
     prepare([spec for step in steps for spec in specs_of_step(step)], store.data, 1, dirs)
     for step in steps:
-        assert job.ensure(step, Site(store=str(store.root), config_dirs=dirs, accelerator="cpu")) == "done"
+        assert job.ensure(step, RunContext(store=str(store.root), config_dirs=dirs, accelerator="cpu")) == "done"
     return steps, store, dirs
 
 
@@ -84,7 +84,7 @@ def test_bounds_are_measured_once_and_damaged_ones_anew(
         return scored(task, data, what, predict)
 
     monkeypatch.setattr(bounds, "_scored", counted)
-    site = Site(store=str(store.root), config_dirs=dirs)
+    site = RunContext(store=str(store.root), config_dirs=dirs)
     first = bounds.bounds(cell, steps[0], test, store, site)
     assert not measured
     (path,) = (store.root / bounds.FOLDER).iterdir()
