@@ -122,7 +122,8 @@ class TaskChecks:
             encoders = [m for m in trainee.network.modules() if isinstance(m, Encoder)]
             pretrained = {id(p) for encoder in encoders for p in encoder.parameters()}
             for encoder in encoders:
-                if all(p.grad is None for p in encoder.parameters()):
+                trained = [p for p in encoder.parameters() if p.requires_grad]  # a task may freeze one
+                if trained and all(p.grad is None for p in trained):
                     raise ContractViolation("no gradient reaches an encoder")
             cold = [
                 name

@@ -246,6 +246,10 @@ def _check_sources(request: Request) -> None:
     for task in request.tasks.values():
         key = f"task.{task['name']}.data.{task['dataset']}.source"
         wanted += [(key, task["dataset"], task["source_name"], s) for s in task["splits"].values() if s]
+        for number, part in enumerate(task["extra"]):
+            own = f"task.{task['name']}.data.{task['dataset']}.extra.{number}.source"
+            split = part["split"] or task["splits"]["train"]
+            wanted.append((own, task["dataset"], part["source"], split))
     for key, dataset, source, split in wanted:
         known = request.datasets[dataset]["sources"]
         fit = [name for name, splits in known.items() if not split or split in splits]
