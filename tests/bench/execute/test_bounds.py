@@ -43,7 +43,9 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Step], Store, 
     steps = [cell.step for cell in expand(resolve(words)).cells if cell.step]
     prepare([spec for step in steps for spec in specs_of_step(step)], store.data, 1, dirs)
     for step in steps:
-        assert job.ensure(step, RunContext(store=str(store.root), config_dirs=dirs, accelerator="cpu")) == "done"
+        assert (
+            job.ensure(step, RunContext(store=str(store.root), config_dirs=dirs, accelerator="cpu")) == "done"
+        )
     return steps, store, dirs
 
 
