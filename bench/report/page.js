@@ -264,6 +264,7 @@
     parts.push(note(`n = number of seeds. ${table.interval}`));
     if (primary.some((c) => c.low === null && c.n > 1)) parts.push(note("Braces: smallest to largest seed; these cells have no interval."));
     if (primary.some((c) => c.best)) parts.push(note(`Bold: best mean of its encoder and label share. ${TIE}: a tie with it: the paired difference is not beyond p < 0.05 after Holm's correction${least}, or has no interval.`));
+    for (const line of table.bounds) parts.push(note(line));
     if (primary.some((c) => marks(c).includes(OTHER))) parts.push(note(`${OTHER}: the encoder was pretrained on another modality than this task's input.`));
     for (const c of new Map(primary.filter((c) => marks(c).includes(EXPOSED)).map((c) => [c.name, c])).values())
       parts.push(note(`${EXPOSED} ${c.name}: pretraining has seen test data (${c.exposure}).`));
@@ -420,7 +421,7 @@
       parts.push(part("Ranks and normalised scores", grid("plain", `${found.encoder}: methods over tasks`, ["method"], columns, [{ rows }]),
         `Common to all of them: ${found.tasks.length} of ${count(found.all_tasks.length, "task")}, ${count(found.cells, "cell")} (task and label share), n = ${unique(found.seeds).join(" to ")} seeds each: ${found.tasks.join(", ")}.`,
         `Average rank: 1 is best; by mean score per cell, averaged over the label shares of a task, then over tasks.${tested} ${cd}`,
-        found.normalised ? `Normalised score: scratch = 0, imagenet = 1 per cell; interquartile mean over tasks and seeds. Brackets: 95 % stratified bootstrap interval over seeds.${found.guarded.length ? ` Left out, since both ends are less than two seed deviations apart: ${found.guarded.join(", ")}.` : ""}` : `No normalised scores: ${found.normalised_reason}.`,
+        found.normalised ? `Normalised score: ${found.normalised_ends.join(" = 0, ")} = 1 per cell; interquartile mean over tasks and seeds. Brackets: 95 % stratified bootstrap interval over seeds.${found.guarded.length ? ` Left out, since both ends are less than two seed deviations apart: ${found.guarded.join(", ")}.` : ""}` : `No normalised scores: ${found.normalised_reason}.`,
         ...(references.length ? ["P(better than ...): share of pairs of runs that the method wins; 0.5 = no difference. Brackets: 95 % stratified bootstrap interval over seeds."] : []),
         ...(found.exposed.length ? [`${EXPOSED}: pretraining has seen test data of one of the tasks.`] : [])));
     } else parts.push(note(`No comparison over tasks (${found.all_tasks.join(", ")}): ${found.ranks_reason}.`));
