@@ -42,7 +42,9 @@ class PyramidConfig:
         if self.model.startswith("hrnet") and any(side % COARSEST for side in size):
             fitting = [-(-side // COARSEST) * COARSEST for side in size]
             named = fitting[0] if fitting[0] == fitting[1] else fitting
-            raise ConfigError(f"{where}: their sides must be multiples of {COARSEST}, e.g. preset.size={named}")
+            raise ConfigError(
+                f"{where}: their sides must be multiples of {COARSEST}, e.g. preset.size={named}"
+            )
         if self.model.startswith("convnext") and min(size) < COARSEST:
             raise ConfigError(f"{where}: the smallest that do have preset.size={COARSEST}")
 

