@@ -32,9 +32,9 @@ def weights(
     """Tell what FILE is, whether it fits, and whether its weights know anything.
 
     FILE is a path, hf:OWNER/REPOSITORY or pkg:PACKAGE/FILE, as for `bench run --weights NAME=FILE`. Layout,
-    network, sizes and what is not used follow from the names and shapes of the tensors. Then a linear probe on
-    frozen features of embedded people compares the weights with the same ones shuffled; it warns where they do
-    not win. No store is needed.
+    network, sizes and what is not used follow from the names and shapes of the tensors. Then a linear probe
+    on frozen features of embedded people compares the weights with the same ones shuffled; it warns where
+    they do not win. No store is needed.
     """
     begun = time.monotonic()
     from bench.console import warn

@@ -215,8 +215,8 @@ def _check_layers(spec: Mapping[str, Any]) -> None:
     where = f"task {spec['task']}, encoder {encoder['name']}: finetune"
     if train.get("layer_decay", 1.0) != 1.0 and not told:
         raise ConfigError(
-            f"{where}.layer_decay={train['layer_decay']:g} needs layers that timm tells apart, those of tokens "
-            f"encoders and HRNet; this one is of kind {encoder['kind']}: set layer_decay=1.0"
+            f"{where}.layer_decay={train['layer_decay']:g} needs layers that timm tells apart, those of "
+            f"tokens encoders and HRNet; this one is of kind {encoder['kind']}: set layer_decay=1.0"
         )
     if train.get("drop_path") and not tokens:
         raise ConfigError(

@@ -103,12 +103,12 @@ def test_features_that_tell_the_parts_are_read_and_noise_is_not():
 
 def test_untrained_weights_are_warned_of(quick, tmp_path):
     state = encoder(PYRAMID)
-    found = check_sanity(state, 60)
+    found = check_sanity(state, 600)
     assert not found.better and "no better than shuffled ones" in found.warning
     assert (found.train_images, found.test_images, found.size) == (12, 6, (32, 32))
     assert found.statistics in ("as it was", "measured anew")
     assert found.difference.value == pytest.approx(found.given.value - found.shuffled.value)
-    vit = check_sanity(encoder(VIT), 60)
+    vit = check_sanity(encoder(VIT), 600)
     assert (vit.size, vit.statistics, vit.better) == ((32, 16), "", False)
 
 
@@ -121,7 +121,7 @@ def test_the_command_warns_and_can_leave_the_probe_out(quick, tmp_path):
     import timm
 
     torch.save(timm.create_model("resnet18").state_dict(), file := tmp_path / "fresh.pth")
-    done = CliRunner().invoke(main, ["weights", str(file)])
+    done = CliRunner().invoke(main, ["weights", str(file), "--seconds", "600"])
     assert done.exit_code == 0, done.output
     assert "shuffled weights" in done.stdout
     assert f"{file}: these weights name body parts no better" in done.stderr
