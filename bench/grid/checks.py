@@ -150,12 +150,13 @@ def _check_data(request: Request, step: Step) -> None:
                 "lacks; choose another mix"
             )
     processes = step.resources["nodes"] * max(1, step.resources["gpus"])
-    parts = max(spec["train"]["groups"], processes)
+    parts = max(spec["train"]["batch_groups"], processes)
     if spec["train"]["batch"] % parts or parts % processes:
-        groups = f" in {spec['train']['groups']} groups" if spec["train"]["groups"] > 1 else ""
+        groups = f" in {spec['train']['batch_groups']} groups" if spec["train"]["batch_groups"] > 1 else ""
         raise ConfigError(
             f"{stage}: {processes} processes (resources.nodes x resources.gpus) cannot share a batch of "
-            f"{spec['train']['batch']}{groups} evenly; change these, preset.pretrain.batch or train.groups"
+            f"{spec['train']['batch']}{groups} evenly; change these, preset.pretrain.batch or "
+            "train.batch_groups"
         )
 
 

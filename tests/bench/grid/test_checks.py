@@ -124,7 +124,7 @@ stages:
   all:
     adapter: own:M
     version: 1
-    share: 1.0
+    budget_share: 1.0
     config: {queue: 9}
     views: 2
     train: {optimizer: sgd, lr: 0.1, base_batch: 32, momentum: 0.9, weight_decay: 0.0, betas: [0.9, 0.9],
