@@ -1,8 +1,8 @@
 """Do given weights know anything? A linear probe on embedded people, against the same network shuffled.
 
 Weights that were loaded in a wrong order, or that nobody trained, run without a complaint. What tells them
-is that frozen features name body parts no better than those of the same network with the numbers of each tensor in
-random order. Such a network keeps the sizes, scales and positions of the first, and all else is lost.
+is that frozen features name body parts no better than those of the same network with the numbers of each
+tensor in random order. Such a network keeps the sizes, scales and positions of the first; all else is lost.
 """
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ class Sanity:
             return ""
         return (
             f"these weights name body parts no better than shuffled ones (difference {self.difference}, "
-            f"wanted surely above {self.margin:g}): they may be untrained, damaged, in another order than the "
-            "layout says, or for another normalisation"
+            f"wanted surely above {self.margin:g}): they may be untrained, damaged, in another order than "
+            "the layout says, or for another normalisation"
         )
 
 
@@ -111,8 +111,8 @@ def check_sanity(encoder: ImageEncoder, limit_s: float = LIMIT_S, spent_s: float
     """Compare the frozen features of an encoder with those of the same network with shuffled weights.
 
     The numbers of each parameter are put in random order, but for tables of positions, which untrained
-    networks have too. Running statistics of batch norm belong to weights that are no longer there: a shuffled network
-    keeps them, a second one has them measured anew; the better one counts.
+    networks have too. Running statistics of batch norm belong to weights that are no longer there: a shuffled
+    network keeps them, a second one has them measured anew; the better one counts.
 
     Args:
         encoder: with the weights in question, which stay; it is left frozen, in evaluation mode.
