@@ -1,8 +1,7 @@
 """3D pose of a person in a colour crop: volumetric soft-argmax, MPJPE and PA-MPJPE, as on Human3.6M.
 
 The head is that of integral regression (Sun et al., arXiv:1711.08229). LiftedCL (Chen et al., 2023) names no
-head for this task, so it is a design choice. All is in the frame of the crop's camera: x to the right, y down,
-z away from it.
+head for this task, so it is a design choice. All is in the frame of the camera: x to the right, y down, z away.
 """
 
 from __future__ import annotations
