@@ -1,7 +1,7 @@
 """3D pose of a person in a colour crop: volumetric soft-argmax, MPJPE and PA-MPJPE, as on Human3.6M.
 
 The head is that of integral regression (Sun et al., arXiv:1711.08229). LiftedCL (Chen et al., 2023) names no
-head for this task, so it is a design choice. All is in the frame of the camera: x to the right, y down, z away.
+head for this task, so it is a design choice. The frame is the camera's: x to the right, y down, z away.
 """
 
 from __future__ import annotations
@@ -161,9 +161,7 @@ class Pose3D(Task):
 
     def aggregate(self, rows: Stats, weights: Floats) -> Mapping[str, Floats]:
         if not rows["mpjpe_joints"].any():
-            raise DataError(
-                "pose3d: no test sample has its root and a joint inside the crop; choose other data"
-            )
+            raise DataError("pose3d: no test sample has its root inside the crop; choose other data")
         sums = weighted_sums(rows, weights)
         return {
             metric.name: mean_error(sums[f"{metric.name}_error"], sums[f"{metric.name}_joints"])
