@@ -32,7 +32,9 @@ def skeletons(
         (n, f H, f W, 3), f whole, at least 192 pixels wide or high.
     """
     places = np.asarray(joints, np.float64)
-    drawn = np.isfinite(places).all(-1) & (True if shown is None else np.asarray(shown, bool))
+    drawn: NDArray[np.bool_] = np.all(np.isfinite(places), axis=-1, keepdims=True)[..., 0]
+    if shown is not None:
+        drawn = drawn & np.asarray(shown, bool)
     factor = enlargement(images.shape[1:3])
     tiles = [
         _skeleton(image, np.where(seen[:, None], place, 0) * factor, seen, names, factor)

@@ -210,5 +210,5 @@ def _in_space(places: Floats, truth: Floats, camera: Floats, root: tuple[int, ..
 
 def _inside(places: Floats, size: tuple[int, int]) -> NDArray[np.bool_]:
     """Which joints lie in the crop, (n, J)."""
-    inside: NDArray[np.bool_] = ((places[..., :2] >= 0) & (places[..., :2] < [size[1], size[0]])).all(-1)
-    return inside
+    x, y = places[..., 0], places[..., 1]
+    return (x >= 0) & (x < size[1]) & (y >= 0) & (y < size[0])

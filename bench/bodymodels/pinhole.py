@@ -24,7 +24,8 @@ def project(points: T, camera: T) -> T:
         x, y in pixels, (N, P, 2).
     """
     flat = points @ camera.swapaxes(1, 2)
-    return flat[..., :2] / flat[..., 2:3]
+    xy: T = flat[..., :2] / flat[..., 2:3]
+    return xy
 
 
 def back_project(places: ArrayLike, depth: ArrayLike, camera: ArrayLike) -> NDArray[np.float64]:
@@ -40,10 +41,14 @@ def back_project(places: ArrayLike, depth: ArrayLike, camera: ArrayLike) -> NDAr
     """
     z = np.asarray(depth, np.float64)[..., None]
     rays = np.concatenate([np.asarray(places, np.float64), np.ones_like(z)], -1)
-    return z * (rays @ np.linalg.inv(np.asarray(camera, np.float64)).transpose(0, 2, 1))
+    points: NDArray[np.float64] = z * (
+        rays @ np.linalg.inv(np.asarray(camera, np.float64)).transpose(0, 2, 1)
+    )
+    return points
 
 
 def focal(camera: T) -> T:
     """Focal length in pixels, (N,), of intrinsics (N, 3, 3): the geometric mean of both axes."""
     area = camera[:, 0, 0] * camera[:, 1, 1] - camera[:, 0, 1] * camera[:, 1, 0]
-    return abs(area) ** 0.5
+    length: T = abs(area) ** 0.5
+    return length

@@ -9,6 +9,7 @@ from bench.api import Stats
 from bench.metrics.procrustes import similarity_align
 
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 FEWEST = 3  # joints that fix an alignment
 
@@ -35,8 +36,8 @@ def root_relative_rows(
     """
     chosen = list(root)
     found, wanted = np.asarray(predicted, np.float64), np.asarray(truth, np.float64)
-    seen = np.asarray(counted, bool)
-    seen = seen & seen[:, chosen].all(1)[:, None]
+    known: Flags = np.asarray(counted, bool)
+    seen = known & np.all(known[:, chosen], axis=1, keepdims=True)
     found, wanted = (v - v[:, chosen].mean(1, keepdims=True) for v in (found, wanted))
     return {"error": np.where(seen, position_errors(found, wanted), 0.0), "joints": seen}
 
@@ -46,8 +47,8 @@ def aligned_rows(predicted: ArrayLike, truth: ArrayLike, counted: ArrayLike) -> 
 
     People with fewer than three joints that count do not count.
     """
-    seen = np.asarray(counted, bool)
-    seen = seen & (seen.sum(1) >= FEWEST)[:, None]
+    known: Flags = np.asarray(counted, bool)
+    seen = known & (known.sum(1, keepdims=True) >= FEWEST)
     aligned = similarity_align(predicted, truth, seen)
     return {"error": np.where(seen, position_errors(aligned, truth), 0.0), "joints": seen}
 

@@ -34,4 +34,5 @@ def similarity_align(predicted: ArrayLike, truth: ArrayLike, counted: ArrayLike 
     sign[:, -1] = np.where(np.linalg.det(u @ vt) < 0, -1.0, 1.0)
     rotation = (u * sign[:, None]) @ vt  # truth = rotation @ prediction
     scale = (spread * sign).sum(1) / np.maximum((share * x**2).sum((1, 2)), SMALLEST)
-    return scale[:, None, None] * (x @ rotation.transpose(0, 2, 1)) + middle_wanted
+    aligned: Floats = scale[:, None, None] * (x @ rotation.transpose(0, 2, 1)) + middle_wanted
+    return aligned
