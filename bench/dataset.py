@@ -49,7 +49,7 @@ class Field:
     dtype: str  # as numpy spells it, e.g. "uint8"
     shape: tuple[int, ...]  # of one sample
     kind: FieldKind = "plain"
-    flip: str = ""  # what mirroring swaps: a joint set, "p25", "dp24"; "" = nothing
+    flip: str = ""  # what mirroring swaps: a joint set, "p25", "dp24", "garments20"; "" = nothing
     of: str = ""  # the field that this one belongs to, e.g. the charts of a `uv` map
     absent: int = 0  # value of samples that lack the field
 
@@ -96,6 +96,7 @@ class DataSpec:
     config: Mapping[str, Any]
     size: tuple[int, int]  # (H, W), pixels
     parts: tuple[Part, ...]
+    source: str = ""  # digest of the code that is meant, of adapters outside the project; "" = any
 
     @classmethod
     def of(cls, spec: Mapping[str, Any]) -> DataSpec:
@@ -109,6 +110,7 @@ class DataSpec:
             config=dict(spec["config"]),
             size=(int(height), int(width)),
             parts=parts,
+            source=str(spec.get("source", "")),
         )
 
 

@@ -30,7 +30,7 @@ from bench.encoders.modules import build_module, load_module, module_spec
 from bench.errors import ConfigError, DataError, StepError
 from bench.execute.device import device_name, make_fabric
 from bench.execute.predictions import write_chunks
-from bench.execute.site import Site, check_input, digests
+from bench.execute.site import RunContext, check_input, digests
 from bench.files import write_atomic
 from bench.grid.plan import Step, code_of
 from bench.records.provenance import provenance
@@ -83,7 +83,7 @@ class Chosen:
     val_rows: Rows
 
 
-def finetune(step: Step, store: Store, site: Site) -> dict[str, Any]:
+def finetune(step: Step, store: Store, site: RunContext) -> dict[str, Any]:
     """Train a task's network on a share of the labels; record the validation curve on the way."""
     spec = step.spec
     fabric = make_fabric(spec, site.accelerator)
@@ -100,7 +100,7 @@ def finetune(step: Step, store: Store, site: Site) -> dict[str, Any]:
     metric = task.metrics[0].name
 
     def evaluate() -> dict[str, float]:
-        predicted = _joined(predict_all(trainee, chosen.val, chosen.val_rows, spec["inputs"], fabric.device))
+        predicted = joined(predict_all(trainee, chosen.val, chosen.val_rows, spec["inputs"], fabric.device))
         truth = chosen.val.batch(chosen.val_rows, (*task.targets, *task.extras))
         return evaluate_task(task, predicted, truth)
 
@@ -124,7 +124,7 @@ def finetune(step: Step, store: Store, site: Site) -> dict[str, Any]:
     }
 
 
-def predict(step: Step, store: Store, site: Site) -> dict[str, Any]:
+def predict(step: Step, store: Store, site: RunContext) -> dict[str, Any]:
     """Run the fine-tuned network on the test data; the only step that opens it."""
     cell = chosen_trial(step, store, site)
     spec = cell.spec
@@ -147,7 +147,7 @@ def predict(step: Step, store: Store, site: Site) -> dict[str, Any]:
     }
 
 
-def chosen_trial(step: Step, store: Store, site: Site) -> Step:
+def chosen_trial(step: Step, store: Store, site: RunContext) -> Step:
     """Return the training whose network a prediction step runs: of several, the best on validation.
 
     Where two are equally good, the smaller rate counts.
@@ -184,7 +184,7 @@ def choose(train: Dataset, val: Dataset | None, task: Task, spec: Mapping[str, A
         DataError: nothing is left, or a class has too few samples.
     """
     kind, _, value = str(spec["budget"]).partition("=")
-    labelled = _labelled(train, task)
+    labelled = labelled_rows(train, task)
     held: frozenset[int] = frozenset()
     if val is None:
         names = [train.ids[i] for i in labelled]
@@ -209,14 +209,14 @@ def choose(train: Dataset, val: Dataset | None, task: Task, spec: Mapping[str, A
     if task.unlabelled:
         rows = np.sort(np.concatenate([rows, np.setdiff1d(np.arange(len(train)), labelled)]))
     checked = train if val is None else val
-    candidates = labelled[sorted(held)] if val is None else _labelled(val, task)
+    candidates = labelled[sorted(held)] if val is None else labelled_rows(val, task)
     share = Fraction(value) if kind == "fraction" else Fraction(len(picked), len(pool))
     least = Fraction(min(len(candidates), subset.MIN_VALIDATION), len(candidates))
     thinned = subset.stride([checked.ids[i] for i in candidates], max(share, least))
     return Chosen(train=train, train_rows=rows, val=checked, val_rows=candidates[thinned])
 
 
-def _labelled(data: Dataset, task: Task) -> Rows:
+def labelled_rows(data: Dataset, task: Task) -> Rows:
     """Return the rows that have all targets of a task."""
     has = [data.valid[name] for name in task.targets if name in data.valid]
     rows: Rows = np.flatnonzero(np.all(has, axis=0)) if has else np.arange(len(data))
@@ -393,10 +393,11 @@ def predict_all(
             raw = data.batch(rows[first : min(first + EVALUATION_BATCH, start + CHUNK)], fields)
             batch = to_batch(raw, inputs, more, data.fields, device, joint_set=data.info.joint_set)
             parts.append(trainee.task.predict(trainee.network(batch), batch))
-        yield _joined(parts)
+        yield joined(parts)
 
 
-def _joined(parts: Iterator[Stats] | Sequence[Stats]) -> Stats:
+def joined(parts: Iterator[Stats] | Sequence[Stats]) -> Stats:
+    """Return the rows of chunks, one after the other."""
     chunks = list(parts)
     return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 

@@ -54,6 +54,7 @@ def check_plan(request: Request, plan: Plan) -> None:
             _check_data(request, step)
         if step.kind != "pretrain":
             _check_budget(spec)
+            _check_inputs(request, spec)
 
 
 def _ask(check: Callable[..., None], known: Mapping[str, Any]) -> None:
@@ -150,12 +151,13 @@ def _check_data(request: Request, step: Step) -> None:
                 "lacks; choose another mix"
             )
     processes = step.resources["nodes"] * max(1, step.resources["gpus"])
-    parts = max(spec["train"]["groups"], processes)
+    parts = max(spec["train"]["batch_groups"], processes)
     if spec["train"]["batch"] % parts or parts % processes:
-        groups = f" in {spec['train']['groups']} groups" if spec["train"]["groups"] > 1 else ""
+        groups = f" in {spec['train']['batch_groups']} groups" if spec["train"]["batch_groups"] > 1 else ""
         raise ConfigError(
             f"{stage}: {processes} processes (resources.nodes x resources.gpus) cannot share a batch of "
-            f"{spec['train']['batch']}{groups} evenly; change these, preset.pretrain.batch or train.groups"
+            f"{spec['train']['batch']}{groups} evenly; change these, preset.pretrain.batch or "
+            "train.batch_groups"
         )
 
 
@@ -201,9 +203,42 @@ def _check_recipe(request: Request, step: Step) -> None:
     _check_read(request, augment_spec.parse(step.spec["augment"]), f"{section}.augment")
     if step.kind == "finetune":
         _check_read(request, convert(request.preset["finetune"], Finetune, ""), "preset.finetune")
+        _check_layers(step.spec)
     elif step.spec["train"]:
         given = {k: v for k, v in step.spec["train"].items() if k not in ("batch", "steps")}
         _check_read(request, convert(given, Train, ""), f"{section}.train")
+
+
+def _check_layers(spec: Mapping[str, Any]) -> None:
+    """Refuse what fine-tuning cannot do to the layers of an encoder; `bench run` asks timm itself."""
+    train, encoder = spec["train"], spec["encoder"]
+    tokens = encoder["kind"] == "tokens"
+    told = tokens or str(encoder["config"].get("model", "")).startswith("hrnet")  # timm tells their layers
+    where = f"task {spec['task']}, encoder {encoder['name']}: finetune"
+    if train.get("layer_decay", 1.0) != 1.0 and not told:
+        raise ConfigError(
+            f"{where}.layer_decay={train['layer_decay']:g} needs layers told apart by timm, those of "
+            f"tokens encoders and HRNet; this one is of kind {encoder['kind']}: set layer_decay=1.0"
+        )
+    if train.get("drop_path") and not tokens:
+        raise ConfigError(
+            f"{where}.drop_path={train['drop_path']:g} skips blocks of tokens encoders; this one is of kind "
+            f"{encoder['kind']}: set drop_path=0.0"
+        )
+
+
+def _check_inputs(request: Request, spec: Mapping[str, Any]) -> None:
+    """Check that the data of a task hold what its network reads; labels are checked when they are opened."""
+    data = spec["data"]["train"]
+    body = request.datasets[data["name"]]
+    lacks = set.intersection(*absent(body, data["parts"]))
+    for name in (MODALITIES[modality] for modality in spec["inputs"]):
+        if name in lacks or (body["fields"] and name not in body["fields"]):
+            sources = ", ".join(dict.fromkeys(part["source"] for part in data["parts"]))
+            raise ConfigError(
+                f"task {spec['task']}: reads {name}, which {sources} of {data['name']} lacks; choose other "
+                "data (task@dataset)"
+            )
 
 
 def _check_budget(spec: Mapping[str, Any]) -> None:
@@ -226,6 +261,10 @@ def _check_sources(request: Request) -> None:
     for task in request.tasks.values():
         key = f"task.{task['name']}.data.{task['dataset']}.source"
         wanted += [(key, task["dataset"], task["source_name"], s) for s in task["splits"].values() if s]
+        for number, part in enumerate(task["extra"]):
+            own = f"task.{task['name']}.data.{task['dataset']}.extra.{number}.source"
+            split = part["split"] or task["splits"]["train"]
+            wanted.append((own, task["dataset"], part["source"], split))
     for key, dataset, source, split in wanted:
         known = request.datasets[dataset]["sources"]
         fit = [name for name, splits in known.items() if not split or split in splits]

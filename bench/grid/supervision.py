@@ -12,8 +12,8 @@ from bench.modalities import MODALITIES
 ORDER: tuple[str, ...] = get_args(Supervision)
 OF_FIELD = {  # of the data; others stand for themselves
     "depth": "depth", "keypoints": "2D joints", "keypoints_detected": "2D joints", "joints3d": "3D joints",
-    "mask": "silhouettes", "parts": "part labels", "betas": "body parameters", "rotations": "body parameters",
-    "vertices": "body parameters",
+    "mask": "silhouettes", "parts": "part labels", "garments": "part labels", "betas": "body parameters",
+    "rotations": "body parameters", "vertices": "body parameters",
     **dict.fromkeys(("chart", "uv", "points", "point_chart", "point_uv"), "surface labels"),
 }  # fmt: skip
 
@@ -40,7 +40,7 @@ def used(stages: Iterable[Mapping[str, Any]], lacks: Mapping[str, Iterable[str]]
     found: set[str] = set()
     for stage in stages:
         own = {"weights of a file"} if stage["config"].get(KEY) else set()
-        if stage["share"]:
+        if stage["budget_share"]:
             read = [*(MODALITIES[m] for m in stage["encoders"]), *stage["fields"]]
             there = [name for name in read if name != "rgb" and name not in lacks[stage["mix"]]]
             own |= {OF_FIELD.get(name, name) for name in there} | {f"{kind} pairs" for kind in stage["pairs"]}

@@ -43,6 +43,12 @@ def heatmap_head(
     return DeconvHead(info, joints, width)
 
 
+def heatmap_grid(info: FeatureInfo, size: tuple[int, int]) -> tuple[int, int]:
+    """Cells (h, w) of what the head `deconv` makes of images of `size` (H, W)."""
+    cells = [-(-side // info.strides[-1]) * 2 ** _doublings(info) for side in size]
+    return cells[0], cells[1]
+
+
 class DeconvHead(nn.Module):
     """Transposed convolutions with batch norm from the coarsest map (tokens: the last block), then 1x1."""
 
@@ -125,27 +131,36 @@ class LinearHeatmapProbe(nn.Module):
 
 
 class FlipTested(EncoderHead):
-    """Averages the heat maps of an image and of its mirror image, outside training only."""
+    """Averages the maps of an image and of its mirror image, outside training only."""
 
-    def __init__(self, encoder: Encoder, head: nn.Module, modality: str, flip: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        head: nn.Module,
+        modality: str,
+        flip: tuple[int, ...],
+        maps: str = "heatmaps",
+    ) -> None:
         """Join encoder and head.
 
         Args:
             encoder: of the image.
-            head: gives `heatmaps` (N, J, h, w).
+            head: gives the maps, (N, J, h, w).
             modality: the image in the batch.
-            flip: what mirroring makes of each joint, (J,).
+            flip: what mirroring makes of each joint or class, (J,).
+            maps: their name among the outputs.
         """
         super().__init__(encoder, head, modality)
         self.flip = flip
+        self.maps = maps
 
     def forward(self, batch: Batch) -> Outputs:
-        """Return the head's outputs, the heat maps averaged."""
+        """Return the head's outputs, the maps averaged."""
         out = super().forward(batch)
         if self.training:
             return out
-        mirrored = super().forward({self.modality: batch[self.modality].flip(-1)})["heatmaps"]
-        return {**out, "heatmaps": (out["heatmaps"] + unflip(mirrored, self.flip)) / 2}
+        mirrored = super().forward({self.modality: batch[self.modality].flip(-1)})[self.maps]
+        return {**out, self.maps: (out[self.maps] + unflip(mirrored, self.flip)) / 2}
 
 
 def unflip(heatmaps: Tensor, flip: tuple[int, ...]) -> Tensor:

@@ -29,7 +29,7 @@ from bench.report.intervals import LEVEL, RISK, holm
 from bench.report.records import SCRATCH, SETTING, Floats, grouped, tuples
 from bench.report.text import listed
 
-FULL = "imagenet"  # the method whose normalised score is 1; scratch has 0
+FULL = "imagenet"  # the method whose normalised score is 1 where there are no bounds; scratch has 0
 MIN_METHODS = 3  # for a Friedman test
 MIN_TASKS = 5
 MIN_PAIRED_TASKS = 6  # with 5 tasks the smallest two-sided Wilcoxon p is 0.0625
@@ -87,7 +87,8 @@ class Overall:
     exposed: tuple[str, ...]  # methods whose pretraining has seen test data of one of the tasks
     ranks: Ranks | None
     ranks_reason: str  # why there are none
-    normalised: tuple[Aggregate, ...] | None  # by method: 0 = scratch, 1 = imagenet
+    normalised: tuple[Aggregate, ...] | None  # by method
+    normalised_ends: tuple[str, str]  # what 0 and 1 are: floor and ceiling, or scratch and imagenet
     normalised_reason: str  # why there are none
     guarded: tuple[str, ...]  # cells where scratch and imagenet are too close to normalise by
     improvements: tuple[Improvement, ...]
@@ -129,7 +130,9 @@ def _overall(place: Sequence[Any], cells: pd.DataFrame, references: Sequence[str
     elif len(tasks) < 2:
         reason = "fewer than two tasks are common to all of them"
     grid = _Grid(ranked, chosen, methods)
-    normalised, normalised_reason, guarded = (None, reason, ()) if reason else _normalised(grid)
+    bounded = not reason and _bounded(grid)
+    normalise = _between_bounds if bounded else _normalised
+    normalised, normalised_reason, guarded = (None, reason, ()) if reason else normalise(grid)
     paired, paired_reason = ((), reason) if reason else _paired(grid)
     return Overall(
         setting=(place[0], place[1], place[2], place[3]),
@@ -144,6 +147,7 @@ def _overall(place: Sequence[Any], cells: pd.DataFrame, references: Sequence[str
         ranks=None if reason else rank_methods([part.to_numpy() for part in grid.means]),
         ranks_reason=reason,
         normalised=normalised,
+        normalised_ends=("floor", "ceiling") if bounded else (SCRATCH, FULL),
         normalised_reason=normalised_reason,
         guarded=guarded,
         improvements=() if reason else tuple(_improvements(grid, references)),
@@ -287,6 +291,26 @@ def _paired(grid: _Grid) -> tuple[tuple[PairTest, ...], str]:
             return (), f"{first.metric} of {task} cannot be read as an error above 0"
         rows.append(-np.log(errors).mean(axis=1))
     return paired_tests(np.array(rows)), ""
+
+
+def _bounded(grid: _Grid) -> bool:
+    """Say whether floor and ceiling of all cells are known and apart."""
+    cells = (cell for _, rows in grid.tasks for row in rows.values() for cell in row)
+    return all(sign(cell) * (cell.ceiling - cell.floor) > 0 for cell in cells)
+
+
+def _between_bounds(grid: _Grid) -> tuple[tuple[Aggregate, ...] | None, str, tuple[str, ...]]:
+    """Return scores that are 0 at the floor and 1 at the ceiling of each cell; none has to be left out."""
+    scores: dict[str, list[Floats]] = {name: [] for name in grid.chosen}  # per task, (S,)
+    for _, rows in grid.tasks:
+        seeds = [set(cell.seeds) for row in rows.values() for cell in row]
+        if common := sorted(set.intersection(*seeds)):
+            for name, row in rows.items():
+                by_budget = [(_by_seed(c, common) - c.floor) / (c.ceiling - c.floor) for c in row]
+                scores[name].append(np.mean(by_budget, axis=0))
+    if not scores[grid.chosen[0]]:
+        return None, "the methods have no seed in common in any task", ()
+    return tuple(interquartile_mean(tasks) for tasks in scores.values()), "", ()
 
 
 def _normalised(grid: _Grid) -> tuple[tuple[Aggregate, ...] | None, str, tuple[str, ...]]:

@@ -95,8 +95,9 @@
   });
   const words = (of) => SETTING.map((name) => of[name]).join(", ");
   const several = unique(tables.map((table) => words(table.key))).length > 1;
+  const isFrozen = (of) => /^(linear|attentive|knn)-/.test(of.protocol);
   const sentence = (of) =>
-    `Preset ${of.preset}, track ${of.track}, mode ${of.mode}, protocol ${of.protocol}${/^(linear|attentive|knn)-/.test(of.protocol) ? " (frozen encoder)" : ""}.`;
+    `Preset ${of.preset}, track ${of.track}, mode ${of.mode}, protocol ${of.protocol}${isFrozen(of) ? " (frozen encoder)" : ""}.`;
   const tableOf = (key) => tables.find((table) => Object.entries(key).every(([name, value]) => table.key[name] === value));
   const marks = (cell) => [
     ...(cell.encoder_modality && cell.modality && cell.encoder_modality !== cell.modality ? [OTHER] : []),
@@ -263,6 +264,7 @@
     parts.push(note(`n = number of seeds. ${table.interval}`));
     if (primary.some((c) => c.low === null && c.n > 1)) parts.push(note("Braces: smallest to largest seed; these cells have no interval."));
     if (primary.some((c) => c.best)) parts.push(note(`Bold: best mean of its encoder and label share. ${TIE}: a tie with it: the paired difference is not beyond p < 0.05 after Holm's correction${least}, or has no interval.`));
+    for (const line of table.bounds) parts.push(note(line));
     if (primary.some((c) => marks(c).includes(OTHER))) parts.push(note(`${OTHER}: the encoder was pretrained on another modality than this task's input.`));
     for (const c of new Map(primary.filter((c) => marks(c).includes(EXPOSED)).map((c) => [c.name, c])).values())
       parts.push(note(`${EXPOSED} ${c.name}: pretraining has seen test data (${c.exposure}).`));
@@ -419,7 +421,7 @@
       parts.push(part("Ranks and normalised scores", grid("plain", `${found.encoder}: methods over tasks`, ["method"], columns, [{ rows }]),
         `Common to all of them: ${found.tasks.length} of ${count(found.all_tasks.length, "task")}, ${count(found.cells, "cell")} (task and label share), n = ${unique(found.seeds).join(" to ")} seeds each: ${found.tasks.join(", ")}.`,
         `Average rank: 1 is best; by mean score per cell, averaged over the label shares of a task, then over tasks.${tested} ${cd}`,
-        found.normalised ? `Normalised score: scratch = 0, imagenet = 1 per cell; interquartile mean over tasks and seeds. Brackets: 95 % stratified bootstrap interval over seeds.${found.guarded.length ? ` Left out, since both ends are less than two seed deviations apart: ${found.guarded.join(", ")}.` : ""}` : `No normalised scores: ${found.normalised_reason}.`,
+        found.normalised ? `Normalised score: ${found.normalised_ends.join(" = 0, ")} = 1 per cell; interquartile mean over tasks and seeds. Brackets: 95 % stratified bootstrap interval over seeds.${found.guarded.length ? ` Left out, since both ends are less than two seed deviations apart: ${found.guarded.join(", ")}.` : ""}` : `No normalised scores: ${found.normalised_reason}.`,
         ...(references.length ? ["P(better than ...): share of pairs of runs that the method wins; 0.5 = no difference. Brackets: 95 % stratified bootstrap interval over seeds."] : []),
         ...(found.exposed.length ? [`${EXPOSED}: pretraining has seen test data of one of the tasks.`] : [])));
     } else parts.push(note(`No comparison over tasks (${found.all_tasks.join(", ")}): ${found.ranks_reason}.`));
@@ -437,19 +439,19 @@
   };
 
   const costTables = () => {
-    const shown = [
+    const shown = (work) => [
       ["pretraining images read", "pretrain_samples_seen", amount, "low"],
       ["pretraining forward passes", "pretrain_forward_passes", amount, "low"],
       ["pretraining device time", "pretrain_device_s", duration, "low"],
-      ["fine-tuning runs", "runs", amount, "high"],
+      [`${work} runs`, "runs", amount, "high"],
       ["time per run", "wall_s", duration, "low"],
-      ["fine-tuning samples/s", "samples_per_s", amount, "high"],
+      [`${work} samples/s`, "samples_per_s", amount, "high"],
       ["peak memory", "peak_memory_mb", memory, "low"],
     ];
-    const columns = shown.map(([title, , , better]) => ({ title, better }));
     const parts = group(data.cost, (row) => row.setting.join("\n")).map(([, rows]) => {
-      const setting = settingOf(rows[0].setting);
-      const groups = byEncoder(rows, (r) => ({ name: r.method, cells: shown.map(([, name, say]) => ({ main: say(r[name]), value: r[name] })) }));
+      const setting = settingOf(rows[0].setting), own = shown(isFrozen(setting) ? "probe" : "fine-tuning");
+      const columns = own.map(([title, , , better]) => ({ title, better }));
+      const groups = byEncoder(rows, (r) => ({ name: r.method, cells: own.map(([, name, say]) => ({ main: say(r[name]), value: r[name] })) }));
       return filter(make("div", {}, make("p", { class: "setting" }, sentence(setting)), grid("costs", `Cost: ${words(setting)}`, ["method"], columns, groups)), facetsOf(setting));
     });
     return [note("Means over records; a pretraining that several cells share is counted in each. Images read: from the data set, the budget. Forward passes: images through encoders. Device time: seconds times devices."), ...parts];

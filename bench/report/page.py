@@ -10,7 +10,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
@@ -25,6 +25,7 @@ from bench.files import canonical
 from bench.grid.overrides import leaves
 from bench.report import text
 from bench.report.figures import Plot, looks
+from bench.report.leaderboard import Task
 from bench.report.lineage import Lineage
 from bench.report.overview import Block
 from bench.report.records import SETTING, TABLE
@@ -113,13 +114,47 @@ def records(
     return {"records": found, "specs": specs}
 
 
-def render(data: str, figures: Sequence[Mapping[str, Any]], folder: Path) -> str:
+def samples(
+    tasks: Sequence[Task], draw: Callable[[Sequence[str]], tuple[dict[str, bytes], list[str]]]
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return sheets of test samples for `render`, and lines about those that cannot be made.
+
+    Args:
+        tasks: the tables; each row has the sheet of its first run at the largest label share.
+        draw: makes JPEGs by record key.
+    """
+    shown = {
+        cell.keys[0]: (task, cell)
+        for task in tasks
+        for cell in task.primary_cells
+        if cell.fraction == task.budgets[-1].label
+    }
+    made, problems = draw(list(shown))
+    found = [
+        {
+            "task": f"{task.title} (protocol {task.key['protocol']})",
+            "title": f"{cell.name}, {cell.encoder}, {task.budgets[-1].header}",
+            "source": f"data:image/jpeg;base64,{base64.b64encode(made[key]).decode()}",
+        }
+        for key, (task, cell) in shown.items()
+        if key in made
+    ]
+    return found, problems
+
+
+def render(
+    data: str,
+    figures: Sequence[Mapping[str, Any]],
+    folder: Path,
+    sheets: Sequence[Mapping[str, Any]] = (),
+) -> str:
     """Return the HTML; the same data and figures give the same text.
 
     Args:
         data: `leaderboard.json`.
         figures: as it lists them.
         folder: where the paths of figures begin.
+        sheets: of `samples`.
     """
     css, script, template = (
         resources.files("bench.report").joinpath(f"page.{kind}").read_text(encoding="utf-8")
@@ -134,6 +169,7 @@ def render(data: str, figures: Sequence[Mapping[str, Any]], folder: Path) -> str
         script=Markup(script),
         policy=_policy(css, script),
         pictures=_pictures(figures, folder),
+        sheets=sheets,
         data=Markup(_RARE.sub(_escaped, data)),
     )
 

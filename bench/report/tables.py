@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report import text
+from bench.report import bounds, text
 from bench.report.bootstrap import Aggregate
 from bench.report.budget import Budget, parse
 from bench.report.leaderboard import Task
-from bench.report.over_tasks import FULL, Overall
+from bench.report.over_tasks import Overall
 from bench.report.overview import Block, Tile
 from bench.report.records import SCRATCH, grouped, tuples
 from bench.report.text import EXPOSED, ON_FRONT, OTHER_MODALITY, TIE
@@ -144,6 +144,7 @@ def _score_notes(task: Task, primary: pd.DataFrame) -> list[str]:
             f"{_not_beyond(task.key['minimum_effect'])} "
             f"({_family(families.drop_duplicates('encoder')['family'])} of an encoder with its best ones)."
         )
+    notes += bounds.lines(task.primary_cells)
     notes += not_ranked(task)
     if any(map(other_modality, task.primary_cells)):
         shown = sorted(set(task.runs["modality"]) - {""})
@@ -444,9 +445,10 @@ def _over_tasks_notes(found: Overall) -> list[str]:
     ]
     if found.normalised:
         left = text.listed(list(found.guarded), limit=30)
-        guard = f" Left out, since {SCRATCH} and {FULL} are less than two seed deviations apart: {left}."
+        low_end, high_end = found.normalised_ends
+        guard = f" Left out, since {low_end} and {high_end} are less than two seed deviations apart: {left}."
         notes.append(
-            f"Normalised score: {SCRATCH} = 0, {FULL} = 1 per cell, averaged over label shares; "
+            f"Normalised score: {low_end} = 0, {high_end} = 1 per cell, averaged over label shares; "
             "interquartile mean over tasks and seeds. Brackets: 95 % stratified bootstrap interval over "
             "seeds; tasks, test units and both ends of the scale are taken as given."
             f"{guard if found.guarded else ''}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ def report(
     out_dir: Path,
     select: Collection[str] | None = None,
     reference: str | Sequence[str] | None = None,
+    sheets: Callable[[Sequence[str]], tuple[dict[str, bytes], list[str]]] | None = None,
 ) -> Report:
     """Make the leaderboard of a store; all numbers come from its score records alone.
 
@@ -42,6 +43,8 @@ def report(
             and plots/*.{png,svg}.
         select: keys of the score records to use; None = all.
         reference: methods to compare with, besides scratch.
+        sheets: makes JPEGs of test samples by record key, and lines about those that it cannot make; None =
+            the page has none.
 
     Raises:
         DataError: no usable score record, or `out_dir` cannot be written.
@@ -59,9 +62,10 @@ def report(
     drawn = figures.draw_all(plots, out_dir / "plots")
     body = writers.json_body(found, published) | _page_data(found, blocks, plots, store_root)
     data = writers.json_text(body)
+    samples, lacking = page.samples(found.tasks, sheets) if sheets else ([], [])
     files = {
         "leaderboard.md": writers.markdown(found, published, blocks, plots),
-        "leaderboard.html": page.render(data, body["figures"], out_dir),
+        "leaderboard.html": page.render(data, body["figures"], out_dir, samples),
         "leaderboard.json": data,
         "leaderboard.tex": writers.latex(found),
         **writers.csv_files(found),
@@ -72,7 +76,7 @@ def report(
         paths=(*(out_dir / name for name in files), *drawn),
         markdown=files["leaderboard.md"],
         terminal=terminal.terminal(found, blocks, output_width()),
-        problems=found.problems,
+        problems=(*found.problems, *lacking),
     )
 
 

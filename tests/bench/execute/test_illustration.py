@@ -12,9 +12,9 @@ from PIL import Image
 from bench.cli.main import main
 from bench.errors import ConfigError
 from bench.execute.data_jobs import prepare, specs_of_step
-from bench.execute.illustration import HEADING, sheet
 from bench.execute.pretraining import pretrain
-from bench.execute.site import Site
+from bench.execute.sheets import HEADING, sheet
+from bench.execute.site import RunContext
 from bench.grid.plan import Step, expand
 from bench.grid.request import Words, resolve
 from bench.records.store import Store
@@ -22,7 +22,7 @@ from bench.records.store import Store
 SMALL = (
     "preset.size=48",
     "preset.pretrain.mixes.body.samples={lab_rgbd: 8, wild_rgb: 8}",
-    "preset.pretrain.seen=32",
+    "preset.pretrain.samples_seen=32",
     "preset.pretrain.batch=8",
 )
 
@@ -33,7 +33,7 @@ def trained(method: str, store: Store) -> Step:
     step = next(step for step in plan.steps if step.kind == "pretrain")
     prepare(specs_of_step(step), store.data, 1, ())
     store.folder(step).mkdir(parents=True)
-    body = pretrain(step, store, Site(store=str(store.root), accelerator="cpu"))
+    body = pretrain(step, store, RunContext(store=str(store.root), accelerator="cpu"))
     store.finish(step, {**body, "spec": dict(step.spec), "inputs": []})
     return step
 
@@ -77,7 +77,7 @@ def test_what_has_no_images_is_named_in_one_line(tmp_path: Path) -> None:
     for key, part in (
         ("zzzz", "no step with key"),
         (first.key, "defines no illustrate()"),
-        (tuned.key, "is a finetune step, not one of pretraining; it follows"),
+        (tuned.key, "is a finetune step, not one of pretraining or a score step; it follows"),
     ):
         code, said, error = show(key, "--images", "--out", str(tmp_path / "out"), "--store", str(tmp_path))
         assert (code, said, error.count("\n")) == (2, "", 1) and part in error

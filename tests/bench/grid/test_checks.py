@@ -74,6 +74,28 @@ def test_a_wrong_setting_is_found_by_the_plan(words: tuple[str, ...], said: str)
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("override", "encoders", "said"),
+    [
+        ("preset.finetune.layer_decay=0.75", "", r"encoder resnet10_w24: finetune\.layer_decay=0\.75 needs"),
+        ("preset.finetune.drop_path=0.1", "resnet18", r"resnet18: finetune\.drop_path=0\.1 skips"),
+        ("preset.size=48", "hrnet_w18", r"images of 48 x 48 .* multiples of 32, e\.g\. preset\.size=64$"),
+        ("preset.size=[96,48]", "hrnet_w18_small", r"images of 96 x 48 .* preset\.size=\[96, 64\]$"),
+    ],
+)  # fmt: skip
+def test_what_an_encoder_cannot_do_is_found_by_the_plan(override: str, encoders: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as caught:
+        check(override, methods="scratch", tasks="parsing_rgb", encoders=encoders)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_an_encoder_can_do_passes() -> None:
+    grid = {"methods": "scratch", "tasks": "parsing_rgb"}
+    check("preset.finetune.layer_decay=0.75", "preset.finetune.drop_path=0.1", encoders="vit_d96", **grid)
+    check("preset.finetune.layer_decay=0.75", "preset.size=64", encoders="hrnet_w18_small", **grid)
+    check("preset.finetune.layer_decay=0.75", protocol="linear", **grid)  # reads neither
+
+
 def test_what_the_switch_allows_passes(tmp_path: Path) -> None:
     (tmp_path / "w.pth").write_bytes(b"")
     check(f"{STAGE}.config.init=imagenet", f"{STAGE}.config.file={tmp_path / 'w.pth'}", methods="cmc")
@@ -102,7 +124,7 @@ stages:
   all:
     adapter: own:M
     version: 1
-    share: 1.0
+    budget_share: 1.0
     config: {queue: 9}
     views: 2
     train: {optimizer: sgd, lr: 0.1, base_batch: 32, momentum: 0.9, weight_decay: 0.0, betas: [0.9, 0.9],
@@ -289,3 +311,12 @@ def test_weights_that_are_not_here_are_refused_by_name_and_skipped_by_a_glob(
     snapshot.mkdir(parents=True)
     (snapshot / "model.safetensors").write_bytes(b"")
     check(methods="imagenet", encoders="resnet18", tasks="densepose")
+
+
+def test_a_task_is_told_that_its_data_lack_what_it_reads(tmp_path: Path) -> None:
+    (tmp_path / "task").mkdir()
+    body = (BUILT_IN / "task" / "parsing_depth.yaml").read_text()
+    assert "source: d_parse_depth" in body
+    (tmp_path / "task" / "blind.yaml").write_text(body.replace("source: d_parse_depth", "source: d_parse"))
+    with pytest.raises(ConfigError, match="task blind: reads depth, which d_parse of people lacks"):
+        check(methods="scratch", tasks="blind", config_dirs=(str(tmp_path),))  # type: ignore[arg-type]

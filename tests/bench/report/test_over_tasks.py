@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats as reference
 from statsmodels.stats.multitest import multipletests
 
+from bench.records.record import seal
 from bench.report import tables
 from bench.report.over_tasks import Overall, paired_tests, rank_methods
 
@@ -301,3 +302,30 @@ def test_pairs_of_methods_that_do_not_differ_have_p_1_and_others_holms_correctio
     p = [test.p for test in found]
     assert [(t.first, t.second) for t in found] == list(combinations(range(4), 2))
     assert [t.p_holm for t in found] == pytest.approx(multipletests(p, method="holm")[1].tolist())
+
+
+def test_scores_lie_between_floor_and_ceiling_where_all_records_tell_them(
+    make_world: Make, summaries: Make
+) -> None:
+    """They need no row of imagenet then; a single cell without bounds ends it."""
+    effects = {"scratch": 20.0, "cmc": 30.0, "mae": 50.0}
+    records = []
+    for stream, task in enumerate(TASKS[:2]):
+        ends = {"floor": {"miou": 10.0}, "ceiling": {"miou": 60.0}}
+        more: dict[str, Any] = {"fractions": {"1": 0.0}, "seed_sd": 0.1, "own_sd": 0.1, "bounds": ends}
+        records += make_world(effects, stream=stream, labels={"task": task}, **more)
+    found = overall(summaries, records)
+    assert found.normalised is not None and found.normalised_ends == ("floor", "ceiling")
+    values = {n: v.value for n, v in zip(found.methods, found.normalised, strict=True)}
+    assert values == pytest.approx({"scratch": 0.2, "cmc": 0.4, "mae": 0.8}, abs=0.01)
+    over = tables.over_tasks(found)
+    assert over is not None and any("floor = 0, ceiling = 1 per cell" in note for note in over.notes)
+
+    lacking = [
+        seal({n: v for n, v in r.items() if n not in ("schema", "digest", "bounds")})
+        if (r["labels"]["method"], r["labels"]["task"]) == ("cmc", TASKS[0])
+        else r
+        for r in records
+    ]
+    without = overall(summaries, lacking)
+    assert without.normalised is None and "imagenet" in without.normalised_reason
