@@ -103,7 +103,7 @@ def test_loss_is_the_mean_distance_inside_the_crop() -> None:
     assert volume_l1(places, outside, camera, (0,), SIZE) == 0
 
 
-@pytest.mark.parametrize("how", [{"flip": True}, {"rotation": 40.0}, {"flip": True, "scale": [0.6, 0.9]}])
+@pytest.mark.parametrize("how", [{"flip": True}, {"rotation": 40.0}, {"flip": True, "zoom": [0.6, 0.9]}])
 def test_targets_move_with_the_image_and_left_stays_left(how: dict[str, object]) -> None:
     """A mirrored crop shows the person's left wrist where the right one was; a turned one turns depth not."""
     truth = truth_of(32)
