@@ -83,7 +83,12 @@ def cells(box: ArrayLike) -> tuple[int, int]:
 
 def resampled(iuv: Bytes, box: ArrayLike) -> Bytes:
     """Bring a map (3, R, R) over a box to the size of the box, by the nearest cell."""
-    rows, columns = (_nearest(len(iuv[0]), side) for side in cells(box))
+    return regridded(iuv, cells(box))
+
+
+def regridded(iuv: Bytes, size: tuple[int, int]) -> Bytes:
+    """Bring a map (3, h, w) to another size, by the nearest cell."""
+    rows, columns = (_nearest(have, want) for have, want in zip(iuv.shape[1:], size, strict=True))
     return iuv[:, rows[:, None], columns]
 
 
@@ -188,7 +193,7 @@ def gps_matrix(
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Similarity:
-    """Detections held against persons, images padded to the most of both; `kinds` says what is padding."""
+    """Detections held against persons; scores and `kinds` say what is padding."""
 
     gps: Floats  # (N, D, G)
     masks: Floats  # overlap, (N, D, G)
@@ -218,12 +223,12 @@ def compare(
         images: detections and persons.
         distance: along the surface, e.g. `SurfaceDistance.between` or `ChartVertices(...).between`.
         kappa: see `gps_matrix`.
-        max_detections: the surest ones of an image that are kept.
+        max_detections: D, the surest ones of an image that are kept.
     """
     kept = [(_surest(found, max_detections), persons) for found, persons in images]
-    most = max((len(found.boxes) for found, _ in kept), default=0)
     persons = max((len(wanted.boxes) for _, wanted in kept), default=0)
-    pairs, ones, others = (len(kept), most, persons), (len(kept), most), (len(kept), persons)
+    ones, others = (len(kept), max_detections), (len(kept), persons)
+    pairs = (*ones, persons)
     out = Similarity(
         gps=np.zeros(pairs), masks=np.zeros(pairs), boxes=np.zeros(pairs), scores=np.full(ones, -np.inf),
         extent=np.zeros(ones), area=np.zeros(others), kinds=np.full(others, ABSENT),
