@@ -28,6 +28,7 @@ Levels = Mapping[str, Tensor]
 STRIDES = (4, 8, 16, 32)  # of the levels made of tokens
 ANCHOR = 8  # side of an anchor in strides: 32 pixels at stride 4
 RATIOS = (0.5, 1.0, 2.0)
+GROUPS = 32  # of the normalisation, or as many as divide the channels
 BOX_CELLS = 7  # of a region, for the box head
 KINDS = ("pyramid", "tokens")  # of encoders
 
@@ -80,12 +81,17 @@ def strides_of(info: FeatureInfo) -> tuple[int, ...]:
     return info.strides if info.kind == "pyramid" else STRIDES
 
 
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Return what lets heads learn from scratch, whatever the batch (arXiv:1811.08883, Sec. 3)."""
+    return nn.GroupNorm(math.gcd(GROUPS, channels), channels)
+
+
 class PyramidLevels(nn.Module):
     """A feature pyramid network on all maps."""
 
     def __init__(self, info: FeatureInfo, width: int) -> None:
         super().__init__()
-        self.fpn = FeaturePyramidNetwork(list(info.channels), width)
+        self.fpn = FeaturePyramidNetwork(list(info.channels), width, norm_layer=group_norm)
 
     def forward(self, features: Features) -> Levels:
         """Return a level per map."""
@@ -102,8 +108,10 @@ class TokenLevels(nn.Module):
         self.levels = nn.ModuleList(
             nn.Sequential(
                 _resized(channels, stride / wanted),
-                nn.Conv2d(channels, width, 1),
-                nn.Conv2d(width, width, 3, padding=1),
+                nn.Conv2d(channels, width, 1, bias=False),
+                group_norm(width),
+                nn.Conv2d(width, width, 3, padding=1, bias=False),
+                group_norm(width),
             )
             for wanted in STRIDES
         )
@@ -229,15 +237,13 @@ class SurfaceHead(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for number in range(convolutions):
-            layers += [nn.Conv2d(width if number == 0 else channels, channels, 3, padding=1), nn.ReLU()]
+            given = width if number == 0 else channels
+            layers += [nn.Conv2d(given, channels, 3, padding=1, bias=False), group_norm(channels), nn.ReLU()]
         self.body = nn.Sequential(*layers)
         self.out = nn.ConvTranspose2d(channels, out_channels, 4, stride=2, padding=1)
         for layer in self.body:
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-                nn.init.zeros_(layer.bias if layer.bias is not None else layer.weight.new_empty(0))
-        nn.init.normal_(self.out.weight, std=1 / math.sqrt(4 * channels) / 4)
-        nn.init.zeros_(self.out.bias if self.out.bias is not None else self.out.weight.new_empty(0))
 
     def forward(self, cut: Tensor) -> Tensor:
         """Map (M, width, c, c) to (M, K, 4 c, 4 c)."""
