@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from msgspec import Meta
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 from torch import Tensor, nn
@@ -30,8 +31,9 @@ from bench.metrics.densepose_detection import (
     regridded,
     resampled,
     surface_rows,
+    thresholds_from,
 )
-from bench.metrics.detection import ABSENT, COUNTED, detection_metrics, match_rows
+from bench.metrics.detection import ABSENT, COUNTED, THRESHOLDS, detection_metrics, match_rows
 from bench.metrics.surface import surrogate_surface
 from bench.settings import Count, NotNegative, Share
 from tasks.densepose import chart_loss
@@ -44,6 +46,7 @@ OVERLAP = 0.7  # of a region with its person from which its surface is learned
 UPSCALING = 4  # from the cells of a region to those of its maps
 AT_ONCE = 128  # regions whose surface is predicted together, bounds the memory
 SHOWN = 0.5  # score from which a detection is drawn
+SURFACES: dict[str, Literal["gps", "gpsm", "iou"]] = {"gps": "gps", "gpsm": "gpsm", "mask": "iou"}
 NAMES = {
     "gps": ("ap", "ap50", "ap75", "ar"), "gpsm": ("ap", "ap50", "ap75", "ar"),
     "mask": ("ap", "ap50", "ap75"), "box": ("ap", "ap50", "ap75"),
@@ -65,6 +68,7 @@ class DensePoseDetectionConfig:
     coarse_weight: NotNegative = 5.0  # of body or not
     uv_weight: NotNegative = 0.01  # of the smooth-L1 term, a sum over points
     gps_kappa: Literal["constant", "parts"] = "constant"  # 0.255 m, or the SMPL table by coarse part
+    least_similarity: Annotated[float, Meta(ge=0.05, le=0.5)] = 0.5  # lowest threshold of GPS, GPSM, masks
 
     def check(self, *, encoder: Mapping[str, Any], where: str) -> None:
         """Refuse encoders without maps."""
@@ -98,6 +102,7 @@ class DensePoseDetection(Task):
     def __init__(self, cfg: DensePoseDetectionConfig, data: DataInfo) -> None:
         super().__init__(cfg, data)
         self.side = UPSCALING * cfg.cells  # of the maps of a region
+        self.thresholds = thresholds_from(cfg.least_similarity)
 
     def network(self, given: Pretrained) -> nn.Module:
         ((modality, encoder),) = given.encoders.items()
@@ -157,18 +162,17 @@ class DensePoseDetection(Task):
         )
         most = self.cfg.detections
         rows = {
-            "gps": surface_rows(given, "gps", max_detections=most),
-            "gpsm": surface_rows(given, "gpsm", max_detections=most),
-            "mask": surface_rows(given, "iou", max_detections=most),
-            "box": match_rows(given.boxes, given.scores, given.kinds, max_detections=most),
+            what: surface_rows(given, kind, max_detections=most, thresholds=self.thresholds)
+            for what, kind in SURFACES.items()
         }
+        rows["box"] = match_rows(given.boxes, given.scores, given.kinds, max_detections=most)
         return {f"{what}_{name}": values for what, own in rows.items() for name, values in own.items()}
 
     def aggregate(self, rows: Stats, weights: Floats) -> dict[str, Floats]:
         found: dict[str, Floats] = {}
         for what, names in NAMES.items():
             own = {name: rows[f"{what}_{name}"] for name in ("score", "hit", "miss", "truths")}
-            values = detection_metrics(own, weights, names)
+            values = detection_metrics(own, weights, names, THRESHOLDS if what == "box" else self.thresholds)
             found |= {f"{what}_{name}": 100 * value for name, value in values.items()}
         return found
 
@@ -365,7 +369,7 @@ def _surface(truth: Stats, n: int, k: int) -> Bytes:
 
 
 def _perfect(truth: Stats, side: int) -> Stats:
-    """Everybody as annotated, with maps of `side` x `side` cells."""
+    """Everybody as annotated, with maps of `side` x `side` cells; scores in a picture differ."""
     count, people = truth["boxes"].shape[:2]
     there = truth["boxes"][..., 2] > 0
     iuv = np.zeros((count, people, 3, side, side), np.uint8)
@@ -373,7 +377,7 @@ def _perfect(truth: Stats, side: int) -> Stats:
         iuv[n, k] = regridded(_surface(truth, n, k), (side, side))
     return {
         "boxes": truth["boxes"].astype(np.float32),
-        "scores": np.where(there, 1.0, -np.inf).astype(np.float32),
+        "scores": np.where(there, 1 - np.arange(people) / 100, -np.inf).astype(np.float32),
         "iuv": iuv,
     }
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import RoIHeads, fastrcnn_loss
 from torchvision.models.detection.rpn import AnchorGenerator, RegionProposalNetwork, RPNHead
@@ -128,6 +128,13 @@ def _resized(channels: int, scale: float) -> nn.Module:
     return nn.Identity() if scale == 1 else nn.MaxPool2d(round(1 / scale), ceil_mode=True)
 
 
+def _box_head(given: int, hidden: int) -> nn.Module:
+    """Two layers; normalised, see `group_norm`."""
+    first = (nn.Linear(given, hidden, bias=False), nn.LayerNorm(hidden), nn.ReLU())
+    second = (nn.Linear(hidden, hidden, bias=False), nn.LayerNorm(hidden), nn.ReLU())
+    return nn.Sequential(nn.Flatten(), *first, *second)
+
+
 class Detector(nn.Module):
     """Levels, proposals, regions and their boxes; one class, people. Computes in float32."""
 
@@ -151,7 +158,7 @@ class Detector(nn.Module):
         self.names = [str(i) for i in range(len(strides))]
         self.roi = RoIHeads(
             MultiScaleRoIAlign(self.names, BOX_CELLS, sampling_ratio=2),
-            TwoMLPHead(sizes.width * BOX_CELLS**2, sizes.hidden),
+            _box_head(sizes.width * BOX_CELLS**2, sizes.hidden),
             FastRCNNPredictor(sizes.hidden, 2),
             fg_iou_thresh=0.5,
             bg_iou_thresh=0.5,

@@ -32,6 +32,7 @@ from bench.metrics.detection import (
     CROWD,
     IGNORED,
     MAX_DETECTIONS,
+    THRESHOLDS,
     Matching,
     beyond,
     box_iou,
@@ -252,6 +253,15 @@ def _surest(found: Found, count: int) -> Found:
     )
 
 
+def thresholds_from(least: float) -> Floats:
+    """Thresholds in steps of 0.05 from `least` to 0.95; detectron2's MIN_IOU_THRESHOLD, there 0.5.
+
+    >>> thresholds_from(0.8).round(2).tolist()
+    [0.8, 0.85, 0.9, 0.95]
+    """
+    return np.linspace(least, 0.95, round((0.95 - least) / 0.05) + 1)
+
+
 def surface_rows(
     given: Similarity,
     what: Literal["gps", "gpsm", "iou"],
@@ -259,6 +269,7 @@ def surface_rows(
     limits: tuple[float, float] | None = None,
     ignoring: Literal["released", "each"] = "released",
     max_detections: int = MAX_DETECTIONS,
+    thresholds: Floats = THRESHOLDS,
 ) -> Stats:
     """Match by GPS, GPSM or mask overlap; the rows are those of `bench.metrics.detection.match_rows`.
 
@@ -270,11 +281,12 @@ def surface_rows(
             ignored persons that nobody took. The released code looks at the matches of the highest threshold
             alone and at all persons that nobody took there, and lets what it finds count for all thresholds.
         max_detections: per image.
+        thresholds: of the similarity, see `thresholds_from`.
     """
     alike = {"gps": given.gps, "gpsm": given.gpsm, "iou": given.masks}[what]
     kinds = np.where((given.kinds == COUNTED) & ~given.marked, IGNORED, given.kinds)
     kinds = sized(kinds, given.area, limits)
-    matching = match(alike, given.scores, kinds, max_detections)
+    matching = match(alike, given.scores, kinds, max_detections, thresholds)
     nobody = ~(kinds == COUNTED).any(1)
     ignored = taken_ignored(matching) | nobody[:, None, None]
     overlap = np.take_along_axis(

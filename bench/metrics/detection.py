@@ -45,6 +45,7 @@ def match(
     scores: Floats,
     kinds: NDArray[np.integer],
     max_detections: int = MAX_DETECTIONS,
+    thresholds: Floats = THRESHOLDS,
 ) -> Matching:
     """Let detections take truths, the surest first, at every threshold; see `match_rows`."""
     images, _, truths = similarity.shape
@@ -55,11 +56,11 @@ def match(
     kind = np.take_along_axis(kinds, place, 1)
     alike = np.take_along_axis(np.take_along_axis(similarity, order[:, :, None], 1), place[:, None, :], 2)
 
-    shape = (images, len(THRESHOLDS))
+    shape = (images, len(thresholds))
     taken = np.zeros((*shape, truths), np.bool_)
     found = np.full((*shape, order.shape[1]), -1)
     for d in range(order.shape[1]):
-        best = np.broadcast_to(np.minimum(THRESHOLDS, 1 - 1e-10), shape)
+        best = np.broadcast_to(np.minimum(thresholds, 1 - 1e-10), shape)
         counted = np.zeros(shape, np.bool_)  # whether the best match so far is a counted truth
         for g in range(truths):
             own = kind[:, g, None]  # (N, 1)
@@ -224,12 +225,13 @@ def precision_and_recall(rows: Stats, weights: Floats) -> tuple[Floats, Floats]:
     order = np.argsort(-score, kind="stable")
     order = order[np.isfinite(score[order])]
     image = order // rows["score"].shape[1]
-    hit, miss = (np.moveaxis(rows[n], 1, 0).reshape(len(THRESHOLDS), -1)[:, order] for n in ("hit", "miss"))
+    count = rows["hit"].shape[1]
+    hit, miss = (np.moveaxis(rows[n], 1, 0).reshape(count, -1)[:, order] for n in ("hit", "miss"))
     # Recall grows at hits alone, and there lie the peaks of precision: nothing else needs to be looked at
     places = [np.flatnonzero(row) for row in hit]
     judged = [None if row.all() else row.astype(np.float64) for row in hit | miss]  # None = all of them
 
-    precision, recall = (np.full((len(weights), len(THRESHOLDS)), np.nan) for _ in range(2))
+    precision, recall = (np.full((len(weights), count), np.nan) for _ in range(2))
     for b, row in enumerate(np.asarray(weights, np.float64)):
         truths = row @ rows["truths"]
         if truths <= 0:
@@ -258,12 +260,18 @@ def average_precision(rows: Stats, weights: Floats) -> Floats:
 
 
 def detection_metrics(
-    rows: Stats, weights: Floats, names: Sequence[str] = ("ap", "ap50", "ap75", "ar")
+    rows: Stats,
+    weights: Floats,
+    names: Sequence[str] = ("ap", "ap50", "ap75", "ar"),
+    thresholds: Floats = THRESHOLDS,
 ) -> dict[str, Floats]:
     """Compute some of `ap`, `ap50`, `ap75`, `ar`, `ar50`, `ar75`, (B,) each, in 0..1.
 
-    AP is the precision, AR the recall; without a number they are means over the thresholds.
+    AP is the precision, AR the recall; without a number they are means over the thresholds of the rows.
     """
-    places = {"": list(range(len(THRESHOLDS))), "50": [0], "75": [5]}
     both = dict(zip(("ap", "ar"), precision_and_recall(rows, weights), strict=True))
-    return {name: both[name[:2]][:, places[name[2:]]].mean(1) for name in names}
+    found = {}
+    for name in names:
+        at = np.isclose(thresholds, int(name[2:]) / 100) if name[2:] else np.ones(len(thresholds), np.bool_)
+        found[name] = both[name[:2]][:, at].mean(1)
+    return found

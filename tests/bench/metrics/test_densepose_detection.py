@@ -23,6 +23,7 @@ from bench.metrics.densepose_detection import (
     pasted,
     resampled,
     surface_rows,
+    thresholds_from,
 )
 from bench.metrics.detection import (
     ABSENT,
@@ -100,7 +101,8 @@ def worse(rng: np.random.Generator) -> tuple[Found, Persons]:
 
 def metrics(given: Similarity, what: str, **kwargs: object) -> dict[str, float]:
     rows = surface_rows(given, what, **kwargs)  # type: ignore[arg-type]
-    found = detection_metrics(rows, np.ones((1, len(given.scores))), NAMES)
+    thresholds = kwargs.get("thresholds", THRESHOLDS)
+    found = detection_metrics(rows, np.ones((1, len(given.scores))), NAMES, thresholds)  # type: ignore[arg-type]
     return {name: float(value[0]) for name, value in found.items()}
 
 
@@ -396,6 +398,16 @@ def test_box_average_precision_equals_pycocotools(size: str) -> None:
             assert all(np.isnan(v) for v in found.values())
         else:
             assert found == pytest.approx(expected, abs=1e-9)
+
+
+def test_lower_thresholds_join_those_of_coco() -> None:
+    given = random_similarity(np.random.default_rng(3))
+    low = thresholds_from(0.2)
+    assert len(low) == 16
+    found, usual = metrics(given, "gps", thresholds=low), metrics(given, "gps")
+    assert (found["ap50"], found["ar75"]) == pytest.approx((usual["ap50"], usual["ar75"]))
+    assert found["ap"] > usual["ap"] and found["ar"] > usual["ar"]
+    np.testing.assert_allclose(thresholds_from(0.5), THRESHOLDS)
 
 
 def test_boxes_by_hand() -> None:
