@@ -23,7 +23,7 @@ def _braces(values: Mapping[str, int]) -> str:
 SMALL = (
     "preset.size=48",
     "preset.pretrain.mixes.body.samples={lab_rgbd: 16, wild_rgb: 8}",
-    "preset.pretrain.seen=96",
+    "preset.pretrain.samples_seen=96",
     f"preset.pretrain.batch={BATCH}",
     f"preset.finetune.samples={_braces(FEW)}",
     "preset.finetune.steps=4",
@@ -32,7 +32,7 @@ SMALL = (
 )
 
 
-SHORT = (*SMALL, "preset.pretrain.seen=48")
+SHORT = (*SMALL, "preset.pretrain.samples_seen=48")
 
 
 def method_stages(name: str, config_dirs: Sequence[str], overrides: Sequence[str] = SMALL) -> list[Step]:

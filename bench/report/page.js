@@ -95,8 +95,9 @@
   });
   const words = (of) => SETTING.map((name) => of[name]).join(", ");
   const several = unique(tables.map((table) => words(table.key))).length > 1;
+  const isFrozen = (of) => /^(linear|attentive|knn)-/.test(of.protocol);
   const sentence = (of) =>
-    `Preset ${of.preset}, track ${of.track}, mode ${of.mode}, protocol ${of.protocol}${/^(linear|attentive|knn)-/.test(of.protocol) ? " (frozen encoder)" : ""}.`;
+    `Preset ${of.preset}, track ${of.track}, mode ${of.mode}, protocol ${of.protocol}${isFrozen(of) ? " (frozen encoder)" : ""}.`;
   const tableOf = (key) => tables.find((table) => Object.entries(key).every(([name, value]) => table.key[name] === value));
   const marks = (cell) => [
     ...(cell.encoder_modality && cell.modality && cell.encoder_modality !== cell.modality ? [OTHER] : []),
@@ -437,19 +438,19 @@
   };
 
   const costTables = () => {
-    const shown = [
+    const shown = (work) => [
       ["pretraining images read", "pretrain_samples_seen", amount, "low"],
       ["pretraining forward passes", "pretrain_forward_passes", amount, "low"],
       ["pretraining device time", "pretrain_device_s", duration, "low"],
-      ["fine-tuning runs", "runs", amount, "high"],
+      [`${work} runs`, "runs", amount, "high"],
       ["time per run", "wall_s", duration, "low"],
-      ["fine-tuning samples/s", "samples_per_s", amount, "high"],
+      [`${work} samples/s`, "samples_per_s", amount, "high"],
       ["peak memory", "peak_memory_mb", memory, "low"],
     ];
-    const columns = shown.map(([title, , , better]) => ({ title, better }));
     const parts = group(data.cost, (row) => row.setting.join("\n")).map(([, rows]) => {
-      const setting = settingOf(rows[0].setting);
-      const groups = byEncoder(rows, (r) => ({ name: r.method, cells: shown.map(([, name, say]) => ({ main: say(r[name]), value: r[name] })) }));
+      const setting = settingOf(rows[0].setting), own = shown(isFrozen(setting) ? "probe" : "fine-tuning");
+      const columns = own.map(([title, , , better]) => ({ title, better }));
+      const groups = byEncoder(rows, (r) => ({ name: r.method, cells: own.map(([, name, say]) => ({ main: say(r[name]), value: r[name] })) }));
       return filter(make("div", {}, make("p", { class: "setting" }, sentence(setting)), grid("costs", `Cost: ${words(setting)}`, ["method"], columns, groups)), facetsOf(setting));
     });
     return [note("Means over records; a pretraining that several cells share is counted in each. Images read: from the data set, the budget. Forward passes: images through encoders. Device time: seconds times devices."), ...parts];
