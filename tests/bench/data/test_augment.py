@@ -383,7 +383,7 @@ def test_boxes_move_with_the_image() -> None:
     for k in (0, 1):
         for spec, seed, slack in (
             ({"flip": True}, all_mirrored(), 0.0),
-            ({"flip": True, "scale": [0.7, 1.4], "shift": 0.2, "crop_scale": [0.6, 1.0]}, 3, 1.0),
+            ({"flip": True, "zoom": [0.7, 1.4], "shift": 0.2, "crop_area": [0.6, 1.0]}, 3, 1.0),
         ):
             moved = augment({**batch, "mask": painted[:, k]}, spec, seed)
             assert not moved["boxes"][:, 2].any()
