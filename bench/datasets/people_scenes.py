@@ -132,7 +132,7 @@ class PeopleScenes(ShardedDataset):
         return ("fid",)
 
     @classmethod
-    def derived(cls, stored: Mapping[str, Field]) -> Mapping[str, Field]:
+    def derived(cls, stored: Mapping[str, Field], source: str) -> Mapping[str, Field]:
         size = stored["fid"].shape
         return {
             "parts": Field(dtype="uint8", shape=size, kind="classes", flip="p25", absent=ABSENT_CLASS),

@@ -47,8 +47,10 @@ def inspect_weights(
     later = check_pretrained(module, source)
     mean, std = (source.mean or found.layout.mean, source.std or found.layout.std)
     if not mean:
-        own: Any = type(module).Config
-        declared: dict[str, Any] = {f.name: f.default for f in fields(own)} | dict(told.body["config"])
+        kind: Any = type(module)
+        declared: dict[str, Any] = {f.name: f.default for f in fields(kind.Config)} | dict(
+            told.body["config"]
+        )
         mean, std = declared["mean"], declared["std"]  # the module's own are without numbers here
     table = found.shapes.get("pos_embed")
     return {
