@@ -151,9 +151,9 @@ def test_a_config_is_told_what_its_check_asks_for(names: str, said: str, tmp_pat
 
 
 def test_a_fraction_that_leaves_no_sample_is_refused() -> None:
-    check(methods="cmc", fractions="1/1280")
+    check(methods="cmc", tasks="densepose", fractions="1/1280")
     with pytest.raises(ConfigError, match=r"of the 1280 samples of .* is less than one sample"):
-        check(methods="cmc", fractions="1,1/1281")
+        check(methods="cmc", tasks="densepose", fractions="1,1/1281")
 
 
 def test_a_grid_without_a_cell_that_applies_is_refused() -> None:
