@@ -45,8 +45,7 @@ def heatmap_head(
 
 def heatmap_grid(info: FeatureInfo, size: tuple[int, int]) -> tuple[int, int]:
     """Cells (h, w) of what the head `deconv` makes of images of `size` (H, W)."""
-    cells = [-(-side // info.strides[-1]) * 2 ** _doublings(info) for side in size]
-    return cells[0], cells[1]
+    return heatmap_cells(info, size)
 
 
 class DeconvHead(nn.Module):
