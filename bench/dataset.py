@@ -33,6 +33,7 @@ FieldKind = Literal[
     "pixels",  # (P, 2) annotated pixels (row, col), centres at integers; absent = -1
     "point_classes",  # (P,) class of each annotated pixel of the field that `of` names; 0 = none
     "point_uv",  # (P, 2) uint8 surface coordinates of the annotated pixels that `of` names
+    "boxes",  # (B, 4) left, top, right, bottom edge in pixels; absent = 0
     "joints2d",  # (J, 3 or 4) x, y in pixels, ..., visibility or confidence last; `flip` is the joint set
     "joints3d",  # (J, 3 or 4) camera coordinates x, y, z in metres [, visibility]; `flip` is the joint set
     "vertices",  # (V, 3) camera coordinates in metres; `flip` is the body

@@ -18,7 +18,7 @@ from bench.api import Batch, FeatureInfo, Metric, Outputs, Pretrained, Stats
 from bench.bodymodels.surface import GARMENT_FLIP, GARMENT_NAMES
 from bench.heads import LinearPixelProbe, pixel_head, upsample
 from bench.heads.grid import classes_through_grid, commonest, pixel_grid
-from bench.heads.heatmap import FlipTested, heatmap_grid, heatmap_head
+from bench.heads.heatmap import FlipTested, heatmap_cells, heatmap_head
 from bench.metrics.segmentation import aacc, confusion, fwiou, macc, miou
 from bench.metrics.weighted import weighted_sums
 from tasks.parsing import IGNORE, Parsing, ParsingConfig, Stack, drawn, likeliest
@@ -78,7 +78,7 @@ class ParsingClothes(Parsing):
         return {"garments": np.repeat(commonest(seen["garments"], CLASSES)[None], n, 0)}
 
     def ceiling_prediction(self, truth: Stats, info: FeatureInfo) -> Stats:
-        grid = pixel_grid if self.cfg.head == "concat" else heatmap_grid
+        grid = pixel_grid if self.cfg.head == "concat" else heatmap_cells
         cells = grid(info, self.data.size)
         return {"garments": classes_through_grid(truth["garments"], CLASSES, cells)}
 

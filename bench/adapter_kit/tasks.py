@@ -48,7 +48,7 @@ from bench.execute.probing import FEATURES, Heads, build_head
 from bench.grid.plan import Step
 from bench.metrics.bootstrap import replicates, resample_weights
 from bench.records.store import Store
-from bench.train.seeding import seeded_initialisation
+from bench.train.seeding import seeded_initialisation, seeded_layers
 
 CROP = {"zoom": [0.7, 1.4], "rotation": 40.0, "rotation_p": 1.0, "shift": 0.15, "crop_area": [0.6, 1.0]}
 RAMP = "ramp"  # a field that the checks add: the number of each pixel
@@ -108,7 +108,8 @@ class TaskChecks:
 
     def _backward(self, trainee: FinetuneModule, batch: Batch) -> None:
         trainee.train()
-        terms = trainee.task.loss(trainee.network(batch), batch)
+        with seeded_layers(CPU, "contract", "layers"):  # as in training
+            terms = trainee.task.loss(trainee.network(batch), batch)
         if not terms:
             raise ContractViolation("loss() returns no term")
         for name, term in terms.items():

@@ -43,11 +43,6 @@ def heatmap_head(
     return DeconvHead(info, joints, width)
 
 
-def heatmap_grid(info: FeatureInfo, size: tuple[int, int]) -> tuple[int, int]:
-    """Cells (h, w) of what the head `deconv` makes of images of `size` (H, W)."""
-    return heatmap_cells(info, size)
-
-
 class DeconvHead(nn.Module):
     """Transposed convolutions with batch norm from the coarsest map (tokens: the last block), then 1x1."""
 

