@@ -94,6 +94,11 @@ class Overall:
     paired: tuple[PairTest, ...]  # over tasks
     paired_reason: str  # why there are none
 
+    @property
+    def key(self) -> dict[str, str]:
+        """Return the setting by name."""
+        return dict(zip(SETTING, self.setting, strict=True))
+
 
 def over_tasks(cells: pd.DataFrame, runs: pd.DataFrame, references: Sequence[str]) -> tuple[Overall, ...]:
     """Compare the methods of every setting and encoder over tasks.
