@@ -189,7 +189,7 @@ class Context:
 
     A batch may be spread over processes (`world`). By default they count as one: means, batch norm and
     negatives of the batch cover the rows of all, and `group` is `world`. Where a recipe cuts the batch into
-    parts of their own (`train.groups`), `group` is this process alone.
+    parts of their own (`train.batch_groups`), `group` is this process alone.
     """
 
     step: int  # 0-based, within this stage

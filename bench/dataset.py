@@ -96,6 +96,7 @@ class DataSpec:
     config: Mapping[str, Any]
     size: tuple[int, int]  # (H, W), pixels
     parts: tuple[Part, ...]
+    source: str = ""  # digest of the code that is meant, of adapters outside the project; "" = any
 
     @classmethod
     def of(cls, spec: Mapping[str, Any]) -> DataSpec:
@@ -109,6 +110,7 @@ class DataSpec:
             config=dict(spec["config"]),
             size=(int(height), int(width)),
             parts=parts,
+            source=str(spec.get("source", "")),
         )
 
 

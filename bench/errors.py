@@ -45,6 +45,9 @@ class StepError(BenchError):
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ` Did you mean "x"?` for the closest known name, or the list of names."""
     names = sorted(known)
+    longer = [word for word in names if name in word.split("_")]
+    if len(longer) == 1:
+        return f' Did you mean "{longer[0]}"?'
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if close:
         return f' Did you mean "{close[0]}"?'

@@ -25,7 +25,7 @@ from bench.losses.momentum import MomentumCopy
 from bench.losses.numerics import l2_normalize, masked_mean
 from bench.losses.queue import KeyQueue, queue_contrast
 from bench.losses.views import read_view, shared_points
-from bench.settings import Count, NotNegative, OffWhen, Whole
+from bench.settings import Count, NotNegative, OffWhen, Positive, Whole
 from methods.moco_v2 import MoCo, MoCoConfig
 
 NO_LIFTING = OffWhen(use_adv=False)
@@ -51,6 +51,7 @@ class LiftedCLConfig(MoCoConfig):
     weight_invariant: NotNegative = 0.5
     weight_equivariant: NotNegative = 0.5
     weight_adversarial: Annotated[NotNegative, NO_LIFTING] = 0.5
+    adversary_lr_scale: Annotated[Positive, NO_LIFTING] = 1.0  # of the adversary's rate against the others'
     init: Literal["random", "imagenet"] = (
         "random"  # weights of the encoder at the start; imagenet in the paper
     )
@@ -121,7 +122,9 @@ class LiftedCL(MoCo):
         return {"init": "imagenet", **facts}
 
     def group(self, name: str, parameter: nn.Parameter) -> Mapping[str, Any]:
-        return {"schedule": "constant"} if name.startswith("adversary.") else {}
+        if not name.startswith("adversary."):
+            return {}
+        return {"schedule": "constant", "lr_scale": self.levels.adversary_lr_scale}
 
     def before_step(self, ctx: Context) -> None:
         super().before_step(ctx)

@@ -43,7 +43,7 @@ class Published(Method):
         self.size = data.size
 
     def training_step(self, batch: Batch, ctx: Context) -> StepOutput:
-        raise StepError("published weights are not trained; their stage must have share 0")
+        raise StepError("published weights are not trained; their stage must have budget_share 0")
 
     def initialise(self) -> Mapping[str, str]:
         words = {key: value for key, value in asdict(self.cfg).items() if key != "init"}

@@ -32,4 +32,4 @@ class Scratch(Method):
                     nn.init.normal_(module.weight, std=cfg.init_std)
 
     def training_step(self, batch: Batch, ctx: Context) -> StepOutput:
-        raise StepError("scratch does not train; its stage must have share 0")
+        raise StepError("scratch does not train; its stage must have budget_share 0")

@@ -24,7 +24,7 @@ from bench.grid.registry import load, pick, yamls
 
 SAMPLES = 6
 SIDE = 48  # pixels
-STRONG = {"scale": [0.75, 1.25], "rotation": 30.0, "shift": 0.1, "flip": True}
+STRONG = {"zoom": [0.75, 1.25], "rotation": 30.0, "shift": 0.1, "flip": True}
 
 
 def parts_of(name: str, config_dirs: Sequence[str]) -> list[DataSpec]:

@@ -16,7 +16,7 @@ BATCH = 8
 SMALL = (
     "preset.size=48",
     "preset.pretrain.mixes.body.samples={lab_rgbd: 16, wild_rgb: 8}",
-    "preset.pretrain.seen=96",
+    "preset.pretrain.samples_seen=96",
     f"preset.pretrain.batch={BATCH}",
     "preset.finetune.samples={train: 16, val: 8, test: 16}",
     "preset.finetune.steps=4",
@@ -25,7 +25,7 @@ SMALL = (
 )
 
 
-SHORT = (*SMALL, "preset.pretrain.seen=48")
+SHORT = (*SMALL, "preset.pretrain.samples_seen=48")
 
 
 def method_stages(name: str, config_dirs: Sequence[str], overrides: Sequence[str] = SMALL) -> list[Step]:

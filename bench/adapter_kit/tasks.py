@@ -47,7 +47,7 @@ from bench.metrics.bootstrap import replicates, resample_weights
 from bench.records.store import Store
 from bench.train.seeding import seeded_initialisation
 
-CROP = {"scale": [0.7, 1.4], "rotation": 40.0, "rotation_p": 1.0, "shift": 0.15, "crop_scale": [0.6, 1.0]}
+CROP = {"zoom": [0.7, 1.4], "rotation": 40.0, "rotation_p": 1.0, "shift": 0.15, "crop_area": [0.6, 1.0]}
 RAMP = "ramp"  # a field that the checks add: the number of each pixel
 PIXEL_KINDS = ("classes", "mask")  # fields that are held against the image pixel by pixel
 CPU = torch.device("cpu")

@@ -79,7 +79,7 @@ def file(root: Path, step: Step, groups: int, team: WorldInfo) -> Path:
 def _train(
     step: Step, groups: int, root: Path, team: WorldInfo, previous: State, config_dirs: tuple[str, ...]
 ) -> tuple[State, list[dict[str, float]]]:
-    recipe = {**step.spec["train"], "groups": groups}
+    recipe = {**step.spec["train"], "batch_groups": groups}
     step = replace(step, spec={**step.spec, "precision": "64-true", "train": recipe})
     fabric = make_fabric(step.spec, "cpu", team)
     data = open_dataset(step.spec["data"], Store(root).data, config_dirs)

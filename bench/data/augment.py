@@ -109,14 +109,14 @@ def affine(options: Spec, mirrored: Tensor, uniform: Tensor, normal: Tensor, siz
     Returns:
         (N, 3, 3) float64.
     """
-    low, high = options.scale
+    low, high = options.zoom
     scale = low + (high - low) * uniform[:, 1]
     angle = options.rotation * (2 * uniform[:, 2] - 1)
-    if options.law == "normal":
+    if options.distribution == "normal":
         scale = (1 + (high - low) / 2 * normal[:, 0]).clamp(low, high)
         angle = options.rotation * normal[:, 1].clamp(-2, 2)
     angle = torch.where(uniform[:, 3] < options.rotation_p, angle, 0) * math.pi / 180
-    area = options.crop_scale[0] + (options.crop_scale[1] - options.crop_scale[0]) * uniform[:, 4]
+    area = options.crop_area[0] + (options.crop_area[1] - options.crop_area[0]) * uniform[:, 4]
     height, width = size
     extent = torch.tensor([width, height], dtype=torch.float64)
     side = area.sqrt()[:, None] * extent  # (N, 2)

@@ -17,7 +17,7 @@ from bench.data.loader import Pairs, RawPairs, loader, pair_loader
 from bench.dataset import MODALITIES, Arrays, Dataset
 from bench.errors import ConfigError
 from bench.grid.augment_spec import Spec, parse
-from bench.train.process_group import process_group, share
+from bench.train.process_group import batch_parts, process_group
 from bench.train.run import Run
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def feed(
         raise ConfigError(
             f"batches have 1 or 2 views, or pairs, not {views} views with {len(pairs)} kinds of pairs"
         )
-    own = share(process_group(fabric), batch_size, int(train.get("groups", 1)))
+    own = batch_parts(process_group(fabric), batch_size, int(train.get("batch_groups", 1)))
     reader: dict[str, Any] = {
         "fields": tuple(dict.fromkeys((*(MODALITIES[m] for m in modalities), *labels))),
         "batch_size": batch_size,
@@ -107,7 +107,7 @@ def feed(
         batches=batches,
         prepare=prepare,
         images=2 if found else 1,
-        share=own,
+        parts=own,
         evaluate_at=evaluate_at,
         evaluate=evaluate,
         checkpoint_s=float(step.resources["checkpoint_s"]),

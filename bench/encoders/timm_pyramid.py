@@ -14,6 +14,8 @@ from bench.encoders.image import ImageEncoder
 from bench.errors import ConfigError
 from bench.settings import Positive, Share
 
+COARSEST = 32  # stride of the last map
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PyramidConfig:
@@ -27,6 +29,22 @@ class PyramidConfig:
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
     channels_last: bool = True  # memory layout; up to twice as fast, also on CPU
+
+    def check(
+        self,
+        *,
+        size: tuple[int, int],
+        encoder: Mapping[str, Any],
+        encoders: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        """Check that images pass through: HRNet adds maps of all strides, ConvNeXt cuts without padding."""
+        where = f"encoder {encoder['name']}: images of {size[0]} x {size[1]} pixels do not pass through it"
+        if self.model.startswith("hrnet") and any(side % COARSEST for side in size):
+            fitting = [-(-side // COARSEST) * COARSEST for side in size]
+            named = fitting[0] if fitting[0] == fitting[1] else fitting
+            raise ConfigError(f"{where}: their sides must be multiples of {COARSEST}, e.g. preset.size={named}")
+        if self.model.startswith("convnext") and min(size) < COARSEST:
+            raise ConfigError(f"{where}: the smallest that do have preset.size={COARSEST}")
 
 
 class TimmPyramid(ImageEncoder):

@@ -19,7 +19,9 @@ class TokensConfig:
     model: str  # timm name
     patch: Count = 16
     options: Mapping[str, Any] = field(default_factory=dict)  # of timm.create_model
-    hooks: tuple[int, ...] = ()  # blocks whose output becomes a map, 0-based; empty takes each quarter's last
+    out_indices: tuple[
+        int, ...
+    ] = ()  # blocks whose output becomes a map, 0-based; empty takes each quarter's last
     pool: Literal["mean", "cls"] = "mean"  # what `pooled` is
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
@@ -65,15 +67,22 @@ class TimmTokens(ImageEncoder):
         if tuple(patches.patch_size) != (cfg.patch, cfg.patch):
             raise ConfigError(f"timm model {cfg.model} has patches of {patches.patch_size}, not {cfg.patch}")
         depth = len(blocks)
-        self.hooks = cfg.hooks or tuple(sorted({max(0, round(depth * q / 4) - 1) for q in (1, 2, 3, 4)}))
-        if list(self.hooks) != sorted(set(self.hooks)) or not 0 <= self.hooks[0] <= self.hooks[-1] < depth:
-            raise ConfigError(f"hooks {list(self.hooks)} must ascend and lie within 0..{depth - 1}")
+        self.out_indices = cfg.out_indices or tuple(
+            sorted({max(0, round(depth * q / 4) - 1) for q in (1, 2, 3, 4)})
+        )
+        if (
+            list(self.out_indices) != sorted(set(self.out_indices))
+            or not 0 <= self.out_indices[0] <= self.out_indices[-1] < depth
+        ):
+            raise ConfigError(
+                f"out_indices {list(self.out_indices)} must ascend and lie within 0..{depth - 1}"
+            )
         self.prefix = int(getattr(model, "num_prefix_tokens", 0))
         if cfg.pool == "cls" and not self.prefix:
             raise ConfigError(f"timm model {cfg.model} has no class token; set pool=mean")
         self.cfg = cfg
         width = int(model.embed_dim)
-        count = len(self.hooks)
+        count = len(self.out_indices)
         self.feature_info = FeatureInfo(
             kind="tokens", channels=(width,) * count, strides=(cfg.patch,) * count, pooled=width
         )
@@ -81,7 +90,9 @@ class TimmTokens(ImageEncoder):
     def forward(self, x: Tensor) -> Features:
         """Encode (N, 3, H, W) colour in [0, 1] or (N, 1, H, W) depth in metres; the patch divides H and W."""
         model: Any = self.model
-        last, maps = model.forward_intermediates(self.preprocess(x), indices=list(self.hooks), norm=True)
+        last, maps = model.forward_intermediates(
+            self.preprocess(x), indices=list(self.out_indices), norm=True
+        )
         tokens = last[:, self.prefix :]
         pooled = last[:, 0] if self.cfg.pool == "cls" else tokens.mean(1)
         return Features(maps=tuple(maps), pooled=pooled, tokens=tokens)

@@ -29,7 +29,12 @@ class ViTConfig:
     blocks: Count = 12
     heads: Count = 12
     mlp_ratio: Positive = 4.0
-    hooks: tuple[int, ...] = (2, 5, 8, 11)  # blocks whose output becomes a map, shallow to deep, 0-based
+    out_indices: tuple[int, ...] = (
+        2,
+        5,
+        8,
+        11,
+    )  # blocks whose output becomes a map, shallow to deep, 0-based
     patch_padding: Whole = 0  # zeros around the image where patches are cut
     pool: Literal["mean", "cls"] = "mean"  # what `pooled` is
     positions: Literal["fixed", "learned"] = "fixed"  # sine-cosine; loaded weights bring a table that trains
@@ -38,7 +43,7 @@ class ViTConfig:
     std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
 
     def __post_init__(self) -> None:
-        """Check that sizes divide each other and that hooks are blocks.
+        """Check that sizes divide each other and that out_indices are blocks.
 
         Raises:
             ConfigError: they do not, or are not.
@@ -48,9 +53,15 @@ class ViTConfig:
                 f"ViT: patch {self.patch} must divide image_size {self.image_size}, "
                 f"heads {self.heads} and 4 must divide width {self.width}"
             )
-        hooks = list(self.hooks)
-        if not hooks or hooks != sorted(set(hooks)) or not 0 <= hooks[0] <= hooks[-1] < self.blocks:
-            raise ConfigError(f"ViT: hooks {hooks} must ascend and lie within 0..{self.blocks - 1}")
+        out_indices = list(self.out_indices)
+        if (
+            not out_indices
+            or out_indices != sorted(set(out_indices))
+            or not 0 <= out_indices[0] <= out_indices[-1] < self.blocks
+        ):
+            raise ConfigError(
+                f"ViT: out_indices {out_indices} must ascend and lie within 0..{self.blocks - 1}"
+            )
         if self.pool == "cls" and not self.options.get("class_token", True):
             raise ConfigError("ViT: pool=cls needs a class token; set pool=mean")
 
@@ -107,8 +118,8 @@ class ViT(ImageEncoder):
         self.cfg = cfg
         self.feature_info = FeatureInfo(
             kind="tokens",
-            channels=(cfg.width,) * len(cfg.hooks),
-            strides=(cfg.patch,) * len(cfg.hooks),
+            channels=(cfg.width,) * len(cfg.out_indices),
+            strides=(cfg.patch,) * len(cfg.out_indices),
             pooled=cfg.width,
         )
         height, width = self.grid = (cfg.sides[0] // cfg.patch, cfg.sides[1] // cfg.patch)
@@ -145,7 +156,7 @@ class ViT(ImageEncoder):
         tokens = self._with_prefix(patches + positions)
         for index, block in enumerate(self._blocks()):
             tokens = block(tokens)
-            if index in self.cfg.hooks:
+            if index in self.cfg.out_indices:
                 hooked.append(self.vit.norm(tokens)[:, self.prefix :])
         last = self.vit.norm(tokens)
         maps = tuple(t.mT.unflatten(2, (h, w)) for t in hooked)

@@ -34,7 +34,7 @@ from bench.encoders.files import CARD
 from bench.errors import DataError, StepError
 from bench.execute.device import device_name, make_fabric
 from bench.execute.finetuning import encoder_place
-from bench.execute.site import Site, digests
+from bench.execute.site import RunContext, digests
 from bench.files import write_atomic
 from bench.grid.plan import Step
 from bench.records.provenance import provenance
@@ -167,7 +167,7 @@ def state_digest(module: nn.Module) -> str:
     return found.hexdigest()
 
 
-def encode(step: Step, store: Store, site: Site) -> dict[str, Any]:
+def encode(step: Step, store: Store, site: RunContext) -> dict[str, Any]:
     """Run a frozen encoder over some data, and keep the features where there is room."""
     begun = time.monotonic()
     fabric = make_fabric(step.spec, site.accelerator)
@@ -205,7 +205,7 @@ def encode(step: Step, store: Store, site: Site) -> dict[str, Any]:
     }
 
 
-def open_features(step: Step, store: Store, data: Dataset, site: Site, fabric: Fabric) -> Source:
+def open_features(step: Step, store: Store, data: Dataset, site: RunContext, fabric: Fabric) -> Source:
     """Return the features of a done step, from its file or from its encoder.
 
     Raises:
@@ -235,7 +235,7 @@ def layer_info(info: FeatureInfo, layers: str) -> FeatureInfo:
     return replace(info, channels=info.channels[-1:], strides=info.strides[-1:])
 
 
-def _frozen(step: Step, data: Dataset, place: Path, site: Site, fabric: Fabric) -> Frozen:
+def _frozen(step: Step, data: Dataset, place: Path, site: RunContext, fabric: Fabric) -> Frozen:
     modality = str(step.spec["modality"])
     encoder = load_encoder(place, modality=modality, config_dirs=site.config_dirs)
     return Frozen(encoder, data, modality, str(step.spec["layers"]), fabric)

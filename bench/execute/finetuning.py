@@ -30,7 +30,7 @@ from bench.encoders.modules import build_module, load_module, module_spec
 from bench.errors import ConfigError, DataError, StepError
 from bench.execute.device import device_name, make_fabric
 from bench.execute.predictions import write_chunks
-from bench.execute.site import Site, check_input, digests
+from bench.execute.site import RunContext, check_input, digests
 from bench.files import write_atomic
 from bench.grid.plan import Step, code_of
 from bench.records.provenance import provenance
@@ -83,7 +83,7 @@ class Chosen:
     val_rows: Rows
 
 
-def finetune(step: Step, store: Store, site: Site) -> dict[str, Any]:
+def finetune(step: Step, store: Store, site: RunContext) -> dict[str, Any]:
     """Train a task's network on a share of the labels; record the validation curve on the way."""
     spec = step.spec
     fabric = make_fabric(spec, site.accelerator)
@@ -124,7 +124,7 @@ def finetune(step: Step, store: Store, site: Site) -> dict[str, Any]:
     }
 
 
-def predict(step: Step, store: Store, site: Site) -> dict[str, Any]:
+def predict(step: Step, store: Store, site: RunContext) -> dict[str, Any]:
     """Run the fine-tuned network on the test data; the only step that opens it."""
     cell = chosen_trial(step, store, site)
     spec = cell.spec
@@ -147,7 +147,7 @@ def predict(step: Step, store: Store, site: Site) -> dict[str, Any]:
     }
 
 
-def chosen_trial(step: Step, store: Store, site: Site) -> Step:
+def chosen_trial(step: Step, store: Store, site: RunContext) -> Step:
     """Return the training whose network a prediction step runs: of several, the best on validation.
 
     Where two are equally good, the smaller rate counts.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from bench.execute import plans
-from bench.execute.job_status import Live, live_jobs
+from bench.execute.job_status import ActiveJob, live_jobs
 from bench.execute.local import Outcome
 from bench.execute.progress import Progress
 from bench.execute.queue import Queue
@@ -50,11 +50,11 @@ def follow(plan: Plan, todo: dict[str, Step], store: Store, queue: Queue) -> Out
     return outcome
 
 
-def _runs(found: Live | None) -> bool:
+def _runs(found: ActiveJob | None) -> bool:
     return found is not None and found.state.state == "RUNNING"
 
 
-def _settled(step: Step, live: dict[str, Live], store: Store, outcome: Outcome) -> str:
+def _settled(step: Step, live: dict[str, ActiveJob], store: Store, outcome: Outcome) -> str:
     """Return `done`, `failed` or `blocked` for a job that is over, "" for one that is not; note it."""
     if store.done(step):
         outcome.computed += 1

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from bench.console import warn
 from bench.errors import StepError
-from bench.execute.site import Site
+from bench.execute.site import RunContext
 from bench.files import quarantine, sha256_file, write_atomic
 from bench.grid.plan import Step
 from bench.records.claims import ours
@@ -30,7 +30,7 @@ LINGER_S = 30.0  # SLURM ends a job with its first dead process, and says how th
 LOST_PEER = ("connection closed by peer", "connection reset by peer", "remote process exited", "nccl error")
 
 
-def ensure(step: Step, site: Site) -> Result:
+def ensure(step: Step, site: RunContext) -> Result:
     """Bring a step to `done`; its inputs first. Does not raise for a failed step.
 
     Returns:
@@ -59,7 +59,7 @@ def ensure(step: Step, site: Site) -> Result:
         return _attempt(step, store, site)
 
 
-def _attempt(step: Step, store: Store, site: Site) -> Result:
+def _attempt(step: Step, store: Store, site: RunContext) -> Result:
     folder = store.folder(step)
     write_atomic(folder / "spec.json", json.dumps(dict(step.spec), indent=1, sort_keys=True))
     begun = time.monotonic()
@@ -95,7 +95,7 @@ def lost_peer(error: BaseException) -> bool:
     return any(sign in str(error).lower() for sign in LOST_PEER)
 
 
-def assist(step: Step, site: Site) -> Result:
+def assist(step: Step, site: RunContext) -> Result:
     """Take part in all trainings that the first process of this job begins, until the step is done.
 
     Raises:
@@ -117,7 +117,7 @@ def _trains(step: Step) -> bool:
     return step.kind == "pretrain" and bool(step.spec["data"])
 
 
-def _join(stage: Step, store: Store, site: Site) -> None:
+def _join(stage: Step, store: Store, site: RunContext) -> None:
     try:
         _work(stage)(stage, store, site)
     except BaseException as error:
@@ -130,7 +130,7 @@ def _join(stage: Step, store: Store, site: Site) -> None:
         raise
 
 
-def _work(step: Step) -> Callable[[Step, Store, Site], dict[str, Any]]:
+def _work(step: Step) -> Callable[[Step, Store, RunContext], dict[str, Any]]:
     kind = step.kind
     if kind == "pretrain":
         from bench.execute.pretraining import pretrain

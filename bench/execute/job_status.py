@@ -23,7 +23,7 @@ ADVICE = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Live:
+class ActiveJob:
     """A job that waits or runs."""
 
     job: Job
@@ -38,7 +38,7 @@ class Live:
         return f"job {self.job.number} waits" + (f" ({reason})" if reason not in ("", "None") else "")
 
 
-def live_jobs(store: Store, queue: Queue) -> dict[str, Live]:
+def live_jobs(store: Store, queue: Queue) -> dict[str, ActiveJob]:
     """Return the jobs that wait or run by the key of their step; the deaths of others become failures.
 
     Raises:
@@ -48,12 +48,12 @@ def live_jobs(store: Store, queue: Queue) -> dict[str, Live]:
     if not jobs:
         return {}
     states = queue.states([job.number for job in jobs])
-    live: dict[str, Live] = {}
+    live: dict[str, ActiveJob] = {}
     over: list[Job] = []
     for job in jobs:
         state = states[job.number]
         if state.live or (state == UNKNOWN and abs(job.age_s) < SETTLE_S):
-            live[job.key] = Live(job=job, state=state)
+            live[job.key] = ActiveJob(job=job, state=state)
         else:
             over.append(job)
     if over:

@@ -21,7 +21,7 @@ from bench.execute import plans
 from bench.execute.data_jobs import prepare, specs_of_step
 from bench.execute.job import ensure, install_signals, quiet_threads
 from bench.execute.progress import Progress
-from bench.execute.site import Site
+from bench.execute.site import RunContext
 from bench.files import canonical
 from bench.grid.plan import Plan, Step
 from bench.grid.request import Request
@@ -144,7 +144,7 @@ def default_jobs() -> int:
 
 def _jobs(plan: Plan, store: Store, request: Request) -> list[Job]:
     """List what is missing: pretraining stages, cells. Ranked so that stages start first."""
-    site = Site(store=str(store.root), config_dirs=request.config_dirs)
+    site = RunContext(store=str(store.root), config_dirs=request.config_dirs)
     stages, missing = plans.left(plan, store)
     return [
         Job(

@@ -17,7 +17,7 @@ from bench.errors import StepError
 from bench.execute import plans
 from bench.execute.data_jobs import prepare, specs_of_step
 from bench.execute.job import Result, assist, ensure, leaving, quiet_threads
-from bench.execute.site import Site, WorldInfo
+from bench.execute.site import RunContext, WorldInfo
 from bench.grid.plan import Step
 from bench.records.claims import slurm_job
 from bench.records.store import Store
@@ -56,7 +56,7 @@ def _work(key: str, root: Path, plan: str, max_attempts: int) -> str:
     if step is None:
         raise StepError(f"plan {plan} has no step {key}: the code has changed since; run the grid again")
     attempt, team = _number("SLURM_RESTART_COUNT", 0) + 1, _team()
-    site = Site(store=str(root), config_dirs=request.config_dirs, team=team)
+    site = RunContext(store=str(root), config_dirs=request.config_dirs, team=team)
     if attempt > max_attempts and team.rank == 0:
         return _give_up(step, store, attempt)
     leave = _install_signals(last=attempt == max_attempts)
@@ -93,7 +93,7 @@ def _give_up(step: Step, store: Store, attempt: int) -> str:
     raise error
 
 
-def _bring(step: Step, store: Store, site: Site) -> Result:
+def _bring(step: Step, store: Store, site: RunContext) -> Result:
     """Render what is missing, then compute; wait where another process is at work on the same."""
     if store.record(step) is None:
         _prepare(step, store, site)
@@ -106,7 +106,7 @@ def _bring(step: Step, store: Store, site: Site) -> Result:
     return result
 
 
-def _prepare(step: Step, store: Store, site: Site) -> None:
+def _prepare(step: Step, store: Store, site: RunContext) -> None:
     """Make the data that the step lacks; other jobs do the same, and nothing is made twice."""
     own = [s for s in step.ancestors() if s.kind != "pretrain" or store.record(s) is None]
     specs = [spec for s in (*own, step) for spec in specs_of_step(s)]

@@ -20,7 +20,7 @@ from bench.encoders.files import check_state, pack, packed_specs
 from bench.encoders.modules import save_module
 from bench.errors import DataError
 from bench.execute.device import device_name, make_fabric
-from bench.execute.site import ALONE, Site, check_input, digests
+from bench.execute.site import ALONE, RunContext, check_input, digests
 from bench.files import write_atomic
 from bench.grid.plan import Step, code_of
 from bench.grid.weights import located
@@ -53,7 +53,7 @@ class PretrainModule(TrainModule):
         return self.method.group(name.removeprefix("method."), parameter)
 
 
-def pretrain(step: Step, store: Store, site: Site) -> dict[str, Any]:
+def pretrain(step: Step, store: Store, site: RunContext) -> dict[str, Any]:
     """Train one stage and write `state.safetensors` and `encoders/<modality>/`; return the record's body.
 
     The processes of a team call it together; the first one writes, the others return nothing.

@@ -44,7 +44,7 @@ from bench.execute.finetuning import (
     plain_metrics,
 )  # fmt: skip
 from bench.execute.predictions import write_chunks
-from bench.execute.site import Site, check_input, digests
+from bench.execute.site import RunContext, check_input, digests
 from bench.files import write_atomic
 from bench.grid.plan import Step, code_of
 from bench.heads.frozen import NearestNeighbours
@@ -103,7 +103,7 @@ class _Labelled:
         return {**self._data.batch(indices, fields), FEATURES: self._source.read(indices)}
 
 
-def probe(step: Step, store: Store, site: Site) -> dict[str, Any]:
+def probe(step: Step, store: Store, site: RunContext) -> dict[str, Any]:
     """Train heads on the features of a share of the labels; keep the one that is best on validation."""
     spec = step.spec
     fabric = make_fabric(spec, site.accelerator)
@@ -147,7 +147,7 @@ def probe(step: Step, store: Store, site: Site) -> dict[str, Any]:
     }
 
 
-def predict_probe(step: Step, store: Store, site: Site) -> dict[str, Any]:
+def predict_probe(step: Step, store: Store, site: RunContext) -> dict[str, Any]:
     """Run the chosen head on the features of the test data."""
     cell, frozen = step.inputs
     spec = cell.spec

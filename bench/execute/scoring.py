@@ -15,7 +15,7 @@ from bench.data.opening import open_dataset
 from bench.errors import StepError
 from bench.execute.finetuning import PREDICTIONS, build_task, chosen_trial, plain_metrics, trial_values
 from bench.execute.predictions import read_chunks
-from bench.execute.site import Site, check_input, digests
+from bench.execute.site import RunContext, check_input, digests
 from bench.files import write_atomic
 from bench.grid.plan import Step, code_of
 from bench.metrics.bootstrap import replicates, resample_weights
@@ -30,7 +30,7 @@ WEIGHTS = (  # what a row of published weights says of them, from the record of 
 )  # fmt: skip
 
 
-def score(step: Step, store: Store, site: Site) -> dict[str, Any]:
+def score(step: Step, store: Store, site: RunContext) -> dict[str, Any]:
     """Score the predictions of one cell; no network is run."""
     begun = time.monotonic()
     prediction = step.inputs[0]

@@ -30,7 +30,7 @@ ALONE = WorldInfo()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
+class RunContext:
     """Where and how steps run here; nothing of it may change a number."""
 
     store: str

@@ -19,7 +19,7 @@ from bench.execute import plans
 from bench.execute import submissions as launches
 from bench.execute.arrays import Array, arrays
 from bench.execute.cluster import Cluster, load_cluster
-from bench.execute.job_status import Live, live_jobs
+from bench.execute.job_status import ActiveJob, live_jobs
 from bench.execute.queue import Queue, cancel, installed
 from bench.files import writing
 from bench.grid.plan import Plan
@@ -93,7 +93,7 @@ def submit(
     plan: Plan,
     store: Store,
     cluster: Cluster,
-    live: Mapping[str, Live],
+    live: Mapping[str, ActiveJob],
     config_dirs: Sequence[str] = (),
 ) -> Launch:
     """Submit what is missing and neither queued nor running.

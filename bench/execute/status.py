@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.console import table_lines
 from bench.errors import StepError
-from bench.execute.job_status import Live, live_jobs
+from bench.execute.job_status import ActiveJob, live_jobs
 from bench.execute.queue import Queue
 from bench.grid.plan import Cell, Plan, Step
 from bench.records.store import Store
@@ -17,7 +17,7 @@ from bench.records.store import Store
 LINES = 60  # cells listed one by one; larger plans are summed up
 
 
-def _state(cell: Cell, store: Store, live: Mapping[str, Live]) -> tuple[str, str]:
+def _state(cell: Cell, store: Store, live: Mapping[str, ActiveJob]) -> tuple[str, str]:
     """Return state and reason of a cell, looking through its chain of steps and their SLURM jobs."""
     if cell.step is None:
         return "n/a", cell.reason
@@ -56,7 +56,7 @@ def _reason(step: Step, state: str, store: Store) -> str:
         return f"{step.kind} {step.key}"
 
 
-def _rows(plan: Plan, store: Store, live: Mapping[str, Live]) -> list[dict[str, Any]]:
+def _rows(plan: Plan, store: Store, live: Mapping[str, ActiveJob]) -> list[dict[str, Any]]:
     rows = []
     for cell in plan.cells:
         state, reason = _state(cell, store, live)
@@ -97,7 +97,7 @@ def show_status(plan: Plan, store: Store, queue: Queue, *, as_json: bool) -> str
     return "\n".join(lines + ([f"Without the states of SLURM jobs: {trouble}"] if trouble else []))
 
 
-def _jobs(store: Store, queue: Queue) -> tuple[dict[str, Live], str]:
+def _jobs(store: Store, queue: Queue) -> tuple[dict[str, ActiveJob], str]:
     """Return the SLURM jobs that wait or run by the key of their step, and why that cannot be known."""
     try:
         return live_jobs(store, queue), ""

@@ -13,14 +13,19 @@ from bench.settings import Decay, NotNegative, OffWhen, Positive, Share, convert
 class Spec(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """The `augment` section of a method's stage or of a task. The default changes nothing."""
 
-    scale: tuple[Positive, Positive] = (1.0, 1.0)  # factor on the size of the person
+    zoom: tuple[Positive, Positive] = (1.0, 1.0)  # factor on the size of the person
     rotation: NotNegative = 0.0  # degrees, both ways
     rotation_p: Annotated[Share, OffWhen(rotation=0.0)] = 1.0  # share of samples that are rotated
     shift: NotNegative = 0.0  # of the side, both ways, both axes
     flip: bool = False  # mirror half of the samples
-    crop_scale: tuple[Positive, Positive] = (1.0, 1.0)  # area of a square cut out anywhere and enlarged
-    # normal: scale N(1, half the range) in the range, rotation N(0, r) within 2 r
-    law: Annotated[Literal["uniform", "normal"], OffWhen(rotation=0.0, scale=((1.0, 1.0),))] = "uniform"
+    crop_area: tuple[Positive, Positive] = (
+        1.0,
+        1.0,
+    )  # share of the image's area, cut out anywhere and enlarged
+    # normal: zoom N(1, half the range) in the range, rotation N(0, r) within 2 r
+    distribution: Annotated[Literal["uniform", "normal"], OffWhen(rotation=0.0, zoom=((1.0, 1.0),))] = (
+        "uniform"
+    )
     # brightness, contrast, saturation: factors 1 +- j; a fourth number turns the hue, 0.5 = half a circle
     color_jitter: Annotated[tuple[Decay, ...], Meta(min_length=3, max_length=4)] = (0.0, 0.0, 0.0)
     color_jitter_p: Annotated[Share, OffWhen(color_jitter=((0.0, 0.0, 0.0),))] = (
@@ -37,12 +42,12 @@ class Spec(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
         Raises:
             ValueError: one is no range; `convert` says where.
         """
-        ranges = (("scale", self.scale), ("crop_scale", self.crop_scale), ("blur_sigma", self.blur_sigma))
+        ranges = (("zoom", self.zoom), ("crop_area", self.crop_area), ("blur_sigma", self.blur_sigma))
         for name, (low, high) in ranges:
             if low > high:
                 raise ValueError(f"{name}: {[low, high]} is not a range from low to high")
-        if self.crop_scale[1] > 1:
-            raise ValueError(f"crop_scale: {list(self.crop_scale)} exceeds the area of the image, 1")
+        if self.crop_area[1] > 1:
+            raise ValueError(f"crop_area: {list(self.crop_area)} exceeds the area of the image, 1")
         if self.hue > 0.5:
             raise ValueError(f"color_jitter: a hue of {self.hue} is more than half a circle, 0.5")
 
@@ -55,7 +60,7 @@ class Spec(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     def warps(self) -> bool:
         """Whether images are resampled; mirroring alone is exact."""
         rotates = self.rotation > 0 and self.rotation_p > 0
-        return rotates or self.shift > 0 or self.scale != (1.0, 1.0) or self.crop_scale != (1.0, 1.0)
+        return rotates or self.shift > 0 or self.zoom != (1.0, 1.0) or self.crop_area != (1.0, 1.0)
 
 
 def parse(given: Mapping[str, Any], where: str = "augment") -> Spec:

@@ -14,7 +14,7 @@ from bench.grid.registry import load, names
 from bench.weights import hub
 from bench.weights.detect import Found, examine
 from bench.weights.layout import plain
-from bench.weights.networks import PLAIN_VIT, Guess, guess, of_timm
+from bench.weights.networks import PYRAMID, Guess, guess, of_timm
 from bench.weights.packages import locate
 
 ADAPTER = "methods.published:Published"
@@ -22,7 +22,7 @@ FILE = "file"  # config key of a stage that takes weights
 OPTIONS = ("encoder", "layout", "licence", "trained_on")
 TIMM = "timm:"  # begins the name of an architecture of timm in the place of a registered encoder's
 # keys of an encoder's config that are no part of its architecture
-_FREE = ("mean", "std", "bn_momentum", "channels_last", "hooks", "pool", "positions", "out_indices")
+_FREE = ("mean", "std", "bn_momentum", "channels_last", "pool", "positions", "out_indices")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +101,7 @@ def _new(name: str, place: str, given: Mapping[str, str], dirs: list[Path]) -> B
         "gives": ["rgb", "depth"],
         "encoder_kinds": [kind],
         "brings": encoder,
-        "stages": {"weights": {"adapter": ADAPTER, "version": 1, "share": 0.0, "config": config}},
+        "stages": {"weights": {"adapter": ADAPTER, "version": 1, "budget_share": 0.0, "config": config}},
     }
     return Brought(name=name, config={}, encoder=encoder, body=method, encoder_body=body)
 
@@ -146,7 +146,7 @@ def same_network(guessed: Guess, body: Mapping[str, Any]) -> bool:
         return False
     ours, theirs = guessed.body["config"], body["config"]
     usual = {"options": {}, "upsample": "", "patch_padding": 0}
-    if body["adapter"] != PLAIN_VIT:
+    if body["adapter"] == PYRAMID:
         usual |= {"out_indices": [1, 2, 3, 4]}
         if list(theirs.get("out_indices", [1, 2, 3, 4])) != [1, 2, 3, 4]:
             return False

@@ -134,6 +134,12 @@ def _hint(key: str, config: Mapping[str, Any]) -> str:
     group, name = (*key.split("."), "", "")[:2]
     if isinstance(config.get(group), dict) and group != "preset" and name and name not in config[group]:
         return f" {group} {name} is not part of this grid.{nearest(name, config[group])}"
+    way, _, last = key.rpartition(".")
+    siblings = {
+        name.removeprefix(f"{way}.").partition(".")[0] for name in known if name.startswith(f"{way}.")
+    }
+    if way and siblings:  # the section exists
+        return nearest(last, siblings).replace('"', f'"{way}.', 1)  # a single name gets its section
     close = nearest(key, known)
     return (
         close if "Did you mean" in close else " bench show NAME lists the keys of a preset, method or task."

@@ -163,7 +163,7 @@ def _pairs(request: Request) -> list[tuple[str, str]]:
 
 
 def _zero_steps(method: Mapping[str, Any]) -> bool:
-    return all(stage["share"] == 0 for stage in method["stages"].values())
+    return all(stage["budget_share"] == 0 for stage in method["stages"].values())
 
 
 def _not_applicable(request: Request, method: str, encoder: str) -> str:
@@ -301,7 +301,7 @@ def _mix(request: Request, name: str) -> dict[str, Any]:
 def _uses(request: Request, method: str) -> str:
     """Return what a method uses beyond colour pictures; a label, so that it enters the score step alone."""
     stages = list(request.methods[method]["stages"].values())
-    mixes = {stage["mix"]: _mix(request, stage["mix"]) for stage in stages if stage["share"]}
+    mixes = {stage["mix"]: _mix(request, stage["mix"]) for stage in stages if stage["budget_share"]}
     lacks = {
         name: set.intersection(*absent(request.datasets[data["name"]], data["parts"]))
         for name, data in mixes.items()
@@ -322,25 +322,25 @@ def _pretraining(request: Request, method: str, encoder: str, seed: int, once: O
     """Return the last stage of a method; earlier ones are its inputs."""
     preset = request.preset["pretrain"]
     stages = request.methods[method]["stages"].values()
-    shares = sum(stage["share"] for stage in stages)
+    shares = sum(stage["budget_share"] for stage in stages)
     if not (_zero_steps(request.methods[method]) or abs(shares - 1) < 1e-9):
         raise ConfigError(
-            f"method {method}: the shares of its stages add up to {shares:g}; in the controlled track every "
-            "method spends the whole pretraining budget (1)"
+            f"method {method}: budget_share of its stages adds up to {shares:g}; in the controlled track "
+            "every method spends the whole pretraining budget (1)"
         )
     inputs: tuple[Step, ...] = ()
     for stage in stages:
         images = preset["batch"] * (2 if stage["pairs"] else 1)  # a pair counts as two
-        steps = round(preset["seen"] * stage["share"] / images)
-        if stage["share"] and not steps:
+        steps = round(preset["samples_seen"] * stage["budget_share"] / images)
+        if stage["budget_share"] and not steps:
             raise ConfigError(
-                f"method {method}: the share of stage {stage['name']} is not enough for one step; "
-                "raise preset.pretrain.seen or lower preset.pretrain.batch"
+                f"method {method}: budget_share of stage {stage['name']} is not enough for one step; "
+                "raise preset.pretrain.samples_seen or lower preset.pretrain.batch"
             )
-        if steps and preset["batch"] % stage["train"]["groups"]:
+        if steps and preset["batch"] % stage["train"]["batch_groups"]:
             raise ConfigError(
                 f"method {method}: preset.pretrain.batch={preset['batch']} cannot be cut into the "
-                f"{stage['train']['groups']} groups of stage {stage['name']}"
+                f"{stage['train']['batch_groups']} groups of stage {stage['name']}"
             )
         spec = {
             **_common(request),

@@ -451,7 +451,7 @@ def _mix_sets(
     found = []
     for name, method in methods.items():
         for stage in method["stages"].values():
-            if not stage["share"]:
+            if not stage["budget_share"]:
                 continue
             if stage["mix"] not in mixes:
                 raise ConfigError(

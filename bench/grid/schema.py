@@ -65,7 +65,7 @@ class Train(Recipe, kw_only=True, forbid_unknown_fields=True):
 
     lr: Positive  # at base_batch samples per update
     base_batch: Count
-    groups: Count = 1  # parts of a batch with a batch norm of their own
+    batch_groups: Count = 1  # parts of a batch with a batch norm and negatives of their own
 
 
 class Samples(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -113,7 +113,7 @@ class Pretrain(Struct, kw_only=True, forbid_unknown_fields=True):
     """What all methods may see."""
 
     mixes: dict[str, Mix]
-    seen: Count
+    samples_seen: Count  # the budget: images read from the data set, all stages together
     batch: Count
     seeds: Literal["each", "one"]
 
@@ -146,7 +146,7 @@ class Stage(Struct, kw_only=True, forbid_unknown_fields=True):
 
     adapter: str
     version: Count
-    share: Share  # of the budget; 0 = no training
+    budget_share: Share  # of preset.pretrain.samples_seen; 0 = no training
     config: Section
     fields: list[str] = field(default_factory=list)  # labels wanted besides the encoders' inputs
     views: Literal[1, 2] = 1  # augmented versions of each sample
@@ -290,7 +290,7 @@ def _check_stage(stage: Any, where: str) -> None:
         for key in when.keys() - stage["config"].keys():
             known = nearest(key, stage["config"])
             raise ConfigError(f'{where}.uses.{name}: there is no "{key}" in the config of the stage.{known}')
-    if stage["share"] > 0:
+    if stage["budget_share"] > 0:
         if not stage["train"]:
             raise ConfigError(f'{where}: "train" is missing')
         _fill(stage["train"], Train, f"{where}.train")

@@ -40,7 +40,7 @@ def used(stages: Iterable[Mapping[str, Any]], lacks: Mapping[str, Iterable[str]]
     found: set[str] = set()
     for stage in stages:
         own = {"weights of a file"} if stage["config"].get(KEY) else set()
-        if stage["share"]:
+        if stage["budget_share"]:
             read = [*(MODALITIES[m] for m in stage["encoders"]), *stage["fields"]]
             there = [name for name in read if name != "rgb" and name not in lacks[stage["mix"]]]
             own |= {OF_FIELD.get(name, name) for name in there} | {f"{kind} pairs" for kind in stage["pairs"]}

@@ -89,7 +89,7 @@ class PairDecoder(Module):
         return self.hooked(target, reference, (self.cfg.blocks - 1,), keep)[0]
 
     def hooked(
-        self, target: Tensor, reference: Tensor, hooks: Sequence[int], keep: Tensor | None = None
+        self, target: Tensor, reference: Tensor, out_indices: Sequence[int], keep: Tensor | None = None
     ) -> list[Tensor]:
         """Return the outputs (N, L, W) of some blocks, 0-based, ascending, after the final LayerNorm."""
         x, memory = self.embed(target), self.embed(reference)
@@ -105,7 +105,7 @@ class PairDecoder(Module):
         found = []
         for index, block in enumerate(self.blocks):
             x = block(x, memory, angles)
-            if index in hooks:
+            if index in out_indices:
                 found.append(self.norm(x))
         return found
 

@@ -36,12 +36,12 @@ def join_batch_norm(module: nn.Module, device: torch.device) -> None:
                     f"{type(child).__name__} cannot take its statistics over several processes on a CPU; "
                     "run this stage in one process (resources.nodes=1, resources.gpus=0)"
                 )
-            setattr(module, name, JoinedBatchNorm(child))
+            setattr(module, name, CPUSyncBatchNorm(child))
         else:
             join_batch_norm(child, device)
 
 
-class JoinedBatchNorm(_BatchNorm):
+class CPUSyncBatchNorm(_BatchNorm):
     """What `torch.nn.SyncBatchNorm` is on GPUs, for CPUs: statistics over the rows of all processes.
 
     A process may have no row. The variance is taken about the joined mean, as one process would.
@@ -87,7 +87,7 @@ class JoinedBatchNorm(_BatchNorm):
         self.running_var.lerp_(variance, share)
 
 
-class Apart:
+class GhostBatchNormStatistics:
     """Running statistics where every part of a batch is normalised by itself: their mean over the parts.
 
     Every part starts from the same statistics, as on a device of its own; what remains does not depend on

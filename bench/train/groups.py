@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from bench.api import SINGLE_PROCESS, Context, Features
-from bench.train.batch_norm import Apart
+from bench.train.batch_norm import GhostBatchNormStatistics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ def encode_in_groups(encoder: nn.Module, x: Tensor, groups: Groups) -> Features:
     order = groups.members.argsort(stable=True)
     counts = torch.bincount(groups.members, minlength=groups.count).tolist()
     back = order.argsort().to(x.device)
-    statistics, parts = Apart(encoder, groups.count), []
+    statistics, parts = GhostBatchNormStatistics(encoder, groups.count), []
     with statistics.step(SINGLE_PROCESS):  # those of all processes are equal already
         for rows in torch.split(x[order.to(x.device)], counts):
             with statistics.part():

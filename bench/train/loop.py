@@ -48,7 +48,7 @@ def _train(trainee: TrainModule, run: Run, fabric: Fabric) -> Outcome:
     saved = shown = time.monotonic()
     for step in range(first, steps):
         wait = time.monotonic()
-        draws = [trainer.draws("augment", step, part) for part in run.share.own]
+        draws = [trainer.draws("augment", step, part) for part in run.parts.own]
         parts = [run.prepare(next(batches), drawn) for drawn in draws]
         meter.waited += time.monotonic() - wait
         meter.add(*trainer.advance(parts, step), step)

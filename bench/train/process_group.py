@@ -83,14 +83,14 @@ def process_group(fabric: Fabric) -> ProcessGroup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
+class BatchParts:
     """The parts of every batch that this process works on, one after the other."""
 
     own: range = range(1)
     of: int = 1
 
 
-def share(world: ProcessGroup, batch: int, groups: int) -> Share:
+def batch_parts(world: ProcessGroup, batch: int, groups: int) -> BatchParts:
     """Cut batches for the processes that share them.
 
     Args:
@@ -104,13 +104,13 @@ def share(world: ProcessGroup, batch: int, groups: int) -> Share:
     if groups > 1 and groups % world.world_size:
         raise ConfigError(
             f"{groups} groups of a batch cannot be spread evenly over {world.world_size} processes; choose "
-            "resources.nodes x resources.gpus so that it divides train.groups"
+            "resources.nodes x resources.gpus so that it divides train.batch_groups"
         )
     parts = max(groups, world.world_size)
     if batch % parts:
         raise ConfigError(
             f"a batch of {batch} cannot be cut into {parts} equal parts; change preset.pretrain.batch, "
-            "train.groups or resources.nodes x resources.gpus"
+            "train.batch_groups or resources.nodes x resources.gpus"
         )
     each = parts // world.world_size
-    return Share(own=range(world.rank * each, (world.rank + 1) * each), of=parts)
+    return BatchParts(own=range(world.rank * each, (world.rank + 1) * each), of=parts)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.api import Batch, Context, Draws, StepOutput
-from bench.train.process_group import Share
+from bench.train.process_group import BatchParts
 
 
 class TrainModule(nn.Module):
@@ -51,7 +51,7 @@ class Run:
     batches: Callable[[int], Iterator[Any]]  # from a step on, its own raw parts of each batch in turn
     prepare: Callable[[Any, Draws], Batch]  # raw -> augmented part of a batch on the device
     images: int = 1  # per row of a batch; 2 where rows are pairs
-    share: Share = field(default_factory=Share)  # which parts of each batch are this process's
+    parts: BatchParts = field(default_factory=BatchParts)  # which parts of each batch are this process's
     evaluate_at: Sequence[int] = ()  # after how many steps
     evaluate: Callable[[], Mapping[str, float]] | None = None
     checkpoint_s: float = 20.0  # at most this much work is repeated after a kill

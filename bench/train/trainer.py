@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from bench.api import SINGLE_PROCESS, Batch, Context, Draws, seeded
 from bench.console import warn
-from bench.train.batch_norm import Apart, join_batch_norm
+from bench.train.batch_norm import GhostBatchNormStatistics, join_batch_norm
 from bench.train.checkpoint import load_checkpoint, reject_checkpoints, save_checkpoint
 from bench.train.meter import Meter
 from bench.train.optim import build_optimizer
@@ -32,14 +32,14 @@ class Trainer:
     def __init__(self, trainee: TrainModule, run: Run, fabric: Fabric) -> None:
         self.trainee, self.run, self.fabric = trainee, run, fabric
         self.world = process_group(fabric)
-        together = int(run.train.get("groups", 1)) == 1
+        together = int(run.train.get("batch_groups", 1)) == 1
         self.group = self.world if together else SINGLE_PROCESS
         if self.group.world_size > 1:
             join_batch_norm(trainee, fabric.device)
         self.passes = Passes(trainee)
         self.optimizer = build_optimizer(trainee, run.train, trainee.group)
         self.module, self.wrapped = fabric.setup(trainee, self.optimizer)
-        self.statistics = Apart(trainee, 1 if together else run.share.of)
+        self.statistics = GhostBatchNormStatistics(trainee, 1 if together else run.parts.of)
 
     @property
     def leads(self) -> bool:
@@ -48,7 +48,7 @@ class Trainer:
 
     def draws(self, stream: str, step: int, part: int) -> Draws:
         """Return the source of random numbers of a step for a part of its batch."""
-        return Draws(generator=seeded(self.run.seed, stream, step), part=part, parts=self.run.share.of)
+        return Draws(generator=seeded(self.run.seed, stream, step), part=part, parts=self.run.parts.of)
 
     def advance(self, parts: Sequence[Batch], step: int) -> tuple[Numbers, Numbers]:
         """Take one optimiser step, unless a loss is not finite.
@@ -65,7 +65,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             own = float(run.train["lr"]) if group["schedule"] == "constant" else rate
             group["lr"] = own * group["lr_scale"]
-        contexts = [self._context(step, part) for part in run.share.own]
+        contexts = [self._context(step, part) for part in run.parts.own]
         self.passes.rows = 0
         trainee.before_step(contexts[0])
         self.optimizer.zero_grad(set_to_none=True)
@@ -90,7 +90,7 @@ class Trainer:
 
     def _part(self, batch: Batch, ctx: Context, parts: int) -> dict[str, dict[str, Tensor]]:
         """Run one part forth and back; the gradients of a step are exchanged with its last part."""
-        last = ctx.draws.part == self.run.share.own[-1]
+        last = ctx.draws.part == self.run.parts.own[-1]
         alone: AbstractContextManager[None] = nullcontext()
         if self.world.world_size > 1:
             alone = self.fabric.no_backward_sync(self.module, enabled=not last)

@@ -177,7 +177,7 @@ def _vit(shapes: Shapes, layout: Layout, path: Path) -> Guess | None:
         "blocks": blocks,
         "heads": heads[width],
         "mlp_ratio": mlp / width,
-        "hooks": hooks(blocks),
+        "out_indices": out_indices(blocks),
         "pool": "mean",
         "options": options,
         **({"patch_padding": network.patch_padding} if network.patch_padding else {}),
@@ -193,7 +193,7 @@ def _vit(shapes: Shapes, layout: Layout, path: Path) -> Guess | None:
     return _guess("_".join(words), PLAIN_VIT, "tokens", config, layout)
 
 
-def hooks(blocks: int) -> list[int]:
+def out_indices(blocks: int) -> list[int]:
     """Return the blocks whose outputs become maps: the last of each quarter of the depth."""
     return sorted({max(0, round(blocks * part / 4) - 1) for part in (1, 2, 3, 4)})
 

@@ -12,9 +12,9 @@ RECIPE = {
     "betas": [0.9, 0.95], "schedule": "cos_epoch", "warmup": 0.0, "clip": 0.0,
 }  # fmt: skip
 STAGE = {
-    "adapter": "methods.cmc:CMC", "version": 1, "share": 0.5,
+    "adapter": "methods.cmc:CMC", "version": 1, "budget_share": 0.5,
     "config": {"dim": 8, "temperature": 0.07, "dense": "soft"}, "train": RECIPE,
-    "augment": {"flip": False, "scale": [0.75, 1.25]},
+    "augment": {"flip": False, "zoom": [0.75, 1.25]},
 }  # fmt: skip
 FILES = {
     "method/cmc": {
@@ -30,7 +30,9 @@ FILES = {
     "method/scratch": {
         "summary": "random", "encoders": {"rgb": "image"}, "gives": ["rgb"],
         "encoder_kinds": ["pyramid", "tokens"],
-        "stages": {"weights": {"adapter": "methods.scratch:X", "version": 1, "share": 0.0, "config": {}}},
+        "stages": {
+            "weights": {"adapter": "methods.scratch:X", "version": 1, "budget_share": 0.0, "config": {}},
+        },
     },
     "encoder/cnn": {
         "summary": "small", "kind": "pyramid", "adapter": "bench.encoders.x:X", "version": 1,
@@ -58,7 +60,7 @@ FILES = {
             "cpu_threads": 1, "encoders": {"pyramid": "cnn", "tokens": "vit"},
             "pretrain": {
                 "mixes": {"body": {"dataset": "people", "samples": {"lab": 100, "wild": 0}}},
-                "seen": 800, "batch": 8, "seeds": "each",
+                "samples_seen": 800, "batch": 8, "seeds": "each",
             },
             "finetune": {
                 "samples": {"train": 40, "val": 10, "test": 10}, "steps": 6, "batch": 4,

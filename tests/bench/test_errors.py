@@ -7,6 +7,7 @@ from bench.errors import AssetError, BenchError, ConfigError, DataError, StepErr
     ("word", "known", "wanted"),
     [
         ("hcmco", ["cmc", "hcmoco", "mae"], ' Did you mean "hcmoco"?'),
+        ("seen", ["batch", "samples_seen", "seeds"], ' Did you mean "samples_seen"?'),  # one of its words
         ("zebra", ["cmc", "mae"], " Known: cmc, mae."),
         ("zebra", [], ""),
     ],

@@ -20,7 +20,7 @@ PYRAMID = {
 VIT = {
     "adapter": "bench.encoders.vit:ViT",
     "version": 1,
-    "config": {"image_size": SIZE, "patch": 8, "width": 32, "blocks": 2, "heads": 2, "hooks": [0, 1]},
+    "config": {"image_size": SIZE, "patch": 8, "width": 32, "blocks": 2, "heads": 2, "out_indices": [0, 1]},
 }
 GRAPH = {"adapter": "bench.encoders.graph:SemGCN", "version": 1, "config": {"width": 16, "blocks": 1}}
 DATA = DataInfo(n_samples=40, size=(SIZE, SIZE), joint_set="mpii16")

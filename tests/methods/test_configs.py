@@ -31,7 +31,7 @@ def test_yaml_and_code_agree(name):
         schema = load_adapter(stage["adapter"]).Config
         assert set(stage["config"]) == {f.name for f in dataclasses.fields(schema)}
         assert not own or build_config(schema, stage["config"], name) == schema()
-        shares += stage["share"]
+        shares += stage["budget_share"]
     assert shares in (0, 1)
 
 
@@ -47,4 +47,4 @@ def test_both_methods_share_their_first_stage_and_their_budget():
     assert cmc["contrast"] == cmc["contrast_2"]
     assert hcmoco["contrast"] == {"use": "cmc.contrast"}
     assert cmc["contrast_2"]["train"] == hcmoco["dense"]["train"]
-    assert cmc["contrast_2"]["share"] == hcmoco["dense"]["share"]
+    assert cmc["contrast_2"]["budget_share"] == hcmoco["dense"]["budget_share"]

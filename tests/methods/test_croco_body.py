@@ -305,7 +305,7 @@ def planned(*overrides):
 
 
 def test_a_pair_counts_as_two_images_and_kinds_of_pairs_can_be_chosen():
-    step = planned("preset.pretrain.seen=6400", "preset.pretrain.batch=32")
+    step = planned("preset.pretrain.samples_seen=6400", "preset.pretrain.batch=32")
     assert step.spec["train"]["steps"] == 100 and step.spec["pairs"] == ["view", "pose"]
     assert planned("method.croco_body.stages.complete.pairs=[view]").spec["pairs"] == ["view"]
     with pytest.raises(ConfigError, match="data set coco has no pairs of kind view"):

@@ -27,7 +27,7 @@ SPECS = {
     "tokens": {
         "adapter": "bench.encoders.vit:ViT",
         "version": 1,
-        "config": {"image_size": 32, "patch": 8, "width": 32, "blocks": 2, "heads": 2, "hooks": [0, 1]},
+        "config": {"image_size": 32, "patch": 8, "width": 32, "blocks": 2, "heads": 2, "out_indices": [0, 1]},
     },
 }
 CONTEXT = Context(step=0, total_steps=10, draws=Draws(generator=seeded(0, "step", 0)))

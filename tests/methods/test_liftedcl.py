@@ -119,6 +119,9 @@ def test_the_adversary_keeps_its_rate(build):
     schedules = {n: method.group(n, p).get("schedule", "") for n, p in method.named_parameters()}
     assert {n.partition(".")[0] for n, s in schedules.items() if s == "constant"} == {"adversary"}
     assert all(s == "constant" for n, s in schedules.items() if n.startswith("adversary."))
+    slow = build(adversary_lr_scale=0.1)
+    own = [(n, p) for n, p in slow.named_parameters() if n.startswith("adversary.")]
+    assert {slow.group(n, p)["lr_scale"] for n, p in own} == {0.1}
 
 
 def test_an_undecided_adversary(build, views, context):

@@ -16,7 +16,7 @@ def test_colour_and_depth_encoder_get_the_same_weights(make, encoders, batch, co
     assert len(facts["weights_sha256"]) == 64
     for encoder in method.export().encoders.values():
         assert all(torch.equal(v, source[k]) for k, v in encoder.model.state_dict().items())
-    with pytest.raises(StepError, match="share 0"):
+    with pytest.raises(StepError, match="budget_share 0"):
         method.training_step(batch, context())
 
 

@@ -15,7 +15,7 @@ def test_exports_the_encoders_as_they_are(make, encoders, batch, context):
             torch.equal(a, b) for a, b in zip(encoder.parameters(), fresh[m].parameters(), strict=True)
         )
     assert method.initialise() == {}
-    with pytest.raises(StepError, match="share 0"):
+    with pytest.raises(StepError, match="budget_share 0"):
         method.training_step(batch, context())
 
 

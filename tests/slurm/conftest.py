@@ -156,7 +156,8 @@ def adapters(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "colour.py").write_text(METHOD)
     for name, (config, resources) in METHODS.items():
         stage = {
-            "adapter": "colour:Colour", "version": 1, "share": 1.0, "train": TRAIN, "augment": {"flip": True},
+            "adapter": "colour:Colour", "version": 1, "budget_share": 1.0, "train": TRAIN,
+            "augment": {"flip": True},
             "config": {"weight": 1.0, "trouble": "", **config},
         }  # fmt: skip
         body = {

@@ -80,7 +80,7 @@ def test_interrupted_pretraining_goes_on_with_the_same_numbers(
 ) -> None:
     """One is requeued by an operator, one gets SIGUSR2, one is pushed out by a job of a better partition."""
     store, go = jobs(tmp_path / "store"), tmp_path / "go"
-    seen = "preset.pretrain.seen=1600"  # a hundred steps
+    seen = "preset.pretrain.samples_seen=1600"  # a hundred steps
     for methods, node in (("slow_a,slow_b", "n1"), ("slow_c", "n2")):
         file = site(partition="spare", sbatch={"nodelist": node})
         words = ("--methods", methods, *CELL, "--store", str(store), "--config-dir", str(adapters))

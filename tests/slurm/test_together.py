@@ -76,7 +76,7 @@ def test_an_interrupted_pair_goes_on_with_the_same_numbers(
 ) -> None:  # fmt: skip
     """A signal reaches both processes; in another store nothing happens."""
     words = ("run", "--methods", "pair", "--tasks", "densepose", "--config-dir", str(adapters), *small)
-    words = (*words, "preset.pretrain.seen=480", "--executor", "slurm")  # thirty steps
+    words = (*words, "preset.pretrain.samples_seen=480", "--executor", "slurm")  # thirty steps
     stores = [jobs(tmp_path / name) for name in ("interrupted", "whole")]
     for store, partition in zip(stores, ("main", "side"), strict=True):
         place = ("--store", str(store), "--site", site(partition=partition))

@@ -21,7 +21,7 @@ from bench.datasets.people import People, Renderer
 BATCH, SAMPLES = 64, 1536
 INPUTS = ("rgb", "depth", "keypoints_detected")
 MODALITIES = ("rgb", "depth", "kp2d")
-AUGMENT = {"scale": [0.75, 1.25], "rotation": 30.0, "rotation_p": 0.6, "shift": 0.1, "flip": True}
+AUGMENT = {"zoom": [0.75, 1.25], "rotation": 30.0, "rotation_p": 0.6, "shift": 0.1, "flip": True}
 
 
 @pytest.fixture(scope="module", params=[64, 128])

@@ -20,12 +20,12 @@ from bench.grid.augment_spec import Spec
 
 N = 6
 FULL = {
-    "scale": [0.75, 1.25],
+    "zoom": [0.75, 1.25],
     "rotation": 30.0,
     "rotation_p": 0.8,
     "shift": 0.1,
     "flip": True,
-    "crop_scale": [0.6, 1],
+    "crop_area": [0.6, 1],
 }
 Batch = dict[str, Tensor]
 
@@ -56,7 +56,7 @@ def test_a_spec_that_changes_nothing_draws_nothing() -> None:
     batch = make_batch()
     state = draws()
     before = state.generator.get_state()
-    for spec in ({}, {"scale": [1.0, 1.0], "rotation": 0.0, "flip": False, "shift": 0}, Spec()):
+    for spec in ({}, {"zoom": [1.0, 1.0], "rotation": 0.0, "flip": False, "shift": 0}, Spec()):
         out = module.augment(batch, FIELDS, spec, state, joint_set="smpl24")
         assert torch.equal(out.pop("crop"), torch.eye(3).repeat(N, 1, 1))
         assert all(out[name] is batch[name] for name in batch) and out.keys() == batch.keys()
@@ -129,8 +129,14 @@ def test_a_single_marked_pixel_lands_where_its_point_lands() -> None:
     rgb = torch.zeros(N, 3, H, W)
     rgb[:, :, 20, 9] = 1
     batch = {"rgb": rgb, "points": torch.tensor([[[20.0, 9.0]]]).repeat(N, 1, 1)}
-    for law in ("uniform", "normal"):
-        spec = {"scale": [1.0, 1.2], "rotation": 40.0, "shift": 0.1, "flip": True, "law": law}
+    for distribution in ("uniform", "normal"):
+        spec = {
+            "zoom": [1.0, 1.2],
+            "rotation": 40.0,
+            "shift": 0.1,
+            "flip": True,
+            "distribution": distribution,
+        }
         once = augment(batch, spec, 3)
         present = (once["points"] > -1).all(-1)[:, 0]
         assert present.sum() >= 4
@@ -144,7 +150,7 @@ def test_a_single_marked_pixel_lands_where_its_point_lands() -> None:
 
 def test_labels_and_picture_agree_after_rotation() -> None:
     batch = make_batch()
-    once = augment(batch, {"rotation": 30.0, "scale": [1.0, 1.4]}, 1)
+    once = augment(batch, {"rotation": 30.0, "zoom": [1.0, 1.4]}, 1)
     classes, other = once["rgb"][:, 0] * 25.5, once["rgb"][:, 1] * 255
     sharp = ((classes - classes.round()).abs() < 1e-3) & ((other - classes).abs() < 1e-2) & once["mask"]
     assert sharp.float().mean() > 0.2
@@ -236,14 +242,14 @@ def test_crop_and_scale_have_their_size() -> None:
     uniform = draws().rand(200, 9, dtype=torch.float64)
     no = torch.zeros(200, dtype=torch.bool)
     normal = torch.zeros(200, 2, dtype=torch.float64)
-    crops = affine(Spec(crop_scale=(0.25, 0.25)), no, uniform, normal, (H, W))
+    crops = affine(Spec(crop_area=(0.25, 0.25)), no, uniform, normal, (H, W))
     back = torch.linalg.inv(crops)
     for corner in ((0.0, 0.0), (W, H)):
         seen = back @ torch.tensor([*corner, 1.0], dtype=torch.float64)
         within = torch.tensor([W, H]) + 1e-9
         assert (seen[:, :2] >= -1e-9).all() and (seen[:, :2] <= within).all()  # inside the image
     torch.testing.assert_close(torch.linalg.det(crops), torch.full((200,), 4.0, dtype=torch.float64))
-    scaled = torch.linalg.det(affine(Spec(scale=(0.5, 2.0)), no, uniform, normal, (H, W))).sqrt()
+    scaled = torch.linalg.det(affine(Spec(zoom=(0.5, 2.0)), no, uniform, normal, (H, W))).sqrt()
     assert 0.5 <= scaled.min() < 0.6 and 1.9 < scaled.max() <= 2
     shifted = affine(Spec(shift=0.1), no, uniform, normal, (H, W))[:, :2, 2].abs().amax(0)
     assert 0.09 * W < shifted[0] <= 0.1 * W and 0.09 * H < shifted[1] <= 0.1 * H
@@ -252,7 +258,7 @@ def test_crop_and_scale_have_their_size() -> None:
 def test_the_normal_law_is_clipped() -> None:
     normal = draws().randn(4000, 2, dtype=torch.float64)
     uniform = draws(1).rand(4000, 9, dtype=torch.float64)
-    options = Spec(scale=(0.75, 1.25), rotation=30.0, rotation_p=0.6, law="normal")
+    options = Spec(zoom=(0.75, 1.25), rotation=30.0, rotation_p=0.6, distribution="normal")
     matrix = affine(options, torch.zeros(4000, dtype=torch.bool), uniform, normal, (H, W))
     scale = torch.linalg.det(matrix).sqrt()
     assert scale.min() == pytest.approx(0.75) and scale.max() == pytest.approx(1.25)
@@ -264,7 +270,7 @@ def test_the_normal_law_is_clipped() -> None:
 
 def test_joints_that_leave_the_picture_become_invisible() -> None:
     batch = make_batch()
-    once = augment(batch, {"scale": [1.6, 1.6]})
+    once = augment(batch, {"zoom": [1.6, 1.6]})
     limit = torch.tensor([H, W])
     within = ((once["keypoints_pixels"] >= 0) & (once["keypoints_pixels"] < limit)).all(-1)
     assert torch.equal(once["keypoints_visible"], within & once["keypoints_labeled"])
@@ -345,7 +351,7 @@ def test_the_numbers_of_published_runs_do_not_move() -> None:
     state = draws(4)
     uniform = state.rand(3, 9, dtype=torch.float64)
     normal = state.randn(3, 2, dtype=torch.float64)
-    spec = {**FULL, "crop_scale": (0.6, 1.0), "scale": (0.75, 1.25)}
+    spec = {**FULL, "crop_area": (0.6, 1.0), "zoom": (0.75, 1.25)}
     maps = affine(Spec(**spec), uniform[:, 0] < 0.5, uniform, normal, (32, 32))
     wanted = [
         [[-1.1274705446297826, 0.0, 35.7198676347483], [0.0, 1.1274705446297826, -4.515622447222486]],

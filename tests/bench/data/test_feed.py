@@ -20,11 +20,11 @@ from bench.data.batches import to_batch
 from bench.data.feed import feed, find_pairs
 from bench.dataset import Ints
 from bench.errors import ConfigError
-from bench.train.process_group import Share
+from bench.train.process_group import BatchParts
 from bench.train.run import Run
 
-WEAK: dict[str, Any] = {"flip": True, "scale": [0.8, 1.2]}
-STRONG = {**WEAK, "crop_scale": [0.2, 1.0], "color_jitter": [0.4, 0.4, 0.4], "gray_p": 0.5}
+WEAK: dict[str, Any] = {"flip": True, "zoom": [0.8, 1.2]}
+STRONG = {**WEAK, "crop_area": [0.2, 1.0], "color_jitter": [0.4, 0.4, 0.4], "gray_p": 0.5}
 BATCH, STEPS = 6, 9
 
 
@@ -153,8 +153,8 @@ def test_parts_of_a_batch_make_the_batch(
     whole = batches(setting.run(STRONG, **options))[:3]
     found: list[list[dict[str, torch.Tensor]]] = []
     for part in range(parts):
-        own = Share(own=range(part, part + 1), of=parts)
-        monkeypatch.setattr(module, "share", lambda *_, own=own: own)
+        own = BatchParts(own=range(part, part + 1), of=parts)
+        monkeypatch.setattr(module, "batch_parts", lambda *_, own=own: own)
         run = setting.run(STRONG, **options)
         raws = list(run.batches(0))[:3]
         found.append([run.prepare(raw, draws(k, part, parts)) for k, raw in enumerate(raws)])

@@ -165,10 +165,10 @@ GEOMETRY = ("keypoints", "joints3d", "vertices", "rotations", "camera", "betas")
     [
         {},
         {"flip": True},
-        {"scale": [0.6, 1.5], "shift": 0.2},
-        {"crop_scale": [0.3, 0.9]},
+        {"zoom": [0.6, 1.5], "shift": 0.2},
+        {"crop_area": [0.3, 0.9]},
         {"rotation": 60.0},
-        {"flip": True, "rotation": 45.0, "scale": [0.7, 1.4], "shift": 0.1, "crop_scale": [0.5, 1.0]},
+        {"flip": True, "rotation": 45.0, "zoom": [0.7, 1.4], "shift": 0.1, "crop_area": [0.5, 1.0]},
     ],
     ids=lambda how: "+".join(how) or "as stored",
 )
@@ -264,7 +264,7 @@ def test_a_hidden_modality_is_gone_and_labels_stay(root: Path) -> None:
     assert raw["valid.parts"].tolist() == [False] * 6 + [True] * 4 and (raw["parts"][:6] == 255).all()
     assert raw["mask"][:6].any()
     batch = to_batch(raw, ("depth",), ("parts",), data.fields, "cpu", joint_set="smpl24")
-    how = {"flip": True, "rotation": 30.0, "scale": [0.5, 1.5]}
+    how = {"flip": True, "rotation": 30.0, "zoom": [0.5, 1.5]}
     once = augment(
         batch, data.fields, how, Draws(generator=torch.Generator().manual_seed(0)), joint_set="smpl24"
     )

@@ -11,7 +11,7 @@ PYRAMID = {
 VIT = {
     "adapter": "bench.encoders.vit:ViT",
     "version": 1,
-    "config": {"image_size": 32, "patch": 8, "width": 32, "blocks": 3, "heads": 2, "hooks": [0, 2]},
+    "config": {"image_size": 32, "patch": 8, "width": 32, "blocks": 3, "heads": 2, "out_indices": [0, 2]},
 }
 
 

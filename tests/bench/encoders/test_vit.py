@@ -66,7 +66,7 @@ def test_vit_b_is_that_of_timm():
 
 
 @pytest.mark.parametrize(
-    "change", [{"patch": 7}, {"heads": 5}, {"hooks": [3]}, {"hooks": [2, 0]}, {"hooks": []}]
+    "change", [{"patch": 7}, {"heads": 5}, {"out_indices": [3]}, {"out_indices": [2, 0]}, {"out_indices": []}]
 )
 def test_sizes_that_do_not_fit_are_refused(vit_spec, change):
     with pytest.raises(ConfigError, match="ViT"):

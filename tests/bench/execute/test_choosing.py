@@ -23,7 +23,7 @@ PYRAMID = {
 
 VIT = {
     "adapter": "bench.encoders.vit:ViT", "version": 1,
-    "config": {"image_size": 32, "patch": 8, "width": 32, "blocks": 2, "heads": 2, "hooks": [0, 1]},
+    "config": {"image_size": 32, "patch": 8, "width": 32, "blocks": 2, "heads": 2, "out_indices": [0, 1]},
 }  # fmt: skip
 
 

@@ -143,7 +143,16 @@ def test_interrupt_saves_and_says_how_to_resume(
 def test_interrupt_saves_the_training_that_runs(
     jobs: str, environment: dict[str, str], grid: tuple[str, ...], small: tuple[str, ...], tmp_path: Path
 ) -> None:
-    words = ["run", *grid, "--store", str(tmp_path), "--jobs", jobs, *small, "preset.pretrain.seen=32000"]
+    words = [
+        "run",
+        *grid,
+        "--store",
+        str(tmp_path),
+        "--jobs",
+        jobs,
+        *small,
+        "preset.pretrain.samples_seen=32000",
+    ]
     code, text = interrupted(words, environment, tmp_path)
     assert code == 130 and "Traceback" not in text
     assert list(tmp_path.glob("pretrain/*/checkpoint-*.pt"))

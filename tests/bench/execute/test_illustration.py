@@ -14,7 +14,7 @@ from bench.errors import ConfigError
 from bench.execute.data_jobs import prepare, specs_of_step
 from bench.execute.illustration import HEADING, sheet
 from bench.execute.pretraining import pretrain
-from bench.execute.site import Site
+from bench.execute.site import RunContext
 from bench.grid.plan import Step, expand
 from bench.grid.request import Words, resolve
 from bench.records.store import Store
@@ -22,7 +22,7 @@ from bench.records.store import Store
 SMALL = (
     "preset.size=48",
     "preset.pretrain.mixes.body.samples={lab_rgbd: 8, wild_rgb: 8}",
-    "preset.pretrain.seen=32",
+    "preset.pretrain.samples_seen=32",
     "preset.pretrain.batch=8",
 )
 
@@ -33,7 +33,7 @@ def trained(method: str, store: Store) -> Step:
     step = next(step for step in plan.steps if step.kind == "pretrain")
     prepare(specs_of_step(step), store.data, 1, ())
     store.folder(step).mkdir(parents=True)
-    body = pretrain(step, store, Site(store=str(store.root), accelerator="cpu"))
+    body = pretrain(step, store, RunContext(store=str(store.root), accelerator="cpu"))
     store.finish(step, {**body, "spec": dict(step.spec), "inputs": []})
     return step
 

@@ -64,7 +64,7 @@ stages:
   colour:
     adapter: mean_colour:MeanColour
     version: 1
-    share: 1.0
+    budget_share: 1.0
     config: {weight: 1.0, poison_step: -1}
     train: {optimizer: adamw, lr: 1.0e-3, base_batch: 16, momentum: 0.9, weight_decay: 0.05,
             betas: [0.9, 0.99], schedule: cos_warm_step, warmup: 0.05, clip: 1.0}

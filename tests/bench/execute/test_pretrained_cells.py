@@ -14,7 +14,7 @@ from bench.encoders import build_encoder
 from bench.encoders.image import ImageEncoder
 from bench.execute.data_jobs import prepare, specs_of
 from bench.execute.job import ensure
-from bench.execute.site import Site
+from bench.execute.site import RunContext
 from bench.grid.plan import expand
 from bench.grid.registry import BUILT_IN, load
 from bench.grid.request import Words, resolve
@@ -54,7 +54,7 @@ def test_all_steps_take_what_the_weights_brought(
     (cell,) = plan.cells
     assert cell.step is not None
     prepare(specs_of(plan), store.data, 1)
-    assert ensure(cell.step, Site(store=str(store.root))) == "done"  # in this process, where the spy is
+    assert ensure(cell.step, RunContext(store=str(store.root))) == "done"  # in this process, where the spy is
     assert set(used) == {mean} and used[mean] > 0
     tuned = cell.step.inputs[0].inputs[0]
     pretrained = tuned.inputs[0]

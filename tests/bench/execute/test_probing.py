@@ -21,7 +21,7 @@ from bench.execute.data_jobs import prepare, specs_of
 from bench.execute.device import make_fabric
 from bench.execute.features import FILE, Frozen, Kept, Layout, open_features, state_digest
 from bench.execute.job import ensure
-from bench.execute.site import Site
+from bench.execute.site import RunContext
 from bench.files import sha256_file
 from bench.grid.plan import Plan, Step, expand
 from bench.grid.request import Words, resolve
@@ -50,7 +50,7 @@ def run(plan: Plan, store: Store) -> list[dict[str, Any]]:
     found = []
     for cell in plan.cells:
         assert cell.step is not None, cell.reason
-        assert ensure(cell.step, Site(store=str(store.root), accelerator="cpu")) == "done", store.why(
+        assert ensure(cell.step, RunContext(store=str(store.root), accelerator="cpu")) == "done", store.why(
             cell.step
         )
         record = store.record(cell.step)
@@ -174,7 +174,7 @@ def test_an_encoder_that_changes_while_it_is_read_is_noticed(planned: Callable[.
 def test_probing_leaves_parameters_and_buffers_alone(planned: Callable[..., Plan], tmp_path: Path) -> None:
     store, plan = Store(tmp_path), planned("parsing_rgb", "preset.resources.features_gb=0")
     (step,) = of(plan, "pretrain")
-    site = Site(store=str(tmp_path), accelerator="cpu")
+    site = RunContext(store=str(tmp_path), accelerator="cpu")
     assert ensure(step, site) == "done"
     place = store.folder(step) / "encoders" / "rgb"
     before = state_digest(load_encoder(place))

@@ -11,7 +11,7 @@ import pytest
 from bench.execute.data_jobs import prepare, specs_of
 from bench.execute.finetuning import chosen_trial
 from bench.execute.job import ensure
-from bench.execute.site import Site
+from bench.execute.site import RunContext
 from bench.grid.plan import Plan, Step, expand
 from bench.grid.request import Words, resolve
 from bench.records.store import Store
@@ -32,7 +32,7 @@ def test_validation_chooses_among_trials(
     assert [s.spec["train"]["lr"] for s in trials] == list(RATES)
     assert {s.key for s in fixed.steps if s.kind == "finetune"} == {trials[1].key}  # not trained again
     prepare(specs_of(tuned), data_cache, 1)
-    store, site = Store(tmp_path), Site(store=str(tmp_path), accelerator="cpu")
+    store, site = Store(tmp_path), RunContext(store=str(tmp_path), accelerator="cpu")
     records: list[dict[str, Any]] = []
     for plan in (fixed, tuned):
         (cell,) = plan.cells
@@ -70,7 +70,7 @@ def test_a_trial_without_a_number_is_never_chosen(
     def chosen(*values: float, higher: bool = True) -> float:
         monkeypatch.setattr(Metric, "higher_is_better", higher)
         monkeypatch.setattr(finetuning, "trial_values", lambda *a: list(values))
-        step: Step = chosen_trial(predicted, Store(Path()), Site(store=""))
+        step: Step = chosen_trial(predicted, Store(Path()), RunContext(store=""))
         return float(step.spec["train"]["lr"])
 
     assert chosen(1.0, math.nan, 2.0) == 0.1 and chosen(1.0, 3.0, 2.0) == 0.01

@@ -20,7 +20,7 @@ METHODS = ("cmc", "hcmoco", "mae_body")
 GROUPS = (1, 2, 4)
 STAGES = ("cmc.contrast", "cmc.contrast_2", "hcmoco.dense", "mae_body.pixels")
 # four samples per process: often only one process has a sample with depth; at 32 px a map has one cell
-BATCH = ("preset.pretrain.batch=8", "preset.pretrain.seen=48", "preset.size=48")
+BATCH = ("preset.pretrain.batch=8", "preset.pretrain.samples_seen=48", "preset.size=48")
 
 
 @pytest.fixture(scope="module")

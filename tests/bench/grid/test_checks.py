@@ -74,6 +74,28 @@ def test_a_wrong_setting_is_found_by_the_plan(words: tuple[str, ...], said: str)
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("override", "encoders", "said"),
+    [
+        ("preset.finetune.layer_decay=0.75", "", r"encoder resnet10_w24: finetune\.layer_decay=0\.75 needs layers"),
+        ("preset.finetune.drop_path=0.1", "resnet18", r"resnet18: finetune\.drop_path=0\.1 skips"),
+        ("preset.size=48", "hrnet_w18", r"hrnet_w18: images of 48 x 48 .* multiples of 32, e\.g\. preset\.size=64$"),
+        ("preset.size=[96,48]", "hrnet_w18_small", r"images of 96 x 48 .* preset\.size=\[96, 64\]$"),
+    ],
+)  # fmt: skip
+def test_what_an_encoder_cannot_do_is_found_by_the_plan(override: str, encoders: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as caught:
+        check(override, methods="scratch", tasks="parsing_rgb", encoders=encoders)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_an_encoder_can_do_passes() -> None:
+    grid = {"methods": "scratch", "tasks": "parsing_rgb"}
+    check("preset.finetune.layer_decay=0.75", "preset.finetune.drop_path=0.1", encoders="vit_d96", **grid)
+    check("preset.finetune.layer_decay=0.75", "preset.size=64", encoders="hrnet_w18_small", **grid)
+    check("preset.finetune.layer_decay=0.75", protocol="linear", **grid)  # reads neither
+
+
 def test_what_the_switch_allows_passes(tmp_path: Path) -> None:
     (tmp_path / "w.pth").write_bytes(b"")
     check(f"{STAGE}.config.init=imagenet", f"{STAGE}.config.file={tmp_path / 'w.pth'}", methods="cmc")
@@ -102,7 +124,7 @@ stages:
   all:
     adapter: own:M
     version: 1
-    share: 1.0
+    budget_share: 1.0
     config: {queue: 9}
     views: 2
     train: {optimizer: sgd, lr: 0.1, base_batch: 32, momentum: 0.9, weight_decay: 0.0, betas: [0.9, 0.9],

@@ -18,6 +18,7 @@ CONFIG: dict[str, Any] = {
         "name": "x",
         "betas": [0.9, 0.95],
         "parts": {"a": 1, "b": 2},
+        "pretrain": {"samples_seen": 8, "batch": 2},
     },
     "task": {"densepose": {"config": {"width": None, "options": {}}}},
 }
@@ -80,6 +81,8 @@ def test_removal_and_no_change() -> None:
     ("word", "message"),
     [
         ("preset.sise=3", r'unknown override "preset\.sise"\. Did you mean "preset\.size"\?'),
+        ("preset.pretrain.seen=3", r'Did you mean "preset\.pretrain\.samples_seen"\?'),
+        ("preset.pretrain.zzz=3", r'zzz"\. Known: batch, samples_seen\.'),
         ("size=3", r'Did you mean "preset\.size"\?'),
         ("task.parsing.config.width=3", r"task parsing is not part of this grid\. Known: densepose"),
         ("zzz=3", r'unknown override "zzz"\. bench show NAME lists the keys'),

@@ -14,13 +14,13 @@ from bench.grid.request import Request
 from bench.grid.resources import DEFAULTS
 
 TRAIN = {
-    "optimizer": "sgd", "lr": 0.03, "base_batch": 8, "momentum": 0.9, "weight_decay": 0.0, "groups": 1,
+    "optimizer": "sgd", "lr": 0.03, "base_batch": 8, "momentum": 0.9, "weight_decay": 0.0, "batch_groups": 1,
 }  # fmt: skip
 
 
 def stage(name: str, share: float, version: int = 1) -> dict[str, Any]:
     return {
-        "adapter": "methods.toy:Toy", "version": version, "share": share, "config": {"dim": 4},
+        "adapter": "methods.toy:Toy", "version": version, "budget_share": share, "config": {"dim": 4},
         "train": TRAIN, "augment": {}, "augment2": None, "name": name, "encoders": {"rgb": "image"},
         "optional": [], "mix": "body", "fields": [], "views": 1, "pairs": [],
         "uses": {},
@@ -81,7 +81,7 @@ def request(**changes: Any) -> Request:
             "name": "tiny", "size": [32, 32], "precision": "32-true", "cpu_threads": 1,
             "pretrain": {
                 "mixes": {"body": {"dataset": "people", "samples": {"lab": 24, "wild": 0}, "hide": {}}},
-                "seen": 64, "batch": 8, "seeds": "each",
+                "samples_seen": 64, "batch": 8, "seeds": "each",
             },
             "finetune": FINETUNE,
         },
@@ -114,11 +114,11 @@ def step_of(plan: Plan, *words: str | int) -> Step:
 
 
 GOLDEN = [
-    ("pretrain", "56ab49bb599a4cd6"),
-    ("pretrain", "eed4936cf9300c0e"),
-    ("finetune", "f1034dc90ed2170c"),
-    ("predict", "bec4492ff5aaec11"),
-    ("score", "a34ae4b5481a57de"),
+    ("pretrain", "df902048d7b359bc"),
+    ("pretrain", "a53823db9bfc2ed2"),
+    ("finetune", "93f991e5ee664fed"),
+    ("predict", "87c0aeaa58066a3e"),
+    ("score", "47620550d5f32d43"),
 ]
 
 
@@ -153,7 +153,7 @@ def test_keys_do_not_depend_on_order_resources_or_summaries() -> None:
     ("path", "value", "moved"),
     [
         ("preset.size", [64, 64], {"pretrain", "finetune", "predict", "score"}),
-        ("preset.pretrain.seen", 128, {"pretrain", "finetune", "predict", "score"}),
+        ("preset.pretrain.samples_seen", 128, {"pretrain", "finetune", "predict", "score"}),
         ("tasks.densepose.finetune.steps", 7, {"finetune", "predict", "score"}),
         ("tasks.densepose.finetune.steps", 6.0, {"finetune", "predict", "score"}),  # hence typed requests
         ("tasks.densepose.samples.test", 11, {"predict", "score"}),
@@ -264,9 +264,9 @@ def test_one_checkpoint_can_serve_all_seeds() -> None:
 
 
 def test_budgets_must_be_spent_whole() -> None:
-    with pytest.raises(ConfigError, match=r"method cmc: the shares of its stages add up to 0\.5"):
+    with pytest.raises(ConfigError, match=r"method cmc: budget_share of its stages adds up to 0\.5"):
         expand(request(methods={"cmc": method(stage("cmc.contrast", 0.5))}))
-    with pytest.raises(ConfigError, match=r"share of stage cmc\.b is not enough for one step"):
+    with pytest.raises(ConfigError, match=r"budget_share of stage cmc\.b is not enough for one step"):
         expand(request(methods={"cmc": method(stage("cmc.a", 0.99), stage("cmc.b", 0.01))}))
     thirds = method(*(stage(f"cmc.{n}", 1 / 3) for n in "abc"))
     assert expand(request(methods={"cmc": thirds})).cells

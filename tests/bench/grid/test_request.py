@@ -237,8 +237,8 @@ def test_reused_stages_are_trained_once(configs: Path) -> None:
         ({"overrides": ("preset.finetune.betas=[0.9,1]",)}, r"betas: 1\.0 is not a number below 1"),
         ({"overrides": ("preset.finetune.clip=-1",)}, r"clip: -1\.0 is not a number of at least 0"),
         (
-            {"overrides": ("method.cmc.stages.contrast.augment.scale=[1.25,0.75]",)},
-            r"method cmc: stages\.contrast\.augment: scale: \[1\.25, 0\.75\] is not a range",
+            {"overrides": ("method.cmc.stages.contrast.augment.zoom=[1.25,0.75]",)},
+            r"method cmc: stages\.contrast\.augment: zoom: \[1\.25, 0\.75\] is not a range",
         ),
         ({"overrides": ("+preset.finetune.warm=1",)}, r'unknown key "warm"\. Did you mean "warmup"'),
         ({"overrides": ("+preset.sizee=1",)}, r'unknown key "sizee"\. Did you mean "size"'),
@@ -284,7 +284,7 @@ def test_mistakes_are_one_line_with_the_nearest_name(
         ("method/cmc", lambda b: b["stages"].update(contrast={"use": "hcmoco.first"}), "reuses itself"),
         (
             "method/cmc",
-            lambda b: b["stages"].update(again={"use": "cmc.contrast", "share": 1}),
+            lambda b: b["stages"].update(again={"use": "cmc.contrast", "budget_share": 1}),
             "no other keys",
         ),
         (
@@ -304,11 +304,15 @@ def test_mistakes_are_one_line_with_the_nearest_name(
         ("method/cmc", lambda b: b.update(stage={}), r'unknown key "stage"\. Did you mean "stages"'),
         (
             "method/cmc",
-            lambda b: b["stages"]["again"].update(shere=1),
-            r'stages\.\w+: unknown key "shere"\. Did you mean "share"',
+            lambda b: b["stages"]["again"].update(budget_shere=1),
+            r'stages\.\w+: unknown key "budget_shere"\. Did you mean "budget_share"',
         ),
         ("encoder/vit", lambda b: b.update(pretraind="x"), r'Did you mean "pretrained"'),
-        ("preset/tiny", lambda b: b["preset"]["pretrain"].update(seeen=1), r'"seeen"\. Did you mean "seen"'),
+        (
+            "preset/tiny",
+            lambda b: b["preset"]["pretrain"].update(sample_seen=1),
+            r'"sample_seen"\. Did you mean "samples_seen"',
+        ),
         ("preset/tiny", lambda b: b["preset"].update(precision="16"), r'precision: unknown "16"'),
     ],
 )

@@ -55,7 +55,12 @@ def test_overrides_and_hidden_modalities_switch_it_off() -> None:
 
 
 def test_a_condition_decides_for_its_stage_also_against_what_is_read() -> None:
-    stage = {"config": {"mask": "off"}, "share": 1.0, "encoders": {"rgb": "image"}, "fields": ["mask", "own"]}
+    stage = {
+        "config": {"mask": "off"},
+        "budget_share": 1.0,
+        "encoders": {"rgb": "image"},
+        "fields": ["mask", "own"],
+    }
     stage |= {"mix": "body", "pairs": ["view"], "uses": {"silhouettes": {"mask": "on"}, "skeletons": {}}}
     assert used([stage], {"body": ()}) == "skeletons, view pairs, own"
     on = {**stage, "config": {"mask": "on"}}

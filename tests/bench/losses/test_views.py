@@ -75,7 +75,7 @@ def ramp(crop, grid):
 
 
 def test_two_views_read_the_same_at_the_same_place():
-    recipe = Spec(crop_scale=(0.3, 1.0), flip=True, rotation=20.0)
+    recipe = Spec(crop_area=(0.3, 1.0), flip=True, rotation=20.0)
     draws = Draws(generator=torch.Generator().manual_seed(0))
     crops = []
     for _ in range(2):

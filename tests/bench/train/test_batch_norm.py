@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bench.api import SINGLE_PROCESS
 from bench.errors import ConfigError
-from bench.train.batch_norm import Apart, join_batch_norm
+from bench.train.batch_norm import GhostBatchNormStatistics, join_batch_norm
 from bench.train.seeding import seeded_initialisation
 
 
@@ -74,7 +74,7 @@ def test_other_kinds_of_batch_norm_are_refused_on_a_cpu(alone: None) -> None:
 def test_statistics_of_parts_are_averaged_from_a_common_start() -> None:
     norm = nn.BatchNorm1d(1, momentum=0.5)
     parts: list[Tensor] = [torch.tensor([[1.0], [3.0]]), torch.tensor([[6.0], [6.0]])]
-    apart = Apart(norm, 2)
+    apart = GhostBatchNormStatistics(norm, 2)
     for _ in range(2):
         with apart.step(SINGLE_PROCESS):
             for part in parts:
