@@ -1,7 +1,7 @@
 """The figures of a report, drawn with Matplotlib from the same frames that the CSV files hold.
 
 `plots` turns frames into `Plot`s: plain numbers and words. `draw_all` draws those whose files are missing or
-do not show the same any more, several processes at a time. PNG and SVG come from one layout.
+do not show the same any more. PNG and SVG come from one layout.
 """
 
 from __future__ import annotations
@@ -9,15 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from io import BytesIO
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,7 +21,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.errors import DataError
 from bench.files import sha256_file, sha256_text, write_atomic, writing
 from bench.report import budget, text
 from bench.report.overview import distinctions, is_scratch
@@ -38,7 +33,6 @@ if TYPE_CHECKING:
 INDEX = "drawn.json"  # in the folder of plots: what each figure was drawn from
 DPI = 200
 CROWD = 8  # methods, from which on figures are wide and bands faint
-FEW = 24  # figures that one process draws faster than others start
 INK, PALE = "#222222", "#888888"
 COLUMN, PAGE = 3.4, 7.0  # inches: widths of one and of two columns of a paper
 RC: Any = {  # settings of Matplotlib
@@ -378,13 +372,12 @@ def cliques(order: Sequence[tuple[float, str]], critical: float) -> list[tuple[f
 # ---- drawing
 
 
-def draw_all(found: Sequence[Plot], folder: Path, processes: int | None = None) -> list[Path]:
+def draw_all(found: Sequence[Plot], folder: Path) -> list[Path]:
     """Draw what is not there yet, and remove what an earlier report left there.
 
     Args:
         found: the figures; their names differ.
         folder: gets two files for each and an index.
-        processes: None = one for each core where there are many to draw.
 
     Returns:
         The files.
@@ -399,19 +392,8 @@ def draw_all(found: Sequence[Plot], folder: Path, processes: int | None = None) 
         for name in before.keys() - digests.keys():
             for kind in ("png", "svg"):
                 (folder / f"{name}.{kind}").unlink(missing_ok=True)
-    todo = [plot for plot in found if before.get(plot.name) != [digests[plot.name], _content(plot, folder)]]
-    workers = processes or (len(os.sched_getaffinity(0)) if len(todo) > FEW else 1)
-    if workers > 1:
-        try:
-            with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-                list(pool.map(draw, todo, [folder] * len(todo), chunksize=4))
-        except BrokenProcessPool as error:
-            raise DataError(
-                "a process that draws figures died: out of memory, or a script makes this report outside of "
-                'if __name__ == "__main__":'
-            ) from error
-    else:
-        for plot in todo:
+    for plot in found:
+        if before.get(plot.name) != [digests[plot.name], _content(plot, folder)]:
             draw(plot, folder)
     index = {plot.name: [digests[plot.name], _content(plot, folder)] for plot in found}
     write_atomic(folder / INDEX, json.dumps(index, indent=1))

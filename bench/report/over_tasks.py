@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy  # loads `scipy.stats`, which takes longer than a small report, when it is first used
 
 from bench.report.bootstrap import DRAWS, Aggregate, resamples, stratum_weights, widened
 from bench.report.budget import parse
@@ -94,6 +94,11 @@ class Overall:
     improvements: tuple[Improvement, ...]
     paired: tuple[PairTest, ...]  # over tasks
     paired_reason: str  # why there are none
+
+    @property
+    def key(self) -> dict[str, str]:
+        """Return the setting by name."""
+        return dict(zip(SETTING, self.setting, strict=True))
 
 
 def over_tasks(cells: pd.DataFrame, runs: pd.DataFrame, references: Sequence[str]) -> tuple[Overall, ...]:
@@ -215,7 +220,7 @@ def rank_methods(scores: Sequence[Floats]) -> Ranks:
     Args:
         scores: per task, (budgets, k), higher is better.
     """
-    per_task = np.stack([stats.rankdata(-table, axis=1).mean(axis=0) for table in scores])  # (tasks, k)
+    per_task = np.stack([scipy.stats.rankdata(-table, axis=1).mean(axis=0) for table in scores])  # (tasks, k)
     tasks, methods = per_task.shape
     average = tuple(per_task.mean(axis=0).tolist())
     lacks = [f"{MIN_METHODS} methods (here {methods})"] if methods < MIN_METHODS else []
@@ -238,12 +243,12 @@ def friedman(values: Floats) -> tuple[float, float]:
     tasks, methods = values.shape
     if (values == values[:, :1]).all():
         return 0.0, 1.0
-    chi2 = float(stats.friedmanchisquare(*values.T).statistic)
+    chi2 = float(scipy.stats.friedmanchisquare(*values.T).statistic)
     rest = tasks * (methods - 1) - chi2
     if rest < 1e-9:  # all tasks agree
         return inf, 0.0
     statistic = (tasks - 1) * chi2 / rest
-    return statistic, float(stats.f.sf(statistic, methods - 1, (methods - 1) * (tasks - 1)))
+    return statistic, float(scipy.stats.f.sf(statistic, methods - 1, (methods - 1) * (tasks - 1)))
 
 
 def critical_difference(methods: int, tasks: int) -> float:
@@ -252,7 +257,7 @@ def critical_difference(methods: int, tasks: int) -> float:
     >>> round(critical_difference(8, 10), 2)
     3.32
     """
-    quantile = float(stats.studentized_range.ppf(LEVEL, methods, inf)) / sqrt(2)
+    quantile = float(scipy.stats.studentized_range.ppf(LEVEL, methods, inf)) / sqrt(2)
     return quantile * sqrt(methods * (methods + 1) / (6 * tasks))
 
 
@@ -267,7 +272,7 @@ def paired_tests(scores: Floats) -> tuple[PairTest, ...]:
     for i, j in pairs:
         differences = scores[:, i] - scores[:, j]
         kept = differences[differences != 0]
-        p.append(float(stats.wilcoxon(kept).pvalue) if kept.size else 1.0)
+        p.append(float(scipy.stats.wilcoxon(kept).pvalue) if kept.size else 1.0)
     return tuple(
         PairTest(first=i, second=j, p=value, p_holm=corrected or 0.0)
         for (i, j), value, corrected in zip(pairs, p, holm(p), strict=True)
@@ -360,12 +365,12 @@ def interquartile_mean(scores: Sequence[Floats]) -> Aggregate:
     Args:
         scores: per task, one per seed, (S,); comparable between tasks.
     """
-    point = round(float(stats.trim_mean(np.concatenate(scores), 0.25)), 12) + 0.0  # no -8e-17 for scratch
+    point = round(float(scipy.stats.trim_mean(np.concatenate(scores), 0.25)), 12) + 0.0  # no -8e-17
     sizes = [len(task) for task in scores]
     if min(sizes) < 2:
         return Aggregate(value=point, low=None, high=None)
     drawn = [task[resamples(i, len(task))] for i, task in enumerate(scores)]
-    return widened(point, stats.trim_mean(np.concatenate(drawn, axis=1), 0.25, axis=1), sizes)
+    return widened(point, scipy.stats.trim_mean(np.concatenate(drawn, axis=1), 0.25, axis=1), sizes)
 
 
 def improvement(first: Sequence[Sequence[Floats]], second: Sequence[Sequence[Floats]]) -> Aggregate:

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bench.console import output_width
 from bench.errors import DataError
 from bench.files import write_atomic
 from bench.report import figures, overview, page, records, terminal, text, writers
-from bench.report.leaderboard import Summaries, analyse
+from bench.report.leaderboard import analyse
 from bench.report.lineage import Lineage
 from bench.report.published import published_tables
-
-FACTS = ("pretrain_seed", "exposure", "interval_unit", "n_units", "n_replicates", *records.COSTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +57,8 @@ def report(
     blocks = overview.overview(found.cells, found.differences)
     plots = figures.plots(found.cells, found.differences, found.cost_quality, found.over_tasks, found.curves)
     drawn = figures.draw_all(plots, out_dir / "plots")
-    body = writers.json_body(found, published) | _page_data(found, blocks, plots, store_root)
+    body = writers.json_body(found)
+    body |= page.additions(found, published, blocks, plots, Lineage(store_root))
     data = writers.json_text(body)
     samples, lacking = page.samples(found.tasks, sheets) if sheets else ([], [])
     files = {
@@ -78,13 +76,3 @@ def report(
         terminal=terminal.terminal(found, blocks, output_width()),
         problems=(*found.problems, *lacking),
     )
-
-
-def _page_data(
-    found: Summaries, blocks: Sequence[overview.Block], plots: Sequence[figures.Plot], store_root: Path
-) -> dict[str, object]:
-    """Return what the page needs besides the tables: overview, figures, and what opens behind numbers."""
-    facts: dict[Any, Any] = found.runs.set_index("key")[[*FACTS]].to_dict("index")
-    runs = page.records(facts, found.details, found.curves, Lineage(store_root))
-    names = [*found.cells["name"], *found.over_tasks["method"]]
-    return page.additions(blocks, plots, runs, names)
