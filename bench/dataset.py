@@ -33,6 +33,7 @@ FieldKind = Literal[
     "pixels",  # (P, 2) annotated pixels (row, col), centres at integers; absent = -1
     "point_classes",  # (P,) class of each annotated pixel of the field that `of` names; 0 = none
     "point_uv",  # (P, 2) uint8 surface coordinates of the annotated pixels that `of` names
+    "boxes",  # (B, 4) left, top, right, bottom edge in pixels; absent = 0
     "joints2d",  # (J, 3 or 4) x, y in pixels, ..., visibility or confidence last; `flip` is the joint set
     "joints3d",  # (J, 3 or 4) camera coordinates x, y, z in metres [, visibility]; `flip` is the joint set
     "vertices",  # (V, 3) camera coordinates in metres; `flip` is the body
@@ -49,7 +50,7 @@ class Field:
     dtype: str  # as numpy spells it, e.g. "uint8"
     shape: tuple[int, ...]  # of one sample
     kind: FieldKind = "plain"
-    flip: str = ""  # what mirroring swaps: a joint set, "p25", "dp24"; "" = nothing
+    flip: str = ""  # what mirroring swaps: a joint set, "p25", "dp24", "garments20"; "" = nothing
     of: str = ""  # the field that this one belongs to, e.g. the charts of a `uv` map
     absent: int = 0  # value of samples that lack the field
 
@@ -96,6 +97,7 @@ class DataSpec:
     config: Mapping[str, Any]
     size: tuple[int, int]  # (H, W), pixels
     parts: tuple[Part, ...]
+    source: str = ""  # digest of the code that is meant, of adapters outside the project; "" = any
 
     @classmethod
     def of(cls, spec: Mapping[str, Any]) -> DataSpec:
@@ -109,6 +111,7 @@ class DataSpec:
             config=dict(spec["config"]),
             size=(int(height), int(width)),
             parts=parts,
+            source=str(spec.get("source", "")),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,9 @@ from torch.nn import functional as F
 from bench.api import Batch, FeatureInfo, Features, Metric, Outputs, Stats, Task
 from bench.heads import LinearProbe
 from bench.heads.frozen import AttentiveProbe
+from bench.heads.grid import commonest
 from bench.metrics.weighted import weighted_sums
+from bench.palette import framed, shown
 from bench.synth.actions import ACTIONS, HELD_OUT
 
 Floats = NDArray[np.float64]
@@ -49,6 +52,18 @@ class Action(Task):
 
     def oracle_prediction(self, truth: Stats) -> Stats:
         return {"action": truth["action"]}
+
+    def floor_prediction(self, seen: Stats, n: int) -> Stats:
+        """Name the commonest action of the training samples."""
+        return {"action": np.repeat(commonest(seen["action"], len(NAMES)), n)}
+
+    def ceiling_prediction(self, truth: Stats, info: FeatureInfo) -> Stats:
+        """One vector per image names any class: nothing is lost."""
+        return {"action": truth["action"]}
+
+    def draw(self, predicted: Stats, truth: Stats, images: Stats) -> Mapping[str, NDArray[np.uint8]]:
+        """Frame images in green where the action is right, in red where it is wrong."""
+        return {"right or wrong": framed(shown(images), predicted["action"] == truth["action"])}
 
     def score_samples(self, predicted: Stats, truth: Stats) -> Stats:
         """Return the class of each sample and whether it was named, (n, 19) each; none of an untaught one."""

@@ -200,7 +200,7 @@ class BodyMesh(MeshTask):
         return terms
 
     def predict(self, out: Outputs, batch: Batch) -> Stats:
-        """Return `pose` (N, 24, 6), `betas` (N, 10), `camera` (N, 3); meshes are made when they are scored."""
+        """Return `pose` (N, 24, 6), `betas` (N, 10), `camera` (N, 3); scoring makes meshes of them."""
         return {name: out[name].float().cpu().numpy() for name in ("pose", "betas", "camera")}
 
     def encoded(self, rotations: Tensor, betas: Tensor) -> Stats:

@@ -66,7 +66,7 @@ class BodyMeshFree(MeshTask):
     """14 joints and C coarse vertices from a transformer; all others follow by a fixed linear map.
 
     Absolute errors with METRO's weights. Its three levels of vertices are two here: the coarse ones, and
-    those of the full mesh that the joints are regressed from. Meshes are scored by the joints of the full mesh.
+    those of the full mesh that the joints are regressed from. Scores take the joints of the full mesh.
     """
 
     Config = BodyMeshFreeConfig

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.api import Batch, FeatureInfo, Features, Metric, Outputs, Stats, Task
 from bench.bodymodels.surface import CHARTS
 from bench.heads import LinearPixelProbe, PixelHead, pixel_head, read_points, upsample
+from bench.heads.grid import classes_through_grid, pixel_grid
 from bench.metrics.densepose import KAPPA_M, geodesic_errors, part_kappas, point_statistics
 from bench.metrics.surface import surrogate_surface
 from bench.metrics.weighted import weighted_sums
+from bench.palette import paint_classes, shown
 from bench.settings import Count, NotNegative
 
 Floats = NDArray[np.float64]
+Stack = NDArray[np.uint8]
 
+BLOCKS = 12  # of an image's side, in which a blind guess is the same
 POINT_METRICS = ("auc30", "auc10", "f_5cm", "f_10cm", "f_20cm")
 PERSON_METRICS = ("gps", "macro_auc30")
 
@@ -70,6 +76,52 @@ class DensePose(Task):
         iuv[sample, 1:, row, column] = truth["point_uv"][sample, point]
         return {"iuv": iuv}
 
+    def floor_prediction(self, seen: Stats, n: int) -> Stats:
+        """Put the commonest annotated chart with its mean U and V in each of 12 x 12 blocks.
+
+        The metrics count annotated points alone, so that a body without end is the best blind guess.
+        """
+        sample, point = np.nonzero(seen["point_chart"])
+        chart = seen["point_chart"][sample, point].astype(np.intp)
+        block = (seen["points"][sample, point] * BLOCKS // np.array(self.data.size)).astype(np.intp)
+        key = (chart * BLOCKS + block[:, 0]) * BLOCKS + block[:, 1]
+        uv = seen["point_uv"][sample, point].astype(np.float64)
+        sums = [np.bincount(key, w, (1 + CHARTS) * BLOCKS**2) for w in (np.ones(len(key)), *uv.T)]
+        table = np.stack(sums, -1).reshape(1 + CHARTS, BLOCKS**2, 3)  # points, sums of U and V
+        table += 1e-6 * table.mean(1, keepdims=True)  # blocks without a point take the commonest of all
+        best = table[..., 0].argmax(0)
+        count, *total = table[best, np.arange(BLOCKS**2)].T
+        iuv = np.stack([best, *(values / np.maximum(count, 1e-12) for values in total)])
+        rows, columns = (np.arange(side) * BLOCKS // side for side in self.data.size)
+        whole = iuv.astype(np.uint8).reshape(3, BLOCKS, BLOCKS)[:, rows[:, None], columns]
+        return {"iuv": np.repeat(whole[None], n, 0)}
+
+    def ceiling_prediction(self, truth: Stats, info: FeatureInfo) -> Stats:
+        """Pass charts and the body through the grid of the head; U and V are those of the chosen chart.
+
+        Between annotated points the nearest one tells the chart. U and V, which change evenly inside a chart,
+        lose next to nothing on a grid: right charts keep them, wrong ones have those of their nearest point.
+        """
+        chart, points, uv = (truth[name] for name in ("point_chart", "points", "point_uv"))
+        people = list(zip(chart, points, uv, strict=True))
+        cells, everywhere = pixel_grid(info, self.data.size), np.ones(self.data.size, bool)
+        charts = np.stack([nearest_points(*person, everywhere)[0] for person in people])
+        left = classes_through_grid(charts, 1 + CHARTS, cells)
+        left *= classes_through_grid(
+            truth["mask"].astype(np.uint8), 2, cells
+        )  # decided first, as in `to_iuv`
+        found = [nearest_points(*person, wanted) for person, wanted in zip(people, left, strict=True)]
+        return {"iuv": np.stack(found)}
+
+    def draw(self, predicted: Stats, truth: Stats, images: Stats) -> Mapping[str, NDArray[np.uint8]]:
+        """Draw charts; of the truth, the annotated points."""
+        charts = self.oracle_prediction(truth)["iuv"][:, 0]
+        return {
+            "input": shown(images),
+            "annotated charts": paint_classes(charts),
+            "predicted charts": paint_classes(predicted["iuv"][:, 0]),
+        }
+
     def score_samples(self, predicted: Stats, truth: Stats) -> Stats:
         errors = geodesic_errors(predicted["iuv"], truth, surrogate_surface())
         kappa: Any = part_kappas(truth["point_chart"]) if self.cfg.gps_kappa == "parts" else KAPPA_M
@@ -94,6 +146,28 @@ class IUVHead(nn.Module):
         """Return `charts` (N, 25, H, W) logits, and `uv` (N, 48, h, w), U and V of each chart in turn."""
         charts, uv = torch.split(self.head.maps(features), [1 + CHARTS, 2 * CHARTS], 1)
         return {"charts": upsample(charts, size), "uv": uv}
+
+
+def nearest_points(chart: Stack, points: NDArray[np.int16], uv: Stack, wanted: NDArray[Any]) -> Stack:
+    """Spread annotated points over an image.
+
+    Args:
+        chart: 1..24, 0 = no point, (P,).
+        points: row and column, (P, 2).
+        uv: in 1/255, (P, 2).
+        wanted: where, (H, W) bool; or the chart that points must have to be spread there, 0 = nowhere.
+
+    Returns:
+        Chart, U and V of the nearest such point at each pixel, 0 where there is none, (3, H, W).
+    """
+    out = np.zeros((3, *wanted.shape), np.uint8)
+    for kind in np.unique(wanted[wanted != 0]):
+        known = np.flatnonzero(chart > 0 if wanted.dtype == bool else chart == kind)
+        if len(known):
+            row, column = np.nonzero(wanted == kind)
+            _, near = cKDTree(points[known]).query(np.stack([row, column], 1))
+            out[0, row, column], out[1:, row, column] = chart[known[near]], uv[known[near]].T
+    return out
 
 
 def inside(chart: Tensor, points: Tensor, size: tuple[int, int]) -> Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -14,11 +16,14 @@ from bench.api import Batch, FeatureInfo, Metric, Outputs, Stats, Task
 from bench.bodymodels.surface import P25_NAMES
 from bench.errors import ConfigError
 from bench.heads import LinearPixelProbe, pixel_head
+from bench.heads.grid import classes_through_grid, commonest, pixel_grid
 from bench.metrics.segmentation import aacc, confusion, iou, macc, merge, miou
 from bench.metrics.weighted import weighted_sums
+from bench.palette import paint_classes, shown
 from bench.settings import Count, Positive
 
 Floats = NDArray[np.float64]
+Stack = NDArray[np.uint8]
 
 CLASSES = len(P25_NAMES)
 IGNORE = 255
@@ -32,6 +37,8 @@ class ParsingConfig:
     width: Count | None = None  # channels inside the head; null follows the encoder
     class_weights: tuple[Positive, ...] = ()  # of the cross-entropy, one per class; empty weighs all alike
 
+    classes: ClassVar[int] = CLASSES
+
     def __post_init__(self) -> None:
         """Check the class weights.
 
@@ -39,9 +46,9 @@ class ParsingConfig:
             ConfigError: they are not one positive number per class.
         """
         weights = self.class_weights
-        if weights and (len(weights) != CLASSES or min(weights) <= 0):
+        if weights and (len(weights) != self.classes or min(weights) <= 0):
             raise ConfigError(
-                f"class_weights: got {len(weights)} numbers, wanted {CLASSES} positive ones or none"
+                f"class_weights: got {len(weights)} numbers, wanted {self.classes} positive ones or none"
             )
 
 
@@ -61,16 +68,32 @@ class Parsing(Task):
         return LinearPixelProbe(info, CLASSES)
 
     def loss(self, out: Outputs, batch: Batch) -> dict[str, Tensor]:
+        return {"ce": self.cross_entropy(out["maps"], batch["parts"])}
+
+    def cross_entropy(self, logits: Tensor, target: Tensor) -> Tensor:
+        """`pixel_cross_entropy` with the weights of the config."""
         weights = self.cfg.class_weights
-        scale = torch.tensor(weights, device=out["maps"].device) if weights else None
-        return {"ce": pixel_cross_entropy(out["maps"], batch["parts"], scale)}
+        return pixel_cross_entropy(
+            logits, target, torch.tensor(weights, device=logits.device) if weights else None
+        )
 
     def predict(self, out: Outputs, batch: Batch) -> Stats:
-        best = out["maps"].max(1).indices  # (N, H, W); `argmax` takes five times longer on a CPU
-        return {"parts": best.to(torch.uint8).cpu().numpy()}
+        return {"parts": likeliest(out["maps"])}
 
     def oracle_prediction(self, truth: Stats) -> Stats:
         return {"parts": truth["parts"]}
+
+    def floor_prediction(self, seen: Stats, n: int) -> Stats:
+        """Name the commonest class of each pixel: background but where the body mostly is."""
+        return {"parts": np.repeat(commonest(seen["parts"], CLASSES)[None], n, 0)}
+
+    def ceiling_prediction(self, truth: Stats, info: FeatureInfo) -> Stats:
+        """Pass the true maps of the classes through the grid of the head."""
+        cells = pixel_grid(info, self.data.size)
+        return {"parts": classes_through_grid(truth["parts"], CLASSES, cells)}
+
+    def draw(self, predicted: Stats, truth: Stats, images: Stats) -> Mapping[str, Stack]:
+        return drawn(predicted, truth["parts"], images)
 
     def score_samples(self, predicted: Stats, truth: Stats) -> Stats:
         return {"confusion": confusion(predicted["parts"], truth["parts"], CLASSES, IGNORE)}
@@ -85,6 +108,19 @@ class Parsing(Task):
             "miou_coarse": iou(merge(counts, COARSE))[..., 1:].mean(-1),
         }
         return {name: 100 * value for name, value in values.items()}
+
+
+def likeliest(logits: Tensor) -> Stack:
+    """The class with the largest logit, (N, K, H, W) -> (N, H, W)."""
+    best = logits.max(1).indices  # `argmax` takes five times longer on a CPU
+    found: Stack = best.to(torch.uint8).cpu().numpy()
+    return found
+
+
+def drawn(predicted: Stats, truth: Stack, images: Stats) -> dict[str, Stack]:
+    """Draw inputs, true classes (N, H, W), and the predicted ones by name."""
+    found = {f"predicted {name}": paint_classes(classes) for name, classes in predicted.items()}
+    return {"input": shown(images), "truth": paint_classes(truth), **found}
 
 
 def pixel_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:

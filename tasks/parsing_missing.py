@@ -10,12 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bench.api import Batch, Encoder, Metric, Outputs, Pretrained, Stats
-from bench.heads import upsample
-from bench.heads.mapper import DenseMapper, DenseMapperConfig
+from bench.api import Batch, FeatureInfo, Metric, Outputs, Pretrained, Stats
+from bench.heads.grid import classes_through_grid, map_grid
+from bench.heads.shared_space import SharedSpace
 from bench.metrics.segmentation import confusion, miou
 from bench.metrics.weighted import weighted_sums
-from tasks.parsing import CLASSES, IGNORE, Parsing, ParsingConfig, pixel_cross_entropy
+from bench.settings import Count, NotNegative
+from tasks.parsing import CLASSES, IGNORE, Parsing, ParsingConfig, likeliest
 
 Floats = NDArray[np.float64]
 
@@ -25,8 +26,8 @@ SETTINGS = (*MODALITIES, "both")  # what is there at test
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsingMissingConfig(ParsingConfig):
-    dim: int = 128  # D, of the shared space, where the method brings none
-    alignment_weight: float = 1.0  # of the method's own alignment loss, where it brings one
+    dim: Count = 128  # D, of the shared space, where the method brings none
+    alignment_weight: NotNegative = 1.0  # of the method's own alignment loss, where it brings one
 
 
 class ParsingMissing(Parsing):
@@ -45,18 +46,24 @@ class ParsingMissing(Parsing):
         return FusedNetwork(given, self.cfg)
 
     def loss(self, out: Outputs, batch: Batch) -> dict[str, Tensor]:
-        weights = self.cfg.class_weights
-        scale = torch.tensor(weights, device=out["both"].device) if weights else None
-        terms = {"ce": pixel_cross_entropy(out["both"], batch["parts"], scale)}
+        terms = {"ce": self.cross_entropy(out["both"], batch["parts"])}
         if "alignment" in out:
             terms["alignment"] = self.cfg.alignment_weight * out["alignment"]
         return terms
 
     def predict(self, out: Outputs, batch: Batch) -> Stats:
-        return {s: out[s].max(1).indices.to(torch.uint8).cpu().numpy() for s in SETTINGS}
+        return {setting: likeliest(out[setting]) for setting in SETTINGS}
 
     def oracle_prediction(self, truth: Stats) -> Stats:
         return {setting: truth["parts"] for setting in SETTINGS}
+
+    def floor_prediction(self, seen: Stats, n: int) -> Stats:
+        return dict.fromkeys(SETTINGS, super().floor_prediction(seen, n)["parts"])
+
+    def ceiling_prediction(self, truth: Stats, info: FeatureInfo) -> Stats:
+        """Pass the true maps of the classes through the grid of the mappers, the encoder's finest one."""
+        cells = map_grid(info, self.data.size)
+        return dict.fromkeys(SETTINGS, classes_through_grid(truth["parts"], CLASSES, cells))
 
     def score_samples(self, predicted: Stats, truth: Stats) -> Stats:
         return {s: confusion(predicted[s], truth["parts"], CLASSES, IGNORE) for s in SETTINGS}
@@ -67,39 +74,20 @@ class ParsingMissing(Parsing):
         return {"miou": (values["miou_rgb"] + values["miou_depth"]) / 2, **values}
 
 
-class FusedNetwork(nn.Module):
-    """Encoders and mappers of both modalities, and the head on their common space."""
+class FusedNetwork(SharedSpace):
+    """Both modalities in one space, and the head on the larger value of both or on one alone."""
 
     def __init__(self, given: Pretrained, cfg: ParsingMissingConfig) -> None:
-        super().__init__()
-        self.encoders = nn.ModuleDict(dict(given.encoders))
-        self.mappers = nn.ModuleDict()
-        for modality, encoder in given.encoders.items():
-            own = DenseMapperConfig(channels=encoder.feature_info.channels, dim=cfg.dim)
-            self.mappers[modality] = given.modules.get(f"dense_mapper_{modality}") or DenseMapper(own)
-        self.alignment = given.modules.get("alignment")
-        mapper = self.mappers["rgb"]
-        assert isinstance(mapper, DenseMapper)
-        dim = mapper.cfg.dim
-        self.head = nn.Sequential(
-            nn.Conv2d(dim, cfg.width or dim, 1, bias=False),  # batch norm has the bias
-            nn.BatchNorm2d(cfg.width or dim),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(cfg.width or dim, CLASSES, 1),
-        )
+        super().__init__(given, CLASSES, dim=cfg.dim, width=cfg.width)
 
     def forward(self, batch: Batch) -> Outputs:
         """Return logits `both` (N, K, H, W); in training also `alignment`, otherwise `rgb` and `depth`."""
         size = (batch["rgb"].shape[-2], batch["rgb"].shape[-1])
-        embedded = {}
-        for modality in MODALITIES:
-            encoder = self.encoders[modality]
-            assert isinstance(encoder, Encoder)
-            embedded[modality] = self.mappers[modality](encoder(batch[modality], *encoder.besides(batch)))
+        embedded = {modality: self.embed(batch, modality) for modality in MODALITIES}
         fused = torch.maximum(embedded["rgb"], embedded["depth"])
-        out = {"both": upsample(self.head(fused), size)}
+        out = {"both": self.logits(fused, size)}
         if not self.training:
-            return {**out, **{m: upsample(self.head(embedded[m]), size) for m in MODALITIES}}
+            return {**out, **{m: self.logits(embedded[m], size) for m in MODALITIES}}
         if self.alignment is not None:
             out["alignment"] = self.alignment(embedded["rgb"], embedded["depth"], batch["depth"][:, 0] > 0)
         return out

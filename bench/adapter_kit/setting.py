@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +13,19 @@ from bench.grid.request import Words, resolve
 from bench.records.store import Store
 
 BATCH = 8
+FEW = {"train": 16, "val": 8, "test": 16}
+
+
+def _braces(values: Mapping[str, int]) -> str:
+    return "{" + ", ".join(f"{name}: {value}" for name, value in values.items()) + "}"
+
+
 SMALL = (
     "preset.size=48",
     "preset.pretrain.mixes.body.samples={lab_rgbd: 16, wild_rgb: 8}",
     "preset.pretrain.samples_seen=96",
     f"preset.pretrain.batch={BATCH}",
-    "preset.finetune.samples={train: 16, val: 8, test: 16}",
+    f"preset.finetune.samples={_braces(FEW)}",
     "preset.finetune.steps=4",
     f"preset.finetune.batch={BATCH}",
     "preset.finetune.evaluations=1",
@@ -54,7 +61,12 @@ def task_cells(name: str, config_dirs: Sequence[str]) -> list[Step]:
         ConfigError: no such task, or a wrong YAML.
     """
     words = Words(methods="scratch", tasks=name, config_dirs=tuple(config_dirs), overrides=SMALL)
-    encoders = ",".join(map(str, resolve(words).preset["encoders"].values()))
+    request = resolve(words)
+    encoders = ",".join(map(str, request.preset["encoders"].values()))
+    (task,) = request.tasks.values()
+    if task["samples"] != FEW:  # it names its own
+        few = f"++task.{task['name']}.data.{task['dataset']}.samples={_braces(FEW)}"
+        words = replace(words, overrides=(*words.overrides, few))
     plan = expand(resolve(replace(words, encoders=encoders)))
     return [cell.step for cell in plan.cells if cell.step]
 

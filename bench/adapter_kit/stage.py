@@ -18,7 +18,6 @@ from bench.api import Batch, Context, Dataset, Draws, Encoder, Method, StepOutpu
 from bench.data.opening import open_dataset
 from bench.encoders import fields_of
 from bench.execute.device import make_fabric
-from bench.execute.illustration import sheet
 from bench.execute.pretraining import (
     STATE,
     PretrainModule,
@@ -27,6 +26,7 @@ from bench.execute.pretraining import (
     make_run,
     save_method,
 )
+from bench.execute.sheets import sheet
 from bench.grid.plan import Step
 from bench.records.store import Store
 from bench.train import loop

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,9 @@ from bench.data.augment import augment
 from bench.data.batches import to_batch
 from bench.data.feed import paired, partners
 from bench.data.opening import open_dataset
+from bench.dataset import MODALITIES
 from bench.encoders import build_encoder
+from bench.execute.bounds import ceiling, defines, floor
 from bench.execute.device import make_fabric
 from bench.execute.features import Frozen, layer_info, state_digest
 from bench.execute.finetuning import (
@@ -38,6 +41,7 @@ from bench.execute.finetuning import (
     build_task,
     build_trainee,
     evaluate_task,
+    labelled_rows,
     plain_metrics,
     predict_all,
     read_batch,
@@ -46,7 +50,7 @@ from bench.execute.probing import FEATURES, Heads, build_head
 from bench.grid.plan import Step
 from bench.metrics.bootstrap import replicates, resample_weights
 from bench.records.store import Store
-from bench.train.seeding import seeded_initialisation
+from bench.train.seeding import seeded_initialisation, seeded_layers
 
 CROP = {"zoom": [0.7, 1.4], "rotation": 40.0, "rotation_p": 1.0, "shift": 0.15, "crop_area": [0.6, 1.0]}
 RAMP = "ramp"  # a field that the checks add: the number of each pixel
@@ -69,6 +73,8 @@ class TaskChecks:
         yield "batch of one", self._batch_of_one
         yield "predictions read no labels", self._blind
         yield "oracle and worse predictions", self._oracle
+        yield "floor and ceiling", self._bounds
+        yield "drawing", self._draw
         yield "scores of chunks and weights", self._weights
         yield "bootstrap from saved scores", self._bootstrap
         yield "flip consistency", self._flip
@@ -110,7 +116,8 @@ class TaskChecks:
 
     def _backward(self, trainee: FinetuneModule, batch: Batch) -> None:
         trainee.train()
-        terms = trainee.task.loss(trainee.network(batch), batch)
+        with seeded_layers(CPU, "contract", "layers"):  # as in training
+            terms = trainee.task.loss(trainee.network(batch), batch)
         if not terms:
             raise ContractViolation("loss() returns no term")
         for name, term in terms.items():
@@ -124,7 +131,8 @@ class TaskChecks:
             encoders = [m for m in trainee.network.modules() if isinstance(m, Encoder)]
             pretrained = {id(p) for encoder in encoders for p in encoder.parameters()}
             for encoder in encoders:
-                if all(p.grad is None for p in encoder.parameters()):
+                trained = [p for p in encoder.parameters() if p.requires_grad]  # a task may freeze one
+                if trained and all(p.grad is None for p in trained):
                     raise ContractViolation("no gradient reaches an encoder")
             cold = [
                 name
@@ -189,6 +197,72 @@ class TaskChecks:
                     raise ContractViolation(
                         f"metric {metric.name}: perfect predictions score {top:.6g}, {name} {other:.6g}"
                     )
+
+    def _bounds(self) -> None:
+        """Order floor, ceiling and perfect predictions in the primary metric, for each kind of encoder."""
+        task, train, test = self._task(), self._data("train"), self._data("test")
+        has = {hook: defines(task, hook) for hook in ("floor_prediction", "ceiling_prediction")}
+        if not any(has.values()):
+            raise NotApplicable("it defines neither floor_prediction() nor ceiling_prediction()")
+        truth, count = self._truth(), len(test)
+        shapes = self._predicted_shapes()
+        steps = {"perfect predictions": self._scores(task.oracle_prediction(truth), truth)}
+        floors: dict[str, dict[str, float]] = {}
+        if has["floor_prediction"]:
+            seen = train.batch(labelled_rows(train, task), task.targets)
+            predicted = task.floor_prediction(seen, count)
+            _check_shapes("floor_prediction", predicted, shapes, count)
+            if any((values != values[:1]).any() for values in predicted.values()):
+                raise ContractViolation("floor_prediction() is another one for other samples")
+            floors["the floor"] = floor(task, seen, test)
+        if not has["ceiling_prediction"]:
+            self._ordered([*steps.items(), *floors.items()])
+            return
+        for trainee in self._networks():
+            info = next(m.feature_info for m in trainee.network.modules() if isinstance(m, Encoder))
+            name = f"the ceiling of {info.kind}"
+            _check_shapes("ceiling_prediction", task.ceiling_prediction(truth, info), shapes, count)
+            self._ordered([*steps.items(), (name, ceiling(task, test, info)), *floors.items()])
+
+    def _predicted_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of what `predict` gives for one sample, by name."""
+        trainee = next(self._networks()).eval()
+        batch = self._batch()
+        with torch.no_grad():
+            return _shapes(trainee.task.predict(trainee.network(batch), batch))
+
+    def _ordered(self, scores: Sequence[tuple[str, Mapping[str, float]]]) -> None:
+        """Make sure that scores get no better from one to the next in the primary metric."""
+        metric = self._task().metrics[0]
+        sign = 1 if metric.higher_is_better else -1
+        for (name, better), (other, worse) in pairwise(scores):
+            if sign * (better[metric.name] - worse[metric.name]) < 0:
+                raise ContractViolation(
+                    f"metric {metric.name}: {other} scores {worse[metric.name]:.6g}, "
+                    f"{name} {better[metric.name]:.6g}"
+                )
+
+    def _draw(self) -> None:
+        """Draw perfect predictions and those of other samples: a column per sample, and not the same."""
+        task, data = self._task(), self._data("test")
+        if not defines(task, "draw"):
+            raise NotApplicable("it defines no draw()")
+        truth = self._truth()
+        images = data.batch(np.arange(len(data)), [MODALITIES[name] for name in self._inputs()])
+        perfect = task.oracle_prediction(truth)
+        drawn = []
+        for predicted in (perfect, {n: np.roll(v, 1, axis=0) for n, v in perfect.items()}):
+            rows = task.draw(predicted, truth, images)
+            if not rows:
+                raise ContractViolation("draw() returns no rows")
+            for title, row in rows.items():
+                if row.dtype != np.uint8 or row.ndim != 4 or (len(row), row.shape[3]) != (len(data), 3):
+                    raise ContractViolation(
+                        f'draw()["{title}"] is {row.dtype} {row.shape}, not uint8 ({len(data)}, H, W, 3)'
+                    )
+            drawn.append(rows)
+        if all(np.array_equal(row, drawn[1][title]) for title, row in drawn[0].items()):
+            raise ContractViolation("draw() shows other predictions alike")
 
     def _predicted(self) -> tuple[Stats, Stats]:
         """Return predictions of some quality and the truth: half of them right, half of other samples."""
@@ -333,6 +407,17 @@ class TaskChecks:
         for name, values in predicted.items():
             if len(values) != BATCH:
                 raise ContractViolation(f'{protocol}: predict()["{name}"] has {len(values)} rows for {BATCH}')
+
+
+def _shapes(predicted: Stats) -> dict[str, tuple[int, ...]]:
+    return {name: values.shape[1:] for name, values in sorted(predicted.items())}
+
+
+def _check_shapes(hook: str, found: Stats, wanted: Mapping[str, tuple[int, ...]], count: int) -> None:
+    """Make sure that a hook returns what `predict` does, one row per sample."""
+    if _shapes(found) != wanted or any(len(values) != count for values in found.values()):
+        shapes = {name: values.shape for name, values in found.items()}
+        raise ContractViolation(f"{hook}() returns {shapes} for {count} samples, predict() rows of {wanted}")
 
 
 def _context() -> Context:

@@ -59,10 +59,11 @@ class _File:
         parts = list(ast.walk(node))
         used = {n.id for n in parts if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
         bound = {n.id for n in parts if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
-        bound |= {n.arg for n in parts if isinstance(n, ast.arg)}
+        bound |= {n.name for n in parts if isinstance(n, ast.ExceptHandler) and n.name}
         local = (a for n in parts if isinstance(n, ast.Import | ast.ImportFrom) for a in n.names)
-        bound |= {a.asname or a.name.partition(".")[0] for a in local}
-        for name in used:
+        inner = {n.arg for n in parts if isinstance(n, ast.arg)}  # hide names of the module
+        inner |= {a.asname or a.name.partition(".")[0] for a in local}
+        for name in used - inner:
             if name in self.names and self.names[name] is not node:
                 self.value(name)
             elif name not in (*bound, *self.names, *self.values) and not hasattr(builtins, name):

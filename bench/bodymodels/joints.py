@@ -161,6 +161,47 @@ def joint_set(name: str) -> JointSet:
     return JOINT_SETS[name]
 
 
+def places_in(source: str, wanted: str) -> tuple[int, ...]:
+    """Positions in one joint set of the joints of another, where each of them is a joint of the first.
+
+    Args:
+        source: key of `JOINT_SETS`.
+        wanted: as `source`, e.g. "itop15", all of whose joints are joints of "smpl24".
+
+    Returns:
+        One position in `source` per joint of `wanted`.
+
+    Raises:
+        ConfigError: no such set, or some joint of `wanted` is no joint of `source`.
+    """
+    have, want = joint_set(source), joint_set(wanted)
+    names = list(want.names)
+    if source == "smpl24":
+        rules = (_RULES[wanted].get(joint, {joint: 1.0}) for joint in names)
+        names = [
+            next(iter(rule)) if len(rule) == 1 else joint for rule, joint in zip(rules, names, strict=True)
+        ]
+    missing = [joint for joint, name in zip(want.names, names, strict=True) if name not in have.names]
+    if missing:
+        raise ConfigError(f'joint set "{source}" has no joint for {", ".join(missing)} of "{wanted}"')
+    return tuple(have.names.index(name) for name in names)
+
+
+def root_of(name: str) -> tuple[int, ...]:
+    """Positions of the joints whose mean is the root of a skeleton: the pelvis, else both hips.
+
+    Raises:
+        ConfigError: no such set, or it has neither.
+    """
+    names = joint_set(name).names
+    if "pelvis" in names:
+        return (names.index("pelvis"),)
+    hips = [joint for joint in ("left hip", "right hip") if joint in names]
+    if len(hips) < 2:
+        raise ConfigError(f'joint set "{name}" has no pelvis and not both hips, hence no root')
+    return tuple(names.index(joint) for joint in hips)
+
+
 def regressor(model: BodyModel, joint_set_name: str) -> NDArray[np.float64]:
     """Matrix from the vertices of a 24-joint body to the joints of a set.
 

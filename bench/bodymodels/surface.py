@@ -35,6 +35,14 @@ P25_NAMES = (
 P25_FLIP: NDArray[np.uint8] = np.array(
     [0, 4, 5, 6, 1, 2, 3, 10, 11, 12, 7, 8, 9, 13, 16, 17, 14, 15, 18, 19, 20, 23, 24, 21, 22], np.uint8
 )  # fmt: skip
+GARMENT_NAMES = (  # what covers the body, in the spirit of LIP (arXiv:1703.05446)
+    "background", "hat", "hair", "gloves", "face and neck", "top", "left sleeve", "right sleeve", "jacket",
+    "left jacket sleeve", "right jacket sleeve", "trousers", "left trouser leg", "right trouser leg",
+    "left arm", "right arm", "left leg", "right leg", "left shoe", "right shoe",
+)  # fmt: skip
+GARMENT_FLIP: NDArray[np.uint8] = np.array(
+    [0, 1, 2, 3, 4, 5, 7, 6, 8, 10, 9, 11, 13, 12, 15, 14, 17, 16, 19, 18], np.uint8
+)
 DP24_NAMES = (
     "background", "torso back", "torso front", "right hand", "left hand", "left foot", "right foot",
     "right upper leg back", "left upper leg back", "right upper leg front", "left upper leg front",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from bench.cli.options import UserPath, grid_options, json_option, store_option
+from bench.cli.options import UserPath, config_dir_option, grid_options, json_option, store_option
 from bench.console import warn
 from bench.errors import ConfigError
 from bench.files import check_writable
@@ -190,8 +191,17 @@ def cancel(**options: Any) -> None:
     "--out", type=UserPath(), default=None, help="Folder for the files (default: STORE/leaderboard)."
 )
 @click.option("--reference", default=None, help="A further method that differences are taken against.")
+@click.option("--sheets", is_flag=True, help="Add sheets of test samples to the page.")
+@config_dir_option
 @json_option
-def leaderboard(store: str, out: str | None, reference: str | None, as_json: bool) -> None:
+def leaderboard(
+    store: str,
+    out: str | None,
+    reference: str | None,
+    sheets: bool,
+    config_dirs: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Rebuild tables and plots from the records of a store alone."""
     from bench import caches
     from bench.report.write import report
@@ -200,7 +210,13 @@ def leaderboard(store: str, out: str | None, reference: str | None, as_json: boo
     folder = Path(out) if out else root / "leaderboard"
     check_writable(folder, "--out", folder=True)
     caches.settle(root)
-    result = report(root, folder, reference=reference)
+    draw = None
+    if sheets:
+        from bench.execute.samples import small_sheets
+        from bench.grid.registry import config_dirs as folders
+
+        draw = partial(small_sheets, root=root, dirs=tuple(map(str, folders(config_dirs)[1:])))
+    result = report(root, folder, reference=reference, sheets=draw)
     for problem in result.problems:
         warn(problem)
     if as_json:

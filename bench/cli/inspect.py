@@ -31,7 +31,11 @@ def list_command(what: str, config_dirs: tuple[str, ...], as_json: bool) -> None
 
 @click.command()
 @click.argument("name")
-@click.option("--images", is_flag=True, help="Draw what a pretrained method, by KEY, makes of its data.")
+@click.option(
+    "--images",
+    is_flag=True,
+    help="Draw what a pretrained method or a cell, by KEY, makes of its data.",
+)
 @click.option("--out", type=UserPath(), help="Folder for the sheet of --images (default: method-sheets).")
 @config_dir_option
 @store_option

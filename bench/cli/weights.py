@@ -1,8 +1,9 @@
-"""The command about weights: `bench weights FILE` tells what a file is."""
+"""The command about weights: `bench weights FILE` tells what a file is, and whether it knows anything."""
 
 from __future__ import annotations
 
 import json
+import time
 
 import click
 
@@ -13,15 +14,50 @@ from bench.cli.options import config_dir_option, json_option
 @click.argument("place", metavar="FILE")
 @click.option("--layout", default="", help="Its layout (default: detected; bench list layouts).")
 @click.option("--encoder", default="", help="What it shall fill (default: told by its tensors).")
+@click.option("--probe/--no-probe", default=True, help="Whether to try what the weights know (default: yes).")
+@click.option(
+    "--seconds", default=60.0, type=click.FloatRange(min=10), help="Time for that.", show_default=True
+)
 @config_dir_option
 @json_option
-def weights(place: str, layout: str, encoder: str, config_dirs: tuple[str, ...], as_json: bool) -> None:
-    """Tell what FILE is, and whether it fits: layout, network, sizes, what of it is not used.
+def weights(
+    place: str,
+    layout: str,
+    encoder: str,
+    probe: bool,
+    seconds: float,
+    config_dirs: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Tell what FILE is, whether it fits, and whether its weights know anything.
 
-    FILE is a path, hf:OWNER/REPOSITORY or pkg:PACKAGE/FILE, as for `bench run --weights NAME=FILE`. Only the
-    names and shapes of its tensors are read.
+    FILE is a path, hf:OWNER/REPOSITORY or pkg:PACKAGE/FILE, as for `bench run --weights NAME=FILE`. Layout,
+    network, sizes and what is not used follow from the names and shapes of the tensors. Then a linear probe
+    on frozen features of embedded people compares the weights with the same ones shuffled; it warns where
+    they do not win. No store is needed.
     """
-    from bench.encoders.inspect import inspect_weights, report
+    begun = time.monotonic()
+    from bench.console import warn
+    from bench.encoders.inspect import inspect_weights, load_weights, report
+    from bench.errors import StepError
 
     found = inspect_weights(place, layout=layout, encoder=encoder, config_dirs=config_dirs)
-    click.echo(json.dumps(found, indent=1) if as_json else report(found))
+    if not as_json:
+        click.echo(report(found))
+    if probe:
+        from bench.execute.sanity import check_sanity
+
+        filled = load_weights(place, layout=layout, encoder=encoder, config_dirs=config_dirs)
+        try:
+            sanity = check_sanity(filled, seconds, time.monotonic() - begun)
+        except StepError as error:  # too slow a network: no verdict, all else stands
+            found["probe"] = None
+            warn(f"{place}: not probed: {error}")
+        else:
+            found["probe"] = sanity.as_data()
+            if not as_json:
+                click.echo("\n".join(sanity.lines()))
+            if sanity.warning:
+                warn(f"{place}: {sanity.warning}")
+    if as_json:
+        click.echo(json.dumps(found, indent=1))

@@ -296,6 +296,18 @@ def _point_uv(name: str, values: Tensor, field: Field, move: Move) -> Tensor:
     return torch.where(kept[..., None], values, 0.0)
 
 
+def _boxes(name: str, values: Tensor, field: Field, move: Move) -> Tensor:
+    """Take the box around the moved corners, inside the image: exact, but for rotations and cut bodies."""
+    left, top, right, bottom = values.unbind(-1)
+    corners = torch.stack([top, left, top, right, bottom, left, bottom, right], -1)  # (row, col) of each
+    moved = _shifted(corners.view(len(values), 4 * values.shape[1], 2), move).view(*values.shape[:2], 4, 2)
+    limit = torch.tensor(move.size, dtype=values.dtype, device=values.device)
+    low, high = (corner.clamp(min=0).minimum(limit) for corner in (moved.amin(2), moved.amax(2)))
+    there = (right > left) & (bottom > top) & (high > low).all(-1)
+    boxes = torch.cat([low.flip(-1), high.flip(-1)], -1)
+    return torch.where(there[..., None], boxes, 0.0)
+
+
 def _joints2d(name: str, values: Tensor, field: Field, move: Move) -> Tensor:
     swapped = move.swapped(values, field.flip)
     pixels = _shifted(swapped[..., :2], move)
@@ -348,8 +360,8 @@ def _unmoved(name: str, values: Tensor, field: Field, move: Move) -> Tensor:
 
 MOVERS: dict[FieldKind, Callable[[str, Tensor, Field, Move], Tensor]] = {
     "image": _image, "depth": _map, "classes": _classes, "mask": _map, "uv": _uv, "pixels": _pixels,
-    "point_classes": _point_classes, "point_uv": _point_uv, "joints2d": _joints2d, "joints3d": _space,
-    "vertices": _space, "rotations": _rotations, "camera": _camera, "plain": _unmoved,
+    "point_classes": _point_classes, "point_uv": _point_uv, "boxes": _boxes, "joints2d": _joints2d,
+    "joints3d": _space, "vertices": _space, "rotations": _rotations, "camera": _camera, "plain": _unmoved,
 }  # fmt: skip
 
 

@@ -43,8 +43,8 @@ def to_batch(
         names: further fields. By kind: `image` float32 (N, 3, H, W) in [0, 1]; `depth` float32 (N, 1, H, W)
             metres; `classes` int64 (N, H, W); `mask` bool (N, H, W); `uv` float32 (N, 2, H, W) in [0, 1];
             `pixels` float32 (N, P, 2); `point_classes` int64 (N, P), 0 = none; `point_uv` float32 (N, P, 2)
-            in [0, 1]; `joints2d` (N, J, ...) row, col, and what else is stored; `plain` integers int64,
-            floats float32, bool; all others float32 as stored.
+            in [0, 1]; `boxes` float32 (N, B, 4) as stored; `joints2d` (N, J, ...) row, col, and what else is
+            stored; `plain` integers int64, floats float32, bool; all others float32 as stored.
         fields: what the data set says of its fields.
         device: where the batch goes.
         joint_set: names the hips for `kp2d`.

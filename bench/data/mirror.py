@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from bench.bodymodels.joints import JOINT_SETS
-from bench.bodymodels.surface import DP24_FLIP, P25_FLIP
+from bench.bodymodels.surface import DP24_FLIP, GARMENT_FLIP, P25_FLIP
 from bench.errors import ConfigError, nearest
 
-CLASSES = {"p25": P25_FLIP, "dp24": DP24_FLIP}
+CLASSES = {"p25": P25_FLIP, "dp24": DP24_FLIP, "garments20": GARMENT_FLIP}
 BODY = "surrogate-v1"
 VALUES = 256  # classes that a table knows; what it says nothing of stays, e.g. the class of absent samples
 

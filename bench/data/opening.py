@@ -22,11 +22,13 @@ def adapter_of(spec: Spec, config_dirs: Sequence[str] = ()) -> type[Dataset]:
 
     Raises:
         ConfigError: there is none at that address.
+        AssetError: its code has changed since the grid was planned.
     """
     from bench.adapters.loading import load_adapter
 
-    address = typed(spec).adapter
-    adapter = load_adapter(address, config_dirs)
+    meant = typed(spec)
+    address = meant.adapter
+    adapter = load_adapter(address, config_dirs, meant.source)
     if not (isinstance(adapter, type) and issubclass(adapter, Dataset)):
         raise ConfigError(f"adapter {address} is not a subclass of bench.api.Dataset")
     return adapter
@@ -37,6 +39,7 @@ def open_dataset(spec: Spec, root: Path, config_dirs: Sequence[str] = ()) -> Dat
 
     Raises:
         ConfigError: the spec is wrong.
+        AssetError: the code of the adapter has changed since the grid was planned.
         DataError: something is missing or damaged; names it and the command that makes it.
     """
     return adapter_of(spec, config_dirs)(typed(spec), root)
@@ -54,7 +57,7 @@ def prepare(
     Raises:
         ConfigError: a spec is wrong.
         DataError: disk full, no permission, a worker died.
-        AssetError: a user's files are not where they were said to be.
+        AssetError: a user's files are not where they were said to be, or the code of an adapter has changed.
     """
     groups: dict[type[Dataset], list[DataSpec]] = {}
     for spec in map(typed, specs):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,7 +29,18 @@ from bench.dataset import (
 from bench.errors import ConfigError, DataError, nearest
 from bench.settings import SIDES
 
-Read = Callable[[str], NDArray[Any]]  # name of a stored array -> its rows
+
+class Read(Protocol):
+    """Gives the rows of a stored array."""
+
+    def __call__(self, name: str, *, other: bool = False) -> NDArray[Any]:
+        """Read an array.
+
+        Args:
+            name: of a stored array.
+            other: of the rows beside these in their clip instead: 1 of 0, 0 of 1, 3 of 2. In clips of two
+                cameras these are what the other camera saw.
+        """
 
 
 class ShardedDataset(Dataset):
@@ -46,7 +58,7 @@ class ShardedDataset(Dataset):
         """Return who makes the samples of a config."""
 
     @classmethod
-    def derived(cls, stored: Mapping[str, Field]) -> Mapping[str, Field]:
+    def derived(cls, stored: Mapping[str, Field], source: str) -> Mapping[str, Field]:
         """Return fields that are made when read, for a source with these stored arrays."""
         return {}
 
@@ -124,7 +136,10 @@ class ShardedDataset(Dataset):
         self.manifest_sha256 = manifest.sha256(self.ids)
         places = [place_of(spec, part, producer) for part in spec.parts]
         self._stored = [stored_fields(producer, place) for place in places]  # by part
-        own = [self._fields_of(stored) for stored in self._stored]
+        own = [
+            self._fields_of(stored, part.source)
+            for stored, part in zip(self._stored, spec.parts, strict=True)
+        ]
         self.fields = self._all_fields(spec, producer)
         self.valid = _valid(self.fields, spec.parts, own, counts)
         self._firsts = np.cumsum([0, *counts])
@@ -192,12 +207,12 @@ class ShardedDataset(Dataset):
         """Rows of one part."""
         chunk = np.searchsorted(self._starts, rows, side="right") - 1
         picks = list(zip(chunk.tolist(), (rows - self._starts[chunk]).tolist(), strict=True))
-        stored, known = self._stored[part], {}
+        stored = self._stored[part]
 
-        def read(name: str) -> NDArray[Any]:
-            if name not in known:
-                known[name] = self._gather(name, stored[name], picks)
-            return known[name]
+        @cache
+        def read(name: str, *, other: bool = False) -> NDArray[Any]:
+            chosen = [(shard, position ^ 1) for shard, position in picks] if other else picks
+            return self._gather(name, stored[name], chosen)
 
         return {name: read(name) if name in stored else self.derive(name, read) for name in fields}
 
@@ -226,10 +241,10 @@ class ShardedDataset(Dataset):
         return found
 
     @classmethod
-    def _fields_of(cls, stored: Mapping[str, Field]) -> dict[str, Field]:
+    def _fields_of(cls, stored: Mapping[str, Field], source: str) -> dict[str, Field]:
         """Fields of a source with some stored arrays."""
         shown = {name: field for name, field in stored.items() if name not in cls.hidden()}
-        return {**shown, **cls.derived(stored)}
+        return {**shown, **cls.derived(stored, source)}
 
     @classmethod
     def _all_fields(cls, spec: DataSpec, producer: Producer) -> dict[str, Field]:
@@ -240,7 +255,8 @@ class ShardedDataset(Dataset):
         """
         found: dict[str, Field] = {}
         for part in spec.parts:
-            for name, field in cls._fields_of(dict(producer.fields(part.source, spec.size))).items():
+            stored = dict(producer.fields(part.source, spec.size))
+            for name, field in cls._fields_of(stored, part.source).items():
                 if found.setdefault(name, field) != field:
                     raise ConfigError(f"data {spec.name}: {part.source} has another {name} than its peers")
         return found

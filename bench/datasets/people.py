@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,8 @@ STORED = {
     "keypoints_detected": "keypoints_detected",
 }  # under the renderer's names elsewhere
 ABSENT_CLASS = 255
-ACTION = 5  # column of `ids`
+OTHER = "other_"  # what the second camera saw, for clips of two
+IDENTITY, ACTION = 0, 5  # columns of `ids`
 LOOK_UPS = {
     "parts": "part25",
     "chart": "chart24",
@@ -134,6 +135,10 @@ class People(ShardedDataset):
     joint_set = JOINT_SET
     unit = "person"
 
+    def __init__(self, spec: DataSpec, root: Path) -> None:
+        super().__init__(spec, root)
+        self.seed = PeopleConfig(**spec.config).seed
+
     @classmethod
     def producer(cls, config: PeopleConfig) -> Renderer:
         return Renderer(seed=config.seed)
@@ -152,12 +157,23 @@ class People(ShardedDataset):
         return "fid", "pose", "transl", "cam"
 
     @classmethod
-    def derived(cls, stored: Mapping[str, Field]) -> Mapping[str, Field]:
+    def derived(cls, stored: Mapping[str, Field], source: str) -> Mapping[str, Field]:
         size = stored["fid"].shape
         joints = stored["pose"].shape
+        beside: dict[str, Field] = {}
+        if domains.domain_named(source).cameras == 2:  # the same moment as the other camera saw it
+            beside = {
+                "other_rgb": stored["rgb"],
+                "other_chart": Field(dtype="uint8", shape=size, kind="classes", flip="dp24"),
+                "other_uv": replace(stored["uv"], of="other_chart"),
+            }
         return {
+            **beside,
             "parts": Field(dtype="uint8", shape=size, kind="classes", flip="p25", absent=ABSENT_CLASS),
             "chart": Field(dtype="uint8", shape=size, kind="classes", flip="dp24"),
+            "garments": Field(
+                dtype="uint8", shape=size, kind="classes", flip="garments20", absent=ABSENT_CLASS
+            ),
             "mask": Field(dtype="bool", shape=size, kind="mask"),
             "camera": Field(dtype="float32", shape=(3, 3), kind="camera"),
             "action": Field(dtype="uint8", shape=()),  # position in `bench.synth.actions.ACTIONS`
@@ -173,6 +189,14 @@ class People(ShardedDataset):
         if name in LOOK_UPS:
             found: NDArray[Any] = getattr(labels, LOOK_UPS[name])(read("fid"))
             return found
+        if name == "other_chart":
+            return labels.chart24(read("fid", other=True))
+        if name.startswith(OTHER):
+            return read(name.removeprefix(OTHER), other=True)
+        if name == "garments":
+            from bench.synth.garments import garments
+
+            return garments(read("fid"), read("uv"), read("ids")[:, IDENTITY], self.seed)
         if name == "action":
             return read("ids")[:, ACTION].astype(np.uint8)
         camera = read("cam").astype(np.float64)

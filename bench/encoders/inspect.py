@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,14 @@ import torch
 
 from bench.encoders.build import build_encoder
 from bench.encoders.image import ImageEncoder
-from bench.encoders.pretrained import Source, check_pretrained
+from bench.encoders.pretrained import Source, check_pretrained, load_pretrained
 from bench.errors import ConfigError
 from bench.files import sha256_file
 from bench.grid.brought import bring
 from bench.grid.layouts import read_layouts
 from bench.grid.registry import config_dirs as folders
 from bench.grid.registry import load, names
-from bench.weights.detect import examine
+from bench.weights.detect import Found, examine
 from bench.weights.header import some
 from bench.weights.layout import plain
 
@@ -39,40 +40,28 @@ def inspect_weights(
         ConfigError: an unknown name.
         AssetError: the file is in no known layout, or does not fit its network.
     """
-    dirs = folders(config_dirs)
-    row = _ROW
-    while row in names("method", dirs):
-        row += "_"
-    options = [f",{key}={value}" for key, value in (("layout", layout), ("encoder", encoder)) if value]
-    (brought,) = bring([f"{row}={file}{''.join(options)}"], dirs)
-    config = next(iter(brought.body["stages"].values()))["config"]
-    path = Path(config["file"])
-    found = examine(path, read_layouts(dirs), layout)
-    body = brought.encoder_body or load(names("encoder", dirs)[brought.encoder], "encoder")
+    told = _tell(file, layout, encoder, config_dirs)
+    found, source = told.found, told.source
     with torch.device("meta"):
-        module = build_encoder(body, "rgb", None, tuple(map(str, dirs[1:])))
-    if not isinstance(module, ImageEncoder):
-        raise ConfigError(f"encoder {brought.encoder} reads no images; choose another")
-    source = Source(
-        file=str(path),
-        layout={"name": found.name, **plain(found.layout)},
-        mean=tuple(config["mean"]),
-        std=tuple(config["std"]),
-    )
+        module = _build(told)
     later = check_pretrained(module, source)
     mean, std = (source.mean or found.layout.mean, source.std or found.layout.std)
     if not mean:
-        mean, std = module.normalisation
+        kind: Any = type(module)
+        declared: dict[str, Any] = {f.name: f.default for f in fields(kind.Config)} | dict(
+            told.body["config"]
+        )
+        mean, std = declared["mean"], declared["std"]  # the module's own are without numbers here
     table = found.shapes.get("pos_embed")
     return {
-        "file": str(path),
-        "sha256": sha256_file(path),
+        "file": source.file,
+        "sha256": sha256_file(Path(source.file)),
         "holds": found.told,
         "layout": found.name,
         "summary": found.layout.summary,
         "licence of the published files": found.layout.licence or "unknown",
-        "encoder": brought.encoder,
-        "registered": not brought.encoder_body,
+        "encoder": told.encoder,
+        "registered": told.registered,
         "network": module.timm_recipe["name"],
         "kind": module.feature_info.kind,
         "channels": list(module.feature_info.channels),
@@ -85,6 +74,57 @@ def inspect_weights(
         "dropped by the layout": list(found.sorted.dropped),
         "of later layers": later,
     }
+
+
+def load_weights(
+    file: str, *, layout: str = "", encoder: str = "", config_dirs: Sequence[str] = ()
+) -> ImageEncoder:
+    """Return the encoder of a file, with its weights; arguments and errors as of `inspect_weights`."""
+    told = _tell(file, layout, encoder, config_dirs)
+    module = _build(told)
+    load_pretrained(module, told.source)
+    return module
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Told:
+    found: Found
+    source: Source
+    encoder: str  # its name
+    registered: bool
+    body: Mapping[str, Any]  # of the encoder
+    dirs: tuple[str, ...]  # of adapters
+
+
+def _tell(file: str, layout: str, encoder: str, config_dirs: Sequence[str]) -> _Told:
+    dirs = folders(config_dirs)
+    row = _ROW
+    while row in names("method", dirs):
+        row += "_"
+    options = [f",{key}={value}" for key, value in (("layout", layout), ("encoder", encoder)) if value]
+    (brought,) = bring([f"{row}={file}{''.join(options)}"], dirs)
+    config = next(iter(brought.body["stages"].values()))["config"]
+    found = examine(Path(config["file"]), read_layouts(dirs), layout)
+    return _Told(
+        found=found,
+        source=Source(
+            file=config["file"],
+            layout={"name": found.name, **plain(found.layout)},
+            mean=tuple(config["mean"]),
+            std=tuple(config["std"]),
+        ),
+        encoder=brought.encoder,
+        registered=not brought.encoder_body,
+        body=brought.encoder_body or load(names("encoder", dirs)[brought.encoder], "encoder"),
+        dirs=tuple(map(str, dirs[1:])),
+    )
+
+
+def _build(told: _Told) -> ImageEncoder:
+    module = build_encoder(told.body, "rgb", None, told.dirs)
+    if not isinstance(module, ImageEncoder):
+        raise ConfigError(f"encoder {told.encoder} reads no images; choose another")
+    return module
 
 
 def report(found: Mapping[str, Any]) -> str:

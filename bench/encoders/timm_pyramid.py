@@ -38,11 +38,14 @@ class PyramidConfig:
         encoders: Mapping[str, Mapping[str, Any]],
     ) -> None:
         """Check that images pass through: HRNet adds maps of all strides, ConvNeXt cuts without padding."""
-        where = f"encoder {encoder['name']}: images of {size[0]} x {size[1]} pixels do not pass through it"
+        images = f"images of {size[0]} x {size[1]} pixels do not pass through it"
+        where = f"encoder {encoder['name']}: {images}"
         if self.model.startswith("hrnet") and any(side % COARSEST for side in size):
             fitting = [-(-side // COARSEST) * COARSEST for side in size]
             named = fitting[0] if fitting[0] == fitting[1] else fitting
-            raise ConfigError(f"{where}: their sides must be multiples of {COARSEST}, e.g. preset.size={named}")
+            raise ConfigError(
+                f"{where}: their sides must be multiples of {COARSEST}, e.g. preset.size={named}"
+            )
         if self.model.startswith("convnext") and min(size) < COARSEST:
             raise ConfigError(f"{where}: the smallest that do have preset.size={COARSEST}")
 

@@ -100,7 +100,7 @@ def finetune(step: Step, store: Store, site: RunContext) -> dict[str, Any]:
     metric = task.metrics[0].name
 
     def evaluate() -> dict[str, float]:
-        predicted = _joined(predict_all(trainee, chosen.val, chosen.val_rows, spec, fabric.device))
+        predicted = joined(predict_all(trainee, chosen.val, chosen.val_rows, spec, fabric.device))
         truth = chosen.val.batch(chosen.val_rows, (*task.targets, *task.extras))
         return evaluate_task(task, predicted, truth)
 
@@ -184,7 +184,7 @@ def choose(train: Dataset, val: Dataset | None, task: Task, spec: Mapping[str, A
         DataError: nothing is left, or a class has too few samples.
     """
     kind, _, value = str(spec["budget"]).partition("=")
-    labelled = _labelled(train, task)
+    labelled = labelled_rows(train, task)
     held: frozenset[int] = frozenset()
     if val is None:
         names = [train.ids[i] for i in labelled]
@@ -209,14 +209,14 @@ def choose(train: Dataset, val: Dataset | None, task: Task, spec: Mapping[str, A
     if task.unlabelled:
         rows = np.sort(np.concatenate([rows, np.setdiff1d(np.arange(len(train)), labelled)]))
     checked = train if val is None else val
-    candidates = labelled[sorted(held)] if val is None else _labelled(val, task)
+    candidates = labelled[sorted(held)] if val is None else labelled_rows(val, task)
     share = Fraction(value) if kind == "fraction" else Fraction(len(picked), len(pool))
     least = Fraction(min(len(candidates), subset.MIN_VALIDATION), len(candidates))
     thinned = subset.stride([checked.ids[i] for i in candidates], max(share, least))
     return Chosen(train=train, train_rows=rows, val=checked, val_rows=candidates[thinned])
 
 
-def _labelled(data: Dataset, task: Task) -> Rows:
+def labelled_rows(data: Dataset, task: Task) -> Rows:
     """Return the rows that have all targets of a task."""
     has = [data.valid[name] for name in task.targets if name in data.valid]
     rows: Rows = np.flatnonzero(np.all(has, axis=0)) if has else np.arange(len(data))
@@ -413,7 +413,7 @@ def predict_all(
             some = rows[first : min(first + EVALUATION_BATCH, start + CHUNK)]
             batch = read(some) if partner is None else paired(read(some), read(partner[some]))
             parts.append(trainee.task.predict(trainee.network(batch), batch))
-        yield _joined(parts)
+        yield joined(parts)
 
 
 def read_batch(
@@ -424,7 +424,8 @@ def read_batch(
     return to_batch(raw, inputs, names, data.fields, device, joint_set=data.info.joint_set)
 
 
-def _joined(parts: Iterator[Stats] | Sequence[Stats]) -> Stats:
+def joined(parts: Iterator[Stats] | Sequence[Stats]) -> Stats:
+    """Return the rows of chunks, one after the other."""
     chunks = list(parts)
     return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 

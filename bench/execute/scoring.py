@@ -13,6 +13,7 @@ import numpy as np
 from bench.api import Dataset, Stats, Task
 from bench.data.opening import open_dataset
 from bench.errors import StepError
+from bench.execute.bounds import bounds
 from bench.execute.finetuning import PREDICTIONS, build_task, chosen_trial, plain_metrics, trial_values
 from bench.execute.predictions import read_chunks
 from bench.execute.site import RunContext, check_input, digests
@@ -61,6 +62,7 @@ def score(step: Step, store: Store, site: RunContext) -> dict[str, Any]:
             }
             for metric in task.metrics
         ],
+        "bounds": bounds(cell, step, test, store, site),
         "interval": _interval(task, rows, test, int(step.spec["replicates"])),
         # heads on frozen features learn in passes of their own, which compare with no epoch of fine-tuning
         "curve": [] if cell.kind == "probe" else _curve(fine, task.metrics[0].name),

@@ -56,6 +56,7 @@ def check_plan(request: Request, plan: Plan) -> None:
             _check_pairs(request, spec.get("pairs", ()), spec["data"]["train"], f"task {spec['task']}")
         if step.kind != "pretrain":
             _check_budget(spec)
+            _check_inputs(request, spec)
 
 
 def _ask(check: Callable[..., None], known: Mapping[str, Any]) -> None:
@@ -218,21 +219,35 @@ def _check_recipe(request: Request, step: Step) -> None:
 
 
 def _check_layers(spec: Mapping[str, Any]) -> None:
-    """Refuse what fine-tuning cannot do to the layers of an encoder; `bench run` asks timm itself, later."""
+    """Refuse what fine-tuning cannot do to the layers of an encoder; `bench run` asks timm itself."""
     train, encoder = spec["train"], spec["encoder"]
     tokens = encoder["kind"] == "tokens"
     told = tokens or str(encoder["config"].get("model", "")).startswith("hrnet")  # timm tells their layers
     where = f"task {spec['task']}, encoder {encoder['name']}: finetune"
     if train.get("layer_decay", 1.0) != 1.0 and not told:
         raise ConfigError(
-            f"{where}.layer_decay={train['layer_decay']:g} needs layers that timm tells apart, those of tokens "
-            f"encoders and HRNet; this one is of kind {encoder['kind']}: set layer_decay=1.0"
+            f"{where}.layer_decay={train['layer_decay']:g} needs layers told apart by timm, those of "
+            f"tokens encoders and HRNet; this one is of kind {encoder['kind']}: set layer_decay=1.0"
         )
     if train.get("drop_path") and not tokens:
         raise ConfigError(
             f"{where}.drop_path={train['drop_path']:g} skips blocks of tokens encoders; this one is of kind "
             f"{encoder['kind']}: set drop_path=0.0"
         )
+
+
+def _check_inputs(request: Request, spec: Mapping[str, Any]) -> None:
+    """Check that the data of a task hold what its network reads; labels are checked when they are opened."""
+    data = spec["data"]["train"]
+    body = request.datasets[data["name"]]
+    lacks = set.intersection(*absent(body, data["parts"]))
+    for name in (MODALITIES[modality] for modality in spec["inputs"]):
+        if name in lacks or (body["fields"] and name not in body["fields"]):
+            sources = ", ".join(dict.fromkeys(part["source"] for part in data["parts"]))
+            raise ConfigError(
+                f"task {spec['task']}: reads {name}, which {sources} of {data['name']} lacks; choose other "
+                "data (task@dataset)"
+            )
 
 
 def _check_budget(spec: Mapping[str, Any]) -> None:
@@ -255,6 +270,10 @@ def _check_sources(request: Request) -> None:
     for task in request.tasks.values():
         key = f"task.{task['name']}.data.{task['dataset']}.source"
         wanted += [(key, task["dataset"], task["source_name"], s) for s in task["splits"].values() if s]
+        for number, part in enumerate(task["extra"]):
+            own = f"task.{task['name']}.data.{task['dataset']}.extra.{number}.source"
+            split = part["split"] or task["splits"]["train"]
+            wanted.append((own, task["dataset"], part["source"], split))
     for key, dataset, source, split in wanted:
         known = request.datasets[dataset]["sources"]
         fit = [name for name, splits in known.items() if not split or split in splits]

@@ -379,7 +379,9 @@ class _Row:
         for split, place in spec["splits"].items():
             parts = [_part(spec["source_name"], place, spec["samples"][split])]
             if split == "train":
-                parts += [_part(p["source"], place, 0, p["hide"]) for p in spec["extra"]]
+                parts += [
+                    _part(p["source"], p["split"] or place, p["samples"], p["hide"]) for p in spec["extra"]
+                ]
             data[split] = _data(request, spec["dataset"], spec["size"], parts) if place else {}
         self.request, self.task = request, task
         self.rates = ", ".join(f"{rate:g}" for rate in request.rates)

@@ -179,6 +179,8 @@ class TaskPart(Struct, kw_only=True, forbid_unknown_fields=True):
     """Samples of one source of a data set."""
 
     source: str
+    split: str = ""  # "" = that of the training samples
+    samples: Whole = 0  # 0 = all there are, where the data end
     hide: list[str] = field(default_factory=list)  # fields and modalities that count as absent
 
 

@@ -12,8 +12,8 @@ from bench.modalities import MODALITIES
 ORDER: tuple[str, ...] = get_args(Supervision)
 OF_FIELD = {  # of the data; others stand for themselves
     "depth": "depth", "keypoints": "2D joints", "keypoints_detected": "2D joints", "joints3d": "3D joints",
-    "mask": "silhouettes", "parts": "part labels", "betas": "body parameters", "rotations": "body parameters",
-    "vertices": "body parameters",
+    "mask": "silhouettes", "parts": "part labels", "garments": "part labels", "betas": "body parameters",
+    "rotations": "body parameters", "vertices": "body parameters",
     **dict.fromkeys(("chart", "uv", "points", "point_chart", "point_uv"), "surface labels"),
 }  # fmt: skip
 

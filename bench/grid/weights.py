@@ -10,6 +10,7 @@ from typing import Any
 from bench.errors import AssetError
 from bench.files import sha256_file
 from bench.grid.brought import localise
+from bench.weights.packages import PREFIX, locate
 
 KEY = "file"  # config key of a method's weights
 _MARK = "sha256:"
@@ -17,7 +18,7 @@ CACHED_NAMES = ("model.safetensors", "pytorch_model.bin")  # of weights in the H
 
 
 def tag_of(method: Mapping[str, Any], published: str | None) -> str:
-    """Return the weights that a method starts from: a file, or a tag of timm; "" where none.
+    """Return the weights that a method starts from: a file, a tag of timm, `pkg:...`; "" where none.
 
     Args:
         method: resolved.
@@ -49,7 +50,12 @@ def absent(
         path: f"there is no weights file {path}" for path in files if not Path(path).expanduser().is_file()
     }
     for tag in sorted(tags - given - {""}):
-        if not _is_cached(tag):
+        if tag.startswith(PREFIX):
+            try:
+                locate(tag)
+            except AssetError as error:
+                found[tag] = f"weights {tag.rpartition('/')[2]} are not on this machine: {error}"
+        elif not _is_cached(tag):
             found[tag] = (
                 f"weights {tag} are not on this machine: run `hf download timm/{tag} {CACHED_NAMES[0]}` "
                 f"where there is a network, or name a local file with the config key `{KEY}`"

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from bench.api import Batch, Encoder, EncoderHead, FeatureInfo, Features, Outputs
 from bench.errors import ConfigError
+from bench.heads.linear_probe import LinearPixelProbe
 
 STRIDE = 4  # pixels of the image per cell of a heat map
 WIDEST = 256  # channels of the transposed convolutions in arXiv:1804.06208
@@ -50,7 +51,7 @@ class DeconvHead(nn.Module):
         channels = info.channels[-1]
         inner = min(WIDEST, channels) if width is None else width
         layers: list[nn.Module] = []
-        for _ in range(_doublings(info)):
+        for _ in range(_doublings(info.strides[-1])):
             up = nn.ConvTranspose2d(channels, inner, 4, stride=2, padding=1, bias=False)
             layers += [up, nn.BatchNorm2d(inner), nn.ReLU(inplace=True)]
             channels = inner
@@ -89,7 +90,7 @@ class LinearHead(nn.Module):
 
     def __init__(self, info: FeatureInfo, joints: int) -> None:
         super().__init__()
-        times = 2 ** _doublings(info)
+        times = 2 ** _doublings(info.strides[-1])
         self.out = _last(info.channels[-1], joints * times**2)
         self.spread = nn.PixelShuffle(times)
 
@@ -99,28 +100,61 @@ class LinearHead(nn.Module):
         return {"heatmaps": spread.float()}
 
 
-class FlipTested(EncoderHead):
-    """Averages the heat maps of an image and of its mirror image, outside training only."""
+class LinearHeatmapProbe(nn.Module):
+    """Batch norm and one linear layer per cell of all maps, for frozen features.
 
-    def __init__(self, encoder: Encoder, head: nn.Module, modality: str, flip: tuple[int, ...]) -> None:
+    As `LinearPixelProbe`; where the finest map is coarser than stride 4, each of its cells holds its part of
+    the heat maps, as in `LinearHead`.
+    """
+
+    def __init__(self, info: FeatureInfo, joints: int) -> None:
+        """Size the layer.
+
+        Raises:
+            ConfigError: the encoder returns no maps.
+        """
+        super().__init__()
+        times = 2 ** _doublings(info.strides[0]) if info.strides else 1
+        self.pixels = LinearPixelProbe(info, joints * times**2)
+        self.spread = nn.PixelShuffle(times)
+
+    def forward(self, features: Features, size: tuple[int, int]) -> Outputs:
+        """Return `heatmaps` (N, J, h, w) float32."""
+        spread: Tensor = self.spread(self.pixels.maps(features))
+        return {"heatmaps": spread.float()}
+
+
+class FlipTested(EncoderHead):
+    """Averages the maps of an image and of its mirror image, outside training only."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        head: nn.Module,
+        modality: str,
+        flip: tuple[int, ...],
+        maps: str = "heatmaps",
+    ) -> None:
         """Join encoder and head.
 
         Args:
             encoder: of the image.
-            head: gives `heatmaps` (N, J, h, w).
+            head: gives the maps, (N, J, h, w).
             modality: the image in the batch.
-            flip: what mirroring makes of each joint, (J,).
+            flip: what mirroring makes of each joint or class, (J,).
+            maps: their name among the outputs.
         """
         super().__init__(encoder, head, modality)
         self.flip = flip
+        self.maps = maps
 
     def forward(self, batch: Batch) -> Outputs:
-        """Return the head's outputs, the heat maps averaged."""
+        """Return the head's outputs, the maps averaged."""
         out = super().forward(batch)
         if self.training:
             return out
-        mirrored = super().forward({self.modality: batch[self.modality].flip(-1)})["heatmaps"]
-        return {**out, "heatmaps": (out["heatmaps"] + unflip(mirrored, self.flip)) / 2}
+        mirrored = super().forward({self.modality: batch[self.modality].flip(-1)})[self.maps]
+        return {**out, self.maps: (out[self.maps] + unflip(mirrored, self.flip)) / 2}
 
 
 def unflip(heatmaps: Tensor, flip: tuple[int, ...]) -> Tensor:
@@ -132,9 +166,16 @@ def unflip(heatmaps: Tensor, flip: tuple[int, ...]) -> Tensor:
     return heatmaps.flip(-1)[:, list(flip)]
 
 
-def _doublings(info: FeatureInfo) -> int:
-    """How often the coarsest map has to be doubled to reach stride 4."""
-    return max(0, round(math.log2(info.strides[-1] / STRIDE)))
+def heatmap_cells(info: FeatureInfo, size: tuple[int, int], kind: HeatmapKind = "deconv") -> tuple[int, int]:
+    """Cells (h, w) of the heat maps of `heatmap_head`, for an image of (H, W) pixels."""
+    stride = info.strides[0 if kind == "finest" else -1]
+    times = 1 if kind == "finest" else 2 ** _doublings(stride)
+    return -(-size[0] // stride) * times, -(-size[1] // stride) * times
+
+
+def _doublings(stride: int) -> int:
+    """How often a map has to be doubled to reach stride 4."""
+    return max(0, round(math.log2(stride / STRIDE)))
 
 
 def _last(channels: int, maps: int) -> nn.Conv2d:

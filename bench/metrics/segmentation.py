@@ -96,6 +96,17 @@ def aacc(matrix: ArrayLike) -> Floats:
     return np.asarray(hits.sum(-1) / np.maximum(1, counts.sum((-2, -1))))
 
 
+def fwiou(matrix: ArrayLike) -> Floats:
+    """Mean of `iou` weighted by the share of each class among the target pixels.
+
+    >>> round(float(fwiou([[3, 1], [0, 4]])), 3)
+    0.775
+    """
+    counts = np.asarray(matrix, np.float64)
+    wanted = counts.sum(-1)
+    return np.asarray((wanted * iou(counts)).sum(-1) / np.maximum(1, wanted.sum(-1)))
+
+
 def merge(matrix: ArrayLike, groups: ArrayLike) -> Floats:
     """Confusion matrix of coarser classes.
 

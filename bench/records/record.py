@@ -14,6 +14,8 @@ Score records (`kind: score`, one per leaderboard cell) have these entries:
 |            | minimum_effect (in the unit of the primary metric; smaller differences are ties);         |
 |            | weights: {weights, weights_sha256, licence, trained_on, ...} of rows that load some       |
 | metrics    | list of {name, value, unit, higher_is_better}; the primary metric first                   |
+| bounds     | {floor, ceiling: {metric: value}}, as far as the task defines them; records made before    |
+|            | there were bounds have no such entry                                                      |
 | interval   | {unit, n_units, n_samples, replicates: primary metric on bootstrap resamples of the units}|
 | curve      | list of {progress (0..1], step, metric value on the validation part} of the fine-tuning   |
 | selection  | {rule, step, value}                                                                       |
@@ -135,6 +137,16 @@ def _check_entries(record: Any, where: str) -> None:
         if not isinstance(metric, dict):
             raise DataError(f"{where}: a metric is not a JSON object")
         _check(metric, _METRIC, where)
+    _check_bounds(record.get("bounds", {}), where)
+
+
+def _check_bounds(bounds: Any, where: str) -> None:
+    """Make sure that bounds are numbers by metric, by `floor` and `ceiling`."""
+    parts = bounds.items() if isinstance(bounds, dict) else [("", None)]
+    for name, values in parts:
+        numbers = isinstance(values, dict) and all(type(v) in (int, float) for v in values.values())
+        if name not in ("floor", "ceiling") or not numbers:
+            raise DataError(f'{where}: entry "bounds" does not hold numbers of floor and ceiling')
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -96,7 +96,7 @@ class Store:
             DataError: no permission, disk full, read-only.
         """
         check_writable(self.root, "--store", folder=True)
-        for name in (*KINDS, "plans", "leaderboard"):
+        for name in (*KINDS, "bounds", "plans", "leaderboard"):
             if (self.root / name).exists():
                 check_writable(self.root / name, "--store", folder=True)
         with writing(self.root):

@@ -1,7 +1,7 @@
 """The figures of a report, drawn with Matplotlib from the same frames that the CSV files hold.
 
 `plots` turns frames into `Plot`s: plain numbers and words. `draw_all` draws those whose files are missing or
-do not show the same any more, several processes at a time. PNG and SVG come from one layout.
+do not show the same any more. PNG and SVG come from one layout.
 """
 
 from __future__ import annotations
@@ -9,15 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from io import BytesIO
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,7 +21,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.errors import DataError
 from bench.files import sha256_file, sha256_text, write_atomic, writing
 from bench.report import budget, text
 from bench.report.overview import distinctions, is_scratch
@@ -38,7 +33,6 @@ if TYPE_CHECKING:
 INDEX = "drawn.json"  # in the folder of plots: what each figure was drawn from
 DPI = 200
 CROWD = 8  # methods, from which on figures are wide and bands faint
-FEW = 24  # figures that one process draws faster than others start
 INK, PALE = "#222222", "#888888"
 COLUMN, PAGE = 3.4, 7.0  # inches: widths of one and of two columns of a paper
 RC: Any = {  # settings of Matplotlib
@@ -116,6 +110,7 @@ class Plot:
     x: str = ""
     y: str = ""
     ticks: Sequence[tuple[float, str]] = ()  # of x where they are fixed
+    levels: Sequence[tuple[float, float]] = ()  # floor and ceiling of each panel, NaN where not known
 
     @property
     def files(self) -> tuple[str, str]:
@@ -217,6 +212,17 @@ def _panels(frame: pd.DataFrame, columns: str) -> list[tuple[str, list[tuple[Any
     return [(str(e), list(p[columns.split()].itertuples(index=False, name=None))) for e, p in grouped]
 
 
+def _levels(cells: pd.DataFrame) -> list[tuple[float, float]]:
+    """Return floor and ceiling of each encoder; NaN where no record tells, as in older files."""
+    told = cells.reindex(columns=["encoder", "floor", "ceiling"]).astype({"floor": float, "ceiling": float})
+    ends = told.groupby("encoder", sort=False).first()
+    return [(float(low), float(high)) for low, high in ends.itertuples(index=False, name=None)]
+
+
+def _dashed(levels: Sequence[tuple[float, float]]) -> str:
+    return "; dashed: floor and ceiling on the test data, where in range" * (not np.isnan(levels).all())
+
+
 def efficiency(table: _Table, *, shots: bool) -> Plot | None:
     """Show the test metric over the labels, one panel per encoder; None without such label budgets."""
     budgets = {b.label: b for b in map(budget.parse, table.cells["fraction"]) if b.is_fraction != shots}
@@ -224,15 +230,18 @@ def efficiency(table: _Table, *, shots: bool) -> Plot | None:
     if cells.empty:
         return None
     cells = cells.assign(x=[float(budgets[label].value) for label in cells["fraction"]])
+    cells = cells.sort_values("x", kind="stable")
+    levels = _levels(cells)
     covered = ", for one seed over ".join(sorted(set(cells["kind"]) - {"none"}))
     bands = f"bands and bars: 95 % interval over {covered}" if covered else "no intervals recorded"
     return table.plot(
         "shots" if shots else "efficiency",
         cells["name"],
-        f"{_seeds(cells['n'])}; lines: mean over seeds; {bands}",
+        f"{_seeds(cells['n'])}; lines: mean over seeds; {bands}{_dashed(levels)}",
         kind="efficiency",
         title=f"{table.task}: data efficiency",
-        panels=_panels(cells.sort_values("x", kind="stable"), "name x mean low high"),
+        panels=_panels(cells, "name x mean low high"),
+        levels=levels,
         x=f"{'labelled examples per class' if shots else 'share of the labels'} (log scale)",
         y=f"{table.metric}, test",
         ticks=[(float(b.value), str(b.value) if shots else b.title) for b in sorted(budgets.values())],
@@ -254,12 +263,14 @@ def convergence(
         return None
     counts = [n for rows in panels.values() for _, n, *_ in rows]
     bands = "bands: smallest to largest seed" if max(counts) > 1 else "one seed, hence no bands"
+    levels = _levels(cells) * len(panels)
     return table.plot(
         "convergence",
         {name for rows in panels.values() for name, *_ in rows},
-        f"{_seeds(counts)}; lines: mean over seeds; {bands}",
+        f"{_seeds(counts)}; lines: mean over seeds; {bands}{_dashed(levels)}",
         title=f"{table.task}, {encoder}: fine-tuning",
         panels=[(b.header, panels[b]) for b in sorted(panels)],
+        levels=levels,
         encoder=encoder,
         x="fine-tuning progress (% of steps)",
         y=f"{table.metric}, validation",
@@ -361,13 +372,12 @@ def cliques(order: Sequence[tuple[float, str]], critical: float) -> list[tuple[f
 # ---- drawing
 
 
-def draw_all(found: Sequence[Plot], folder: Path, processes: int | None = None) -> list[Path]:
+def draw_all(found: Sequence[Plot], folder: Path) -> list[Path]:
     """Draw what is not there yet, and remove what an earlier report left there.
 
     Args:
         found: the figures; their names differ.
         folder: gets two files for each and an index.
-        processes: None = one for each core where there are many to draw.
 
     Returns:
         The files.
@@ -382,19 +392,8 @@ def draw_all(found: Sequence[Plot], folder: Path, processes: int | None = None) 
         for name in before.keys() - digests.keys():
             for kind in ("png", "svg"):
                 (folder / f"{name}.{kind}").unlink(missing_ok=True)
-    todo = [plot for plot in found if before.get(plot.name) != [digests[plot.name], _content(plot, folder)]]
-    workers = processes or (len(os.sched_getaffinity(0)) if len(todo) > FEW else 1)
-    if workers > 1:
-        try:
-            with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-                list(pool.map(draw, todo, [folder] * len(todo), chunksize=4))
-        except BrokenProcessPool as error:
-            raise DataError(
-                "a process that draws figures died: out of memory, or a script makes this report outside of "
-                'if __name__ == "__main__":'
-            ) from error
-    else:
-        for plot in todo:
+    for plot in found:
+        if before.get(plot.name) != [digests[plot.name], _content(plot, folder)]:
             draw(plot, folder)
     index = {plot.name: [digests[plot.name], _content(plot, folder)] for plot in found}
     write_atomic(folder / INDEX, json.dumps(index, indent=1))
@@ -472,6 +471,8 @@ def render(plot: Plot) -> Figure:
             places, labels = zip(*plot.ticks, strict=True)
             ax.set_xticks(places, labels)
         _DRAW[plot.kind](ax, data, plot)
+    for ax, ends in zip(axes, plot.levels, strict=False):
+        _draw_levels(ax, ends)
     for ax in axes[len(plot.panels) :]:
         ax.set_axis_off()
     figure.suptitle(_fit(plot.title, (wide * 72 - 20) / 1.2, 8.5))
@@ -500,6 +501,18 @@ def _point(ax: Axes, at: tuple[float, float, float, float], look: Look, colour: 
     if math.isfinite(low) and math.isfinite(high):
         ax.vlines(x, low, high, color=colour, linewidth=0.9)
     ax.plot([x], [mean], **_line(look, joined=False))
+
+
+def _draw_levels(ax: Axes, ends: tuple[float, float]) -> None:
+    """Draw floor and ceiling where they lie in the range of the data, which they never stretch."""
+    low, high = ax.get_ylim()
+    for name, level in zip(("floor", "ceiling"), ends, strict=True):
+        if min(low, high) <= level <= max(low, high):
+            ax.axhline(level, color=PALE, linestyle=(0, (4, 2)), linewidth=0.8, zorder=1, label=name)
+            place: Any = {"xytext": (-1, 1), "textcoords": "offset points", "ha": "right", "va": "bottom"}
+            at: Any = ax.get_yaxis_transform()
+            ax.annotate(name, (1, level), xycoords=at, fontsize=5.5, color=PALE, **place)
+    ax.set_ylim(low, high)
 
 
 def _draw_efficiency(ax: Axes, data: Sequence[tuple[Any, ...]], plot: Plot) -> None:

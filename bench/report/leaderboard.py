@@ -47,7 +47,8 @@ T_SEEDS = 5  # fewest seeds for a t interval over seeds alone
 CELLS = (
     *PLACE, "encoder_kind", "encoder_modality", "modality", "method", "init", "pretrain_data", "backbone",
     "config", "uses", "name", "fraction", "metric", "unit", "higher_is_better", "primary", "n", "mean", "sd",
-    "minimum", "maximum", "error", "low", "high", "kind", "t_low", "t_high", "stride_mean", "values",
+    "minimum", "maximum", "error", "low", "high", "kind", "t_low", "t_high", "stride_mean", "floor",
+    "ceiling", "values",
     "complete", "best", "tie", "exposure", *COSTS, "seeds", "subsets", "interval", "commits", "devices",
     "keys",
 )  # fmt: skip
@@ -244,7 +245,7 @@ def _cells(runs: pd.DataFrame, records: Records) -> pd.DataFrame:
     """Summarise every metric of every cell over its runs."""
     runs = runs.assign(cell=runs.groupby(["table", *ROW, "name", "fraction"], sort=False).ngroup())
     place = runs[["key", "cell"]].assign(run=range(len(runs)))
-    long = records.runs[["key", "metric", "value", "unit", "higher_is_better", "primary"]]
+    long = records.runs[["key", "metric", "value", "unit", "higher_is_better", "primary", "floor", "ceiling"]]
     long = place.merge(long.assign(order=range(len(long))), on="key").sort_values(["run", "order"])
     of_metrics = long.groupby(["cell", "metric", "primary"], sort=False)
     metrics = of_metrics.agg(
@@ -255,6 +256,8 @@ def _cells(runs: pd.DataFrame, records: Records) -> pd.DataFrame:
         sd=("value", "std"),
         minimum=("value", "min"),
         maximum=("value", "max"),
+        floor=("floor", "first"),
+        ceiling=("ceiling", "first"),
         values=("value", tuple),
     ).reset_index()  # fmt: skip
     constant = (

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy  # loads `scipy.stats`, which takes longer than a small report, when it is first used
 
 from bench.report.bootstrap import DRAWS, Aggregate, resamples, stratum_weights, widened
 from bench.report.budget import parse
@@ -29,7 +29,7 @@ from bench.report.intervals import LEVEL, RISK, holm
 from bench.report.records import SCRATCH, SETTING, Floats, grouped, tuples
 from bench.report.text import listed
 
-FULL = "imagenet"  # the method whose normalised score is 1; scratch has 0
+FULL = "imagenet"  # the method whose normalised score is 1 where there are no bounds; scratch has 0
 MIN_METHODS = 3  # for a Friedman test
 MIN_TASKS = 5
 MIN_PAIRED_TASKS = 6  # with 5 tasks the smallest two-sided Wilcoxon p is 0.0625
@@ -87,12 +87,18 @@ class Overall:
     exposed: tuple[str, ...]  # methods whose pretraining has seen test data of one of the tasks
     ranks: Ranks | None
     ranks_reason: str  # why there are none
-    normalised: tuple[Aggregate, ...] | None  # by method: 0 = scratch, 1 = imagenet
+    normalised: tuple[Aggregate, ...] | None  # by method
+    normalised_ends: tuple[str, str]  # what 0 and 1 are: floor and ceiling, or scratch and imagenet
     normalised_reason: str  # why there are none
     guarded: tuple[str, ...]  # cells where scratch and imagenet are too close to normalise by
     improvements: tuple[Improvement, ...]
     paired: tuple[PairTest, ...]  # over tasks
     paired_reason: str  # why there are none
+
+    @property
+    def key(self) -> dict[str, str]:
+        """Return the setting by name."""
+        return dict(zip(SETTING, self.setting, strict=True))
 
 
 def over_tasks(cells: pd.DataFrame, runs: pd.DataFrame, references: Sequence[str]) -> tuple[Overall, ...]:
@@ -129,7 +135,9 @@ def _overall(place: Sequence[Any], cells: pd.DataFrame, references: Sequence[str
     elif len(tasks) < 2:
         reason = "fewer than two tasks are common to all of them"
     grid = _Grid(ranked, chosen, methods)
-    normalised, normalised_reason, guarded = (None, reason, ()) if reason else _normalised(grid)
+    bounded = not reason and _bounded(grid)
+    normalise = _between_bounds if bounded else _normalised
+    normalised, normalised_reason, guarded = (None, reason, ()) if reason else normalise(grid)
     paired, paired_reason = ((), reason) if reason else _paired(grid)
     return Overall(
         setting=(place[0], place[1], place[2], place[3]),
@@ -144,6 +152,7 @@ def _overall(place: Sequence[Any], cells: pd.DataFrame, references: Sequence[str
         ranks=None if reason else rank_methods([part.to_numpy() for part in grid.means]),
         ranks_reason=reason,
         normalised=normalised,
+        normalised_ends=("floor", "ceiling") if bounded else (SCRATCH, FULL),
         normalised_reason=normalised_reason,
         guarded=guarded,
         improvements=() if reason else tuple(_improvements(grid, references)),
@@ -211,7 +220,7 @@ def rank_methods(scores: Sequence[Floats]) -> Ranks:
     Args:
         scores: per task, (budgets, k), higher is better.
     """
-    per_task = np.stack([stats.rankdata(-table, axis=1).mean(axis=0) for table in scores])  # (tasks, k)
+    per_task = np.stack([scipy.stats.rankdata(-table, axis=1).mean(axis=0) for table in scores])  # (tasks, k)
     tasks, methods = per_task.shape
     average = tuple(per_task.mean(axis=0).tolist())
     lacks = [f"{MIN_METHODS} methods (here {methods})"] if methods < MIN_METHODS else []
@@ -234,12 +243,12 @@ def friedman(values: Floats) -> tuple[float, float]:
     tasks, methods = values.shape
     if (values == values[:, :1]).all():
         return 0.0, 1.0
-    chi2 = float(stats.friedmanchisquare(*values.T).statistic)
+    chi2 = float(scipy.stats.friedmanchisquare(*values.T).statistic)
     rest = tasks * (methods - 1) - chi2
     if rest < 1e-9:  # all tasks agree
         return inf, 0.0
     statistic = (tasks - 1) * chi2 / rest
-    return statistic, float(stats.f.sf(statistic, methods - 1, (methods - 1) * (tasks - 1)))
+    return statistic, float(scipy.stats.f.sf(statistic, methods - 1, (methods - 1) * (tasks - 1)))
 
 
 def critical_difference(methods: int, tasks: int) -> float:
@@ -248,7 +257,7 @@ def critical_difference(methods: int, tasks: int) -> float:
     >>> round(critical_difference(8, 10), 2)
     3.32
     """
-    quantile = float(stats.studentized_range.ppf(LEVEL, methods, inf)) / sqrt(2)
+    quantile = float(scipy.stats.studentized_range.ppf(LEVEL, methods, inf)) / sqrt(2)
     return quantile * sqrt(methods * (methods + 1) / (6 * tasks))
 
 
@@ -263,7 +272,7 @@ def paired_tests(scores: Floats) -> tuple[PairTest, ...]:
     for i, j in pairs:
         differences = scores[:, i] - scores[:, j]
         kept = differences[differences != 0]
-        p.append(float(stats.wilcoxon(kept).pvalue) if kept.size else 1.0)
+        p.append(float(scipy.stats.wilcoxon(kept).pvalue) if kept.size else 1.0)
     return tuple(
         PairTest(first=i, second=j, p=value, p_holm=corrected or 0.0)
         for (i, j), value, corrected in zip(pairs, p, holm(p), strict=True)
@@ -287,6 +296,26 @@ def _paired(grid: _Grid) -> tuple[tuple[PairTest, ...], str]:
             return (), f"{first.metric} of {task} cannot be read as an error above 0"
         rows.append(-np.log(errors).mean(axis=1))
     return paired_tests(np.array(rows)), ""
+
+
+def _bounded(grid: _Grid) -> bool:
+    """Say whether floor and ceiling of all cells are known and apart."""
+    cells = (cell for _, rows in grid.tasks for row in rows.values() for cell in row)
+    return all(sign(cell) * (cell.ceiling - cell.floor) > 0 for cell in cells)
+
+
+def _between_bounds(grid: _Grid) -> tuple[tuple[Aggregate, ...] | None, str, tuple[str, ...]]:
+    """Return scores that are 0 at the floor and 1 at the ceiling of each cell; none has to be left out."""
+    scores: dict[str, list[Floats]] = {name: [] for name in grid.chosen}  # per task, (S,)
+    for _, rows in grid.tasks:
+        seeds = [set(cell.seeds) for row in rows.values() for cell in row]
+        if common := sorted(set.intersection(*seeds)):
+            for name, row in rows.items():
+                by_budget = [(_by_seed(c, common) - c.floor) / (c.ceiling - c.floor) for c in row]
+                scores[name].append(np.mean(by_budget, axis=0))
+    if not scores[grid.chosen[0]]:
+        return None, "the methods have no seed in common in any task", ()
+    return tuple(interquartile_mean(tasks) for tasks in scores.values()), "", ()
 
 
 def _normalised(grid: _Grid) -> tuple[tuple[Aggregate, ...] | None, str, tuple[str, ...]]:
@@ -336,12 +365,12 @@ def interquartile_mean(scores: Sequence[Floats]) -> Aggregate:
     Args:
         scores: per task, one per seed, (S,); comparable between tasks.
     """
-    point = round(float(stats.trim_mean(np.concatenate(scores), 0.25)), 12) + 0.0  # no -8e-17 for scratch
+    point = round(float(scipy.stats.trim_mean(np.concatenate(scores), 0.25)), 12) + 0.0  # no -8e-17
     sizes = [len(task) for task in scores]
     if min(sizes) < 2:
         return Aggregate(value=point, low=None, high=None)
     drawn = [task[resamples(i, len(task))] for i, task in enumerate(scores)]
-    return widened(point, stats.trim_mean(np.concatenate(drawn, axis=1), 0.25, axis=1), sizes)
+    return widened(point, scipy.stats.trim_mean(np.concatenate(drawn, axis=1), 0.25, axis=1), sizes)
 
 
 def improvement(first: Sequence[Sequence[Floats]], second: Sequence[Sequence[Floats]]) -> Aggregate:

@@ -1,4 +1,4 @@
-"""Which method wins where: one matrix of methods by tasks for every encoder and label share.
+"""Which method wins where: one table of methods by tasks for every encoder and label share.
 
 The first thing that the page, the Markdown and the terminal show. All numbers come from the frames of
 `leaderboard.csv` and `differences.csv`.
@@ -7,55 +7,23 @@ The first thing that the page, the Markdown and the terminal show. All numbers c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from bench.report import budget, text
-from bench.report.records import SCRATCH, SETTING, TABLE
+from bench.report.records import SCRATCH, SETTING, TABLE, tuples
+from bench.report.tables import USES, Column, Entry, Row, Table, facets
+from bench.report.text import TIE
 
-FULL = 3.0  # differences of so many half-widths of their interval have the full colour
-
-
-def is_scratch(name: str) -> bool:
-    """Tell whether a row is one of scratch: `scratch`, or `scratch (...)` where there are several."""
-    return name == SCRATCH or name.startswith(f"{SCRATCH} (")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tile:
-    """One number of the matrix."""
-
-    mean: float
-    n: int
-    complete: bool  # False: its row lacks runs, so it is neither ranked nor best
-    best: bool
-    tie: bool
-    verdict: str  # against scratch: "better", "worse", "tie", "" = not compared
-    strength: float | None  # better is positive: difference to scratch in half-widths of its interval
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """One method."""
-
-    method: str
-    uses: str  # beyond colour pictures
-    rank: float | None
-    missing: int
-    tiles: list[Tile | None]  # one for each task
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """One column."""
-
-    title: str  # the task; with data set and more where that is not unique
-    metric: str
-    unit: str
-    higher_is_better: bool
-    table: dict[str, Any] = field(repr=False)  # its `TABLE`
+BETTER, WORSE = "▲", "▼"
+NOTE = (
+    f"Bold: best of a column. {TIE}: tie with it. {BETTER} {WORSE}: better or worse than scratch (paired, "
+    "p < 0.05 after Holm's correction). Average rank: 1 is best; over the tasks, for methods that have them "
+    f"all. {USES} Missing: tasks that a method lacks, or where it lacks runs (in parentheses)."
+)
+SHADES = (0.5, 1.0, 2.0)  # differences to scratch, in half-widths of their interval, from which colours begin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,22 +34,14 @@ class Block:
     encoder: str
     fraction: str
     labels: str  # the label share for people
-    tasks: list[Task]
-    lines: list[Line]  # best average rank first
+    answer: str  # which methods have the best average rank; "" where there are no ranks
+    table: Table  # methods by tasks, best average rank first
+    facets: Mapping[str, Sequence[str]]
 
-    @property
-    def title(self) -> str:
-        """Return encoder, label share and protocol."""
-        preset, track, mode, protocol = self.setting
-        return f"{self.encoder}, {self.labels} ({preset}, {track}, {mode}, protocol {protocol})"
 
-    @property
-    def answer(self) -> str:
-        """Say which methods have the best average rank, "" where there are no ranks."""
-        ranked = [(line.rank, line.method) for line in self.lines if line.rank is not None]
-        best = min(ranked)[0] if ranked else None
-        first = [method for rank, method in ranked if rank == best]
-        return f"{text.listed(first, limit=3)}: average rank {best:.1f}" if first else ""
+def is_scratch(name: str) -> bool:
+    """Tell whether a row is one of scratch: `scratch`, or `scratch (...)` where there are several."""
+    return name == SCRATCH or name.startswith(f"{SCRATCH} (")
 
 
 def distinctions(primary: pd.DataFrame) -> dict[tuple[Any, ...], str]:
@@ -109,17 +69,17 @@ def overview(cells: pd.DataFrame, differences: pd.DataFrame) -> list[Block]:
     return [_block(place, grouped[place], words, against) for place in places]
 
 
-def _against_scratch(differences: pd.DataFrame) -> dict[tuple[Any, ...], tuple[str, float | None]]:
-    """Return verdict and strength of the differences to scratch by table, encoder, share and method."""
-    found: dict[tuple[Any, ...], tuple[str, float | None]] = {}
+def _against_scratch(differences: pd.DataFrame) -> dict[tuple[Any, ...], tuple[str, int]]:
+    """Return verdict and shade of the differences to scratch by table, encoder, share and method."""
+    found: dict[tuple[Any, ...], tuple[str, int]] = {}
     if differences.empty:
         return found
     rows = differences[(differences["against"] == "reference") & differences["reference"].map(is_scratch)]
     columns = [*TABLE, "encoder", "fraction", "method", "verdict", "difference", "low", "high"]
     for *place, verdict, difference, low, high in rows[columns].itertuples(index=False, name=None):
         sign, half = (1 if place[TABLE.index("higher_is_better")] else -1), (high - low) / 2
-        strength = max(-FULL, min(FULL, sign * difference / half)) if half > 0 else None
-        found.setdefault(tuple(place), (verdict, strength))
+        shade = sum(abs(difference) > limit * half for limit in SHADES) if half > 0 else 0
+        found.setdefault(tuple(place), (verdict, sign * shade if difference > 0 else -sign * shade))
     return found
 
 
@@ -127,52 +87,82 @@ def _block(
     place: tuple[Any, ...],
     cells: pd.DataFrame,
     words: Mapping[tuple[Any, ...], str],
-    against: Mapping[tuple[Any, ...], tuple[str, float | None]],
+    against: Mapping[tuple[Any, ...], tuple[str, int]],
 ) -> Block:
-    tables = list(dict.fromkeys(cells[list(TABLE)].itertuples(index=False, name=None)))
-    names = list(dict.fromkeys(map(str, cells["name"])))
+    *setting, encoder, fraction = place
+    every: list[Any] = [*cells[list(TABLE)].itertuples(index=False, name=None)]
+    cells, keys = cells.assign(key=every), list(dict.fromkeys(every))
+    found = {(cell.key, cell.name): cell for cell in tuples(cells)}
     uses = dict(zip(cells["name"], cells["uses"].map(text.known), strict=True))
-    tiles: dict[tuple[Any, ...], Tile] = {}
-    columns = [*TABLE, "name", "mean", "n", "complete", "best", "tie"]
-    for *key, name, mean, n, complete, best, tie in cells[columns].itertuples(index=False, name=None):
-        verdict, strength = against.get((*key, *place[4:], name), ("", None))
-        tiles[(*key, name)] = Tile(
-            mean=float(mean), n=int(n), complete=bool(complete), best=best is True or best == 1,
-            tie=tie is True or tie == 1, verdict=verdict, strength=strength,
-        )  # fmt: skip
-    matrix = {name: [tiles.get((*table, name)) for table in tables] for name in names}
-    missing = {name: sum(t is None or not t.complete for t in row) for name, row in matrix.items()}
-    whole = [name for name in names if not missing[name]]
-    means = pd.DataFrame({name: [t.mean if t else None for t in matrix[name]] for name in whole}, dtype=float)
-    signs = [-1.0 if table[TABLE.index("higher_is_better")] else 1.0 for table in tables]
-    average: Any = means.mul(signs, axis=0).rank(axis=1).mean() if len(whole) > 1 else {}
-    ranks = {name: float(average[name]) if len(whole) > 1 and name in whole else None for name in names}
-    order = sorted(names, key=lambda n: (missing[n], 0.0 if ranks[n] is None else ranks[n], n))
-    parsed = budget.parse(place[5])
+    missing = {n: sum((k, n) not in found or not found[k, n].complete for k in keys) for n in uses}
+    ranks = _average_ranks(cells[cells["name"].map(missing) == 0])
+    rows = []
+    for name in sorted(uses, key=lambda n: (missing[n], ranks.get(n, 0.0), n)):
+        rank, lacks = ranks.get(name), missing[name]
+        tiles = [
+            _tile(found.get((key, name)), *against.get((*key, *place[4:], name), ("", 0))) for key in keys
+        ]
+        entries = [
+            Entry(text="-" if rank is None else f"{rank:.2f}", value=rank),
+            Entry(text=str(lacks or "")),
+        ]
+        rows.append(Row(method=name, names=(name, uses[name]), entries=[*entries, *tiles]))
+    preset, track, mode, protocol = setting
+    labels = budget.parse(fraction).header
+    first = [name for name, rank in sorted(ranks.items()) if rank == min(ranks.values())]
+    answer = f"{text.listed(first, limit=3)}: average rank {min(ranks.values()):.1f}" if ranks else ""
     return Block(
-        setting=tuple(map(str, place[:4])),
-        encoder=str(place[4]),
-        fraction=str(place[5]),
-        labels=parsed.header,
-        tasks=_tasks(tables, words),
-        lines=[
-            Line(method=n, uses=uses[n], rank=ranks[n], missing=missing[n], tiles=matrix[n]) for n in order
-        ],
+        setting=tuple(map(str, setting)),
+        encoder=encoder,
+        fraction=fraction,
+        labels=labels,
+        answer=answer,
+        table=Table(
+            kind="matrix",
+            title=f"{encoder}, {labels} ({preset}, {track}, {mode}, protocol {protocol})",
+            left=("method", "uses"),
+            columns=[Column(title="average rank"), Column(title="missing"), *_columns(keys, words)],
+            rows=rows,
+            notes=[f"Best: {answer}."] if answer else [],
+        ),
+        facets={
+            **facets(dict(zip(SETTING, setting, strict=True))),
+            "encoder": [encoder],
+            "share": [fraction],
+        },
     )
 
 
-def _tasks(tables: Sequence[tuple[Any, ...]], words: Mapping[tuple[Any, ...], str]) -> list[Task]:
-    named = [dict(zip(TABLE, table, strict=True)) for table in tables]
-    tasks = [at["task"] for at in named]
-    return [
-        Task(
-            title=at["task"]
-            if tasks.count(at["task"]) == 1
-            else f"{at['task']} on {at['dataset']}{words[t]}",
-            metric=at["metric"],
-            unit=at["unit"],
-            higher_is_better=bool(at["higher_is_better"]),
-            table=at,
+def _average_ranks(cells: pd.DataFrame) -> dict[str, float]:
+    """Return the average rank of each method over tasks that all of them have; 1 is best."""
+    if cells["name"].nunique() < 2:
+        return {}
+    better = cells["mean"].where(~cells["higher_is_better"].astype(bool), -cells["mean"])
+    ranks: pd.Series[float] = better.groupby(cells["key"]).rank().groupby(cells["name"]).mean()
+    return {str(name): float(rank) for name, rank in ranks.items()}
+
+
+def _tile(cell: Any, verdict: str, shade: int) -> Entry:
+    if cell is None:
+        return Entry(text="-")
+    number = text.number(cell.mean, cell.unit)
+    mark = {"better": BETTER, "worse": WORSE}.get(verdict, "")
+    shown = f"{number if cell.complete else f'({number})'}{mark}{TIE * (cell.tie == 1)}"
+    return Entry(text=shown, bold=cell.best == 1, value=cell.mean, sheet=cell.keys[0], shade=shade)
+
+
+def _columns(keys: Sequence[tuple[Any, ...]], words: Mapping[tuple[Any, ...], str]) -> list[Column]:
+    sections = list(words)
+    tables = [dict(zip(TABLE, key, strict=True)) for key in keys]
+    tasks = [at["task"] for at in tables]
+    found = []
+    for key, at in zip(keys, tables, strict=True):
+        title = at["task"] if tasks.count(at["task"]) == 1 else f"{at['task']} on {at['dataset']}{words[key]}"
+        found.append(
+            Column(
+                title=f"{title} {'↑' if at['higher_is_better'] else '↓'}",
+                facets={"task": [at["task"]]},
+                section=f"t{sections.index(key) + 1}",
+            )
         )
-        for at, t in zip(named, tables, strict=True)
-    ]
+    return found

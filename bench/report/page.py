@@ -1,7 +1,8 @@
 """The leaderboard as one HTML page that needs nothing beside it.
 
-The page holds `leaderboard.json` as it is, and its script builds every table from it. A content security
-policy forbids all requests; the only script and style that run are those whose hashes it names.
+The page holds `leaderboard.json` as it is. Its sections are the tables of `tables`, its sheets what opens
+behind their numbers; the script shows both and words nothing. A content security policy forbids all requests;
+the only script and style that run are those whose hashes it names.
 """
 
 from __future__ import annotations
@@ -10,72 +11,268 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
-from numpy.typing import NDArray
 
 from bench.files import canonical
 from bench.grid.overrides import leaves
-from bench.report import text
+from bench.report import overview, tables, text
+from bench.report.budget import parse
 from bench.report.figures import Plot, looks
+from bench.report.leaderboard import Summaries, Task
 from bench.report.lineage import Lineage
-from bench.report.overview import Block
-from bench.report.records import SETTING, TABLE
+from bench.report.published import PublishedTable
+from bench.report.records import SETTING, TABLE, Floats, provenance, tuples
+from bench.report.tables import Table
 
 PICTURES = 3_000_000  # characters of all figures in the page together; others are linked
 ZOOM = 1.6  # CSS pixels per point, so that 7 pt in a figure are about as large as the page's small print
 _RARE = re.compile(r"[^\n -;=-~]")
 _SIZE = re.compile(r'<svg [^>]*?width="([\d.]+)pt" height="([\d.]+)pt"')
 
+Lines = Sequence[tuple[str, str]]  # names and values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """What unfolds below a heading."""
+
+    id: str
+    title: str
+    gist: str = ""  # beside the title
+    facets: Mapping[str, Sequence[str]] = field(default_factory=dict)  # what it shows, by filter
+    said: Sequence[str] = ()  # above the tables
+    tables: Sequence[Table] = ()
+    incomplete: Sequence[tuple[str, str, str]] = ()  # encoder, method, what it lacks
+    lines: Sequence[str] = ()
+    figures: Sequence[int] = ()
+    facts: Lines = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sheet:
+    """What opens behind a number."""
+
+    title: str
+    place: str
+    said: str  # the setting
+    facts: Lines
+    runs: Sequence[str]
+    values: Sequence[Sequence[str]]  # a name, and one text per run
+    curves: Sequence[tuple[str, str, str]]  # name, record key and method of each
+    metric: str  # of the curves
+    keys: Sequence[str] = ()  # of records that are shown in full
+    links: Lines = ()  # titles and keys of other sheets
+
 
 def additions(
-    blocks: Sequence[Block], plots: Sequence[Plot], runs: Mapping[str, Any], names: Sequence[str]
+    found: Summaries,
+    published: Sequence[PublishedTable],
+    blocks: Sequence[overview.Block],
+    plots: Sequence[Plot],
+    lineage: Lineage,
 ) -> dict[str, Any]:
-    """Return what `leaderboard.json` holds besides its tables.
+    """Return what `leaderboard.json` holds besides the summaries.
 
     Args:
+        found: what to show.
+        published: numbers of the papers.
         blocks: of the overview.
         plots: all figures.
-        runs: of `records`.
-        names: of all rows of tables and ranks.
+        lineage: the steps behind the records.
     """
-    figures = [
-        {
-            "file": f"plots/{plot.name}.svg",
-            "title": plot.title,
-            "caption": plot.caption,
-            "encoder": plot.encoder,
-            "subject": dict(
-                zip((*SETTING, "encoder") if plot.kind == "ranks" else TABLE, plot.subject, strict=True)
-            ),
-        }
-        for plot in plots
-    ]
+    names = [*found.cells["name"], *found.over_tasks["method"]]
     return {
-        "overview": [asdict(block) | {"title": block.title, "answer": block.answer} for block in blocks],
-        "figures": figures,
+        "overview": blocks,
+        "overview_note": overview.NOTE,
+        "filters": _filters(found),
+        "sections": [*_sections(found, published, plots)],
+        "sheets": {key: sheet for task in found.tasks for key, sheet in _sheets(task)},
+        "figures": [_figure(plot) for plot in plots],
         "colours": {name: look.colour for name, look in looks(names).items()},
-        **runs,
+        **records(found.runs, found.details, found.curves, lineage),
     }
 
 
+def _figure(plot: Plot) -> dict[str, Any]:
+    names = (*SETTING, "encoder") if plot.kind == "ranks" else TABLE
+    subject = dict(zip(names, plot.subject, strict=True))
+    named = {"title": plot.title, "caption": plot.caption, "encoder": plot.encoder}
+    return {"file": f"plots/{plot.name}.svg", **named, "subject": subject}
+
+
+def _filters(found: Summaries) -> dict[str, list[tuple[str, str]]]:
+    """Return the choices of each filter: value and title; of the setting only what there is to choose."""
+    primary = found.cells[found.cells["primary"]]
+    shares = sorted(set(map(parse, primary["fraction"])))
+    return {
+        "task": [(name, name) for name in sorted(set(primary["task"]))],
+        "share": [(b.label, b.header) for b in shares],
+        "encoder": [(name, name) for name in sorted(set(primary["encoder"]))],
+        **{n: [(v, v) for v in primary[n].unique()] for n in SETTING if primary[n].nunique() > 1},
+    }
+
+
+def _sections(
+    found: Summaries, published: Sequence[PublishedTable], plots: Sequence[Plot]
+) -> Iterator[Section]:
+    for i, task in enumerate(found.tasks, 1):
+        yield _task(f"t{i}", task, plots)
+    for i, part in enumerate(found.overall, 1):
+        yield Section(
+            id=f"s{i}",
+            title=f"Over tasks: {part.encoder}",
+            facets=tables.facets(part.key) | {"encoder": [part.encoder]},
+            said=[tables.setting(part.key)],
+            tables=tables.over_tasks(part),
+            lines=tables.not_over_tasks(part),
+            figures=_places(plots, (*part.setting, part.encoder)),
+        )
+    yield Section(id="cost", title="Cost", tables=tables.costs(found.costs))
+    if published:
+        papers = [tables.published(table) for table in published]
+        yield Section(id="published", title=tables.NOT_COMPARABLE, said=[tables.PUBLISHED], tables=papers)
+    if found.problems:
+        yield Section(id="problems", title=f"Problems ({len(found.problems)})", lines=found.problems)
+
+
+def _places(plots: Sequence[Plot], subject: tuple[Any, ...]) -> list[int]:
+    return [i for i, plot in enumerate(plots) if plot.subject == subject]
+
+
+def _task(name: str, task: Task, plots: Sequence[Plot]) -> Section:
+    largest = task.budgets[-1]
+    best = [
+        f"{cell.name} {text.number(cell.mean, cell.unit)} ({cell.encoder})"
+        for cell in task.primary_cells
+        if cell.best and cell.fraction == largest.label
+    ]
+    facts = provenance(task.runs)
+    return Section(
+        id=name,
+        title=task.title,
+        gist=f"best at {largest.header}: {', '.join(best)}" if best else "",
+        facets=tables.facets(task.key),
+        said=[f"{tables.setting(task.key)} {tables.metric(task.key)}"],
+        tables=tables.of_task(task),
+        incomplete=tables.incomplete(task),
+        lines=[line for line in (tables.no_differences(task),) if line],
+        figures=_places(plots, tuple(task.key.values())),
+        facts=[(name, ", ".join(values)) for name, values in facts.items() if values],
+    )
+
+
+def _sheets(task: Task) -> Iterator[tuple[str, Sheet]]:
+    """Yield what opens behind the cells and the differences of a task, by `Entry.sheet`."""
+    cells = {(c.encoder, c.name, c.fraction): c for c in task.primary_cells}
+    metrics = [*task.cells.groupby(task.cells["keys"].str[0], sort=False)]
+    for (key, found), cell in zip(metrics, cells.values(), strict=True):
+        yield key, _cell_sheet(task, cell, tuples(found))
+    for d in tuples(task.differences[task.differences["against"] == "reference"]):
+        both = [cells[d.encoder, name, d.fraction] for name in (d.method, d.reference)]
+        yield f"{both[0].keys[0]} {both[1].keys[0]}", _difference_sheet(task, d, *both)
+
+
+def _common(task: Task, cell: Any) -> dict[str, Any]:
+    return {
+        "place": f"{task.title}, {cell.encoder}, {parse(cell.fraction).header}",
+        "said": tables.setting(task.key),
+        "metric": f"validation {task.key['metric']} ({text.unit_name(task.key['unit'])})",
+    }
+
+
+def _run(seed: int, subset: int) -> str:
+    return f"seed {seed}, subset {subset}" if subset else f"seed {seed}"
+
+
+def _runs(cell: Any) -> list[str]:
+    return [_run(*run) for run in zip(cell.seeds, cell.subsets, strict=True)]
+
+
+def _cell_sheet(task: Task, cell: Any, metrics: Sequence[Any]) -> Sheet:
+    def number(value: float, more: int = 0) -> str:
+        return text.number(value, cell.unit, more)
+
+    facts = [
+        ("mean", tables.mean_text(cell)),
+        ("interval", _interval(cell)),
+        ("n", text.count(cell.n, "run")),
+    ]
+    if cell.n > 1:
+        facts.append(("smallest to largest run", f"{number(cell.minimum)} to {number(cell.maximum)}"))
+        facts.append(("standard deviation over runs", number(cell.sd, 1)))
+    if cell.t_low == cell.t_low:
+        facts.append(("95 % t interval over runs alone", f"{number(cell.t_low)} to {number(cell.t_high)}"))
+    if cell.stride_mean == cell.stride_mean:
+        facts.append(("mean on the stride subset", number(cell.stride_mean)))
+    runs = _runs(cell)
+    values = [
+        [
+            f"{m.metric} ({text.unit_name(m.unit)} {'↑' if m.higher_is_better else '↓'})",
+            *(text.number(value, m.unit, 2) for value in (*m.values, m.mean)),
+        ]
+        for m in metrics
+    ]
+    curves = [(run, key, cell.name) for run, key in zip(runs, cell.keys, strict=True)]
+    return Sheet(
+        title=cell.name, facts=facts, runs=[*runs, "mean"], values=values, curves=curves, keys=cell.keys,
+        **_common(task, cell),
+    )  # fmt: skip
+
+
+def _interval(row: Any) -> str:
+    return f"95 %, over {row.kind}" if row.low == row.low else "none"
+
+
+def _difference_sheet(task: Task, d: Any, a: Any, b: Any) -> Sheet:
+    values = [dict(zip(_runs(cell), cell.values, strict=True)) for cell in (a, b)]
+    runs = [run for run in values[0] if run in values[1]]
+    facts = [
+        ("difference", tables.difference_text(d)),
+        ("interval", _interval(d)),
+        ("n", text.count(d.n, "common run")),
+        (
+            "verdict",
+            d.verdict if d.p != d.p else f"{d.verdict} ({text.p_value(d.p_holm)} after Holm's correction)",
+        ),
+    ]
+    shown = [
+        [cell.name, *(text.number(own[run], d.unit, 2) for run in runs)]
+        for cell, own in zip((a, b), values, strict=True)
+    ]
+    shown.append(["difference", *(text.signed(values[0][r] - values[1][r], d.unit, 2) for r in runs)])
+    return Sheet(
+        title=f"{a.name} minus {b.name}",
+        facts=facts,
+        runs=runs,
+        values=shown,
+        curves=[
+            (f"{cell.name}, {run}", key, cell.name)
+            for cell in (a, b)
+            for run, key in zip(_runs(cell), cell.keys, strict=True)
+        ],
+        links=[(f"Record of {cell.name}", cell.keys[0]) for cell in (a, b)],
+        **_common(task, a),
+    )
+
+
 def records(
-    facts: Mapping[str, Mapping[str, Any]],
+    runs: pd.DataFrame,
     details: Mapping[str, Mapping[str, Any]],
-    curves: Mapping[str, NDArray[np.float64]],
+    curves: Mapping[str, Floats],
     lineage: Lineage,
 ) -> dict[str, Any]:
-    """Return what opens behind every number: `records` by key, and the configurations that they share.
+    """Return what sheets show of every record: `records` by key, and the configurations that they share.
 
     Args:
-        facts: by record key, its labels, costs and provenance, None where not recorded.
+        runs: one row per record.
         details: by record key, `selection`, `manifests`, `inputs`, `provenance` and `spec` as it holds them.
         curves: by record key, (P, 2): fine-tuning progress and the validation metric.
         lineage: the steps behind.
@@ -94,32 +291,105 @@ def records(
         return [title, key, spec.get("seed"), number]
 
     found = {}
-    for key, labels in facts.items():
-        own = details.get(key, {})
+    for run in tuples(runs):
+        own = details.get(run.key, {})
         inputs = [str(before) for before in own.get("inputs", ())]
-        curve = curves.get(key)
-        found[key] = {
-            **labels,
-            "inputs": inputs,
-            "selection": dict(leaves(own.get("selection", {}))),
-            "manifests": own.get("manifests", {}),
-            "made": own.get("provenance", {}),
+        curve = curves.get(run.key)
+        found[run.key] = {
+            "about": _about(run, own, inputs),
             "curve": None if curve is None else [[float(f"{v:.4g}") for v in column] for column in curve.T],
             "steps": [
-                step("score", key, own.get("spec", {})),
+                step("score", run.key, own.get("spec", {})),
                 *(step(a.title, a.key, a.spec) for a in lineage.ancestors(inputs)),
             ],
         }
     return {"records": found, "specs": specs}
 
 
-def render(data: str, figures: Sequence[Mapping[str, Any]], folder: Path) -> str:
+def _about(run: Any, own: Mapping[str, Any], inputs: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return what is known of a record, in groups, by name."""
+    selection = {f"checkpoint: {name}": value for name, value in leaves(own.get("selection", {}))}
+    manifests = {
+        name: f"{m.get('n')} samples, sha256 {str(m.get('sha256'))[:16]}"
+        for name, m in own.get("manifests", {}).items()
+    }
+    waiting = "-" if run.data_wait_share != run.data_wait_share else f"{100 * run.data_wait_share:.0f} %"
+    return {
+        "Run": {
+            "record key": run.key,
+            "computed from": ", ".join(inputs),
+            "overrides of the method": run.config or "none",
+            "init": run.init,
+            "pretraining data": run.pretrain_data,
+            "uses beyond colour pictures": text.known(run.uses),
+            "pretraining seed": run.pretrain_seed if run.pretrain_seed >= 0 else text.known(""),
+            "backbone": run.backbone,
+            "modality of the task": run.modality,
+            "modality of the encoder": run.encoder_modality,
+            "test data seen in pretraining": run.exposure,
+            **selection,
+        },
+        "Data": {
+            **manifests,
+            "test units": f"{run.n_units} ({text.known(run.interval_unit)})",
+            "bootstrap resamples": run.n_replicates,
+        },
+        "Cost": {
+            "time of the cell": text.duration(run.wall_s),
+            "of which training": text.duration(run.train_wall_s),
+            "samples seen": text.amount(run.samples_seen),
+            "samples/s": text.amount(run.samples_per_s),
+            "share of time waiting for data": waiting,
+            "peak memory": text.memory(run.peak_memory_mb),
+            "pretraining device time": text.duration(run.pretrain_device_s),
+            "pretraining images read": text.amount(run.pretrain_samples_seen),
+            "pretraining forward passes": text.amount(run.pretrain_forward_passes),
+        },
+        "Provenance": dict(leaves(own.get("provenance", {}))),
+    }
+
+
+def samples(
+    tasks: Sequence[Task], draw: Callable[[Sequence[str]], tuple[dict[str, bytes], list[str]]]
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return sheets of test samples for `render`, and lines about those that cannot be made.
+
+    Args:
+        tasks: the tables; each row has the sheet of its first run at the largest label share.
+        draw: makes JPEGs by record key.
+    """
+    shown = {
+        cell.keys[0]: (task, cell)
+        for task in tasks
+        for cell in task.primary_cells
+        if cell.fraction == task.budgets[-1].label
+    }
+    made, problems = draw(list(shown))
+    found = [
+        {
+            "task": f"{task.title} (protocol {task.key['protocol']})",
+            "title": f"{cell.name}, {cell.encoder}, {task.budgets[-1].header}",
+            "source": f"data:image/jpeg;base64,{base64.b64encode(made[key]).decode()}",
+        }
+        for key, (task, cell) in shown.items()
+        if key in made
+    ]
+    return found, problems
+
+
+def render(
+    data: str,
+    figures: Sequence[Mapping[str, Any]],
+    folder: Path,
+    sheets: Sequence[Mapping[str, Any]] = (),
+) -> str:
     """Return the HTML; the same data and figures give the same text.
 
     Args:
         data: `leaderboard.json`.
         figures: as it lists them.
         folder: where the paths of figures begin.
+        sheets: of `samples`.
     """
     css, script, template = (
         resources.files("bench.report").joinpath(f"page.{kind}").read_text(encoding="utf-8")
@@ -134,6 +404,7 @@ def render(data: str, figures: Sequence[Mapping[str, Any]], folder: Path) -> str
         script=Markup(script),
         policy=_policy(css, script),
         pictures=_pictures(figures, folder),
+        sheets=sheets,
         data=Markup(_RARE.sub(_escaped, data)),
     )
 

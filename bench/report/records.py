@@ -15,6 +15,7 @@ Columns of `Records.runs`:
 | weights                                                 | what a row of given weights says of them         |
 | fraction, seed, subset, pretrain_seed                   | `pretrain_seed` -1 = not recorded                |
 | metric, value, unit, higher_is_better, primary          |                                                  |
+| floor, ceiling                                          | of the metric; NaN where not recorded            |
 | minimum_effect                                          | of the primary metric, 0 where not recorded      |
 | exposure, test_set                                      | `test_set`: manifest hash, unit, number of units |
 | interval_unit, n_units, n_samples, n_replicates         |                                                  |
@@ -60,8 +61,9 @@ COSTS = (
 )  # fmt: skip
 COLUMNS = (
     "key", *REQUIRED, *OPTIONAL, "weights", "seed", "subset", "pretrain_seed", "metric", "value", "unit",
-    "higher_is_better", "primary", "minimum_effect", "exposure", "test_set", "interval_unit", "n_units",
-    "n_samples", "n_replicates", *COSTS, "commit", "dirty", "source_sha256", "device", "created", "imported",
+    "higher_is_better", "floor", "ceiling", "primary", "minimum_effect", "exposure", "test_set",
+    "interval_unit", "n_units", "n_samples", "n_replicates", *COSTS, "commit", "dirty", "source_sha256",
+    "device", "created", "imported",
 )  # fmt: skip
 DETAILS = ("selection", "manifests", "inputs", "provenance", "spec")  # what `Records.details` keeps
 
@@ -95,7 +97,7 @@ def load(store_root: Path, select: Collection[str] | None = None) -> Records:
         where = f"record {path.relative_to(store_root).as_posix()}"
         try:
             record = _read(path, where)
-            labels, metrics = _labels(record, where), [_metric(m, where) for m in record["metrics"]]
+            labels, metrics = _labels(record, where), _metrics(record, where)
             drawn, curve = _replicates(record, where), _curve(record, where)
         except DataError as error:
             problems.append(f"{error}; left out")
@@ -212,6 +214,18 @@ def _number(value: Any, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise DataError(f"{where}: {str(value)[:40]!r} stands where a number is expected")
     return float(value)
+
+
+def _metrics(record: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
+    """Return the metrics of a record with their floors and ceilings, by column."""
+    bounds = record.get("bounds", {})
+    return [
+        {
+            **_metric(metric, where),
+            **{end: _number(bounds.get(end, {}).get(metric["name"]), where) for end in ("floor", "ceiling")},
+        }
+        for metric in record["metrics"]
+    ]
 
 
 def _metric(metric: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -1,21 +1,21 @@
-"""Summaries to tables of texts, which Markdown and LaTeX print alike, with notes that say what is shown."""
+"""Summaries to tables of texts with notes that say what is shown; all writers and the page show the same."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import nan
 from typing import Any
 
 import pandas as pd
 
-from bench.report import text
+from bench.report import bounds, text
 from bench.report.bootstrap import Aggregate
 from bench.report.budget import Budget, parse
 from bench.report.leaderboard import Task
-from bench.report.over_tasks import FULL, Overall
-from bench.report.overview import Block, Tile
-from bench.report.records import SCRATCH, grouped, tuples
+from bench.report.over_tasks import Overall
+from bench.report.published import LABELS, PublishedTable
+from bench.report.records import SCRATCH, SETTING, grouped, tuples
 from bench.report.text import EXPOSED, ON_FRONT, OTHER_MODALITY, TIE
 
 SCOPE = "Tables never mix presets, tracks, modes or protocols; rows compare within one encoder."
@@ -24,12 +24,6 @@ COST = (
     "data set, the budget. Forward passes: images through encoders. Device time: seconds times devices."
 )
 USES = "Uses: what pretraining had beyond colour pictures."
-BETTER, WORSE = "▲", "▼"
-OVERVIEW = (
-    f"Bold: best of a column. {TIE}: tie with it. {BETTER} {WORSE}: better or worse than scratch (paired, "
-    "p < 0.05 after Holm's correction). Average rank: 1 is best; over the tasks, for methods that have them "
-    f"all. {USES} Missing: tasks that a method lacks, or where it lacks runs (in parentheses)."
-)
 NOT_COMPARABLE = "Published numbers (another protocol; not comparable)"
 PUBLISHED = (
     "As printed in the papers: other data, budgets and recipes, one run each, no intervals. They stand here "
@@ -38,112 +32,149 @@ PUBLISHED = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
-    """One printed table. An entry that begins with `BOLD` is to be emphasised."""
+class Entry:
+    """One number of a table with its marks."""
+
+    text: str
+    bold: bool = False
+    value: float | None = None  # to sort by
+    sheet: str = ""  # what opens on the page: the first record key of a cell, or of both that are compared
+    shade: int = 0  # -3 (much worse than scratch) to 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """The head of a column of numbers."""
 
     title: str
-    frame: pd.DataFrame  # of texts, the header its columns
-    names: int  # the first columns hold names that users chose; the others numbers with marks
-    notes: Sequence[str]  # what n is, what varied, which interval, what marks mean; plain sentences
+    facets: Mapping[str, Sequence[str]] = field(default_factory=dict)  # what it shows, as filters name it
+    section: str = ""  # of the page, which its title leads to
 
 
-BOLD = "\0"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """Names that users chose, and numbers."""
+
+    method: str  # without marks
+    names: Sequence[str]  # the method's first
+    entries: Sequence[Entry]
+    encoder: str = ""
 
 
-def setting(key: Mapping[str, Any]) -> str:
-    """Return the setting that all numbers of a table share, as one sentence."""
-    direction = "higher" if key["higher_is_better"] else "lower"
-    least = f"; differences below {key['minimum_effect']:g} are ties" if key["minimum_effect"] else ""
-    return (
-        f"Preset {key['preset']}, track {key['track']}, mode {key['mode']}, protocol "
-        f"{text.protocol_words(key['protocol'])}. "
-        f"Metric: {key['metric']} ({text.unit_name(key['unit'])}, {direction} is better{least})."
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """One table; the rows of an encoder stand together."""
+
+    kind: str  # scores, differences, ...
+    title: str
+    heading: str = ""  # within the section of a task
+    left: Sequence[str] = ("method",)  # heads of the names
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    notes: Sequence[str] = ()  # what n is, what varied, which interval, what marks mean; plain sentences
+    facets: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def header(self) -> list[str]:
+        """Return all heads; the encoder comes first where there is one."""
+        return [*self._encoder("encoder"), *self.left, *(column.title for column in self.columns)]
+
+    @property
+    def lines(self) -> list[tuple[list[str], Sequence[Entry]]]:
+        """Return names and numbers of all rows."""
+        return [([*self._encoder(row.encoder), *row.names], row.entries) for row in self.rows]
+
+    def _encoder(self, word: str) -> list[str]:
+        return [word] if any(row.encoder for row in self.rows) else []
 
 
-def overview(block: Block) -> Table:
-    """Return the matrix of methods by tasks, best average rank first."""
-    rows = [
-        (
-            line.method,
-            line.uses,
-            "-" if line.rank is None else f"{line.rank:.2f}",
-            str(line.missing or ""),
-            *(_tile(tile, task.unit) for tile, task in zip(line.tiles, block.tasks, strict=True)),
-        )
-        for line in block.lines
-    ]
-    heads = [f"{task.title} {'↑' if task.higher_is_better else '↓'}" for task in block.tasks]
-    frame = pd.DataFrame(rows, columns=["method", "uses", "average rank", "missing", *heads])
-    best = [f"Best: {block.answer}."] if block.answer else []
-    return Table(title=block.title, frame=frame, names=2, notes=best)
+def _facets(b: Budget) -> dict[str, list[str]]:
+    return {"share": [b.label]}
 
 
-def _tile(tile: Tile | None, unit: str) -> str:
-    if tile is None:
-        return "-"
-    number = text.number(tile.mean, unit)
-    mark = {"better": BETTER, "worse": WORSE}.get(tile.verdict, "")
-    return f"{BOLD * tile.best}{number if tile.complete else f'({number})'}{mark}{TIE * tile.tie}"
-
-
-def beside_scores(task: Task) -> list[Table]:
-    """Return the tables of a task besides its scores."""
-    made = (differences(task), labels_saved(task), epochs_saved(task), beside_cost(task))
-    return [table for table in made if table is not None]
-
-
-def _by_budget(task: Task, rows: Iterable[Any], left: Sequence[str], head: Any, entry: Any) -> pd.DataFrame:
+def _pivot(
+    task: Task, rows: Iterable[Any], names: Callable[[Any], Sequence[str]], entry: Callable[[Any], Entry],
+    **more: Any,
+) -> Table:  # fmt: skip
     """Return a table with one column per budget.
 
     Args:
         task: knows the budgets.
-        rows: named tuples with a fraction.
-        left: headers of the names.
-        head: makes the names of a named tuple's row.
-        entry: makes the text of a number from a named tuple.
+        rows: named tuples with encoder, method and fraction.
+        names: makes the names of a named tuple's row.
+        entry: makes the number of a named tuple.
+        more: fields of the table.
     """
-    found: dict[tuple[str, ...], dict[str, str]] = {}
+    found: dict[tuple[str, ...], dict[str, Entry]] = {}
     for row in rows:
-        found.setdefault(head(row), {})[row.fraction] = entry(row)
-    return pd.DataFrame(
-        [[*names, *(by.get(b.label, "n/a") for b in task.budgets)] for names, by in found.items()],
-        columns=[*left, *(budget.header for budget in task.budgets)],
+        method = getattr(row, "name", row.method)
+        found.setdefault((row.encoder, method, *names(row)), {})[row.fraction] = entry(row)
+    nothing = Entry(text="n/a")
+    return Table(
+        columns=[Column(title=b.header, facets=_facets(b)) for b in task.budgets],
+        rows=[
+            Row(encoder=e, method=m, names=words, entries=[by.get(b.label, nothing) for b in task.budgets])
+            for (e, m, *words), by in found.items()
+        ],
+        **more,
     )
+
+
+def setting(key: Mapping[str, Any]) -> str:
+    """Return the setting that all numbers of a table share, as one sentence."""
+    return (
+        f"Preset {key['preset']}, track {key['track']}, mode {key['mode']}, protocol "
+        f"{text.protocol_words(key['protocol'])}."
+    )
+
+
+def metric(key: Mapping[str, Any]) -> str:
+    """Return the metric of a table and when it is better, as one sentence."""
+    direction = "higher" if key["higher_is_better"] else "lower"
+    least = f"; differences below {key['minimum_effect']:g} are ties" if key["minimum_effect"] else ""
+    return f"Metric: {key['metric']} ({text.unit_name(key['unit'])}, {direction} is better{least})."
+
+
+def of_task(task: Task) -> list[Table]:
+    """Return the scores of a task, then its other tables that have rows."""
+    more = (differences(task), labels_saved(task), epochs_saved(task), beside_cost(task))
+    return [scores(task), *(table for table in more if table.rows)]
 
 
 def scores(task: Task) -> Table:
-    """Return means with intervals: complete rows by encoder, one column per budget."""
-    primary = task.primary
-
-    def entry(cell: Any) -> str:
-        return f"{BOLD * cell.best}{cell_text(cell)}{f' {TIE}' * cell.tie}"
-
-    def head(cell: Any) -> tuple[str, str, str]:
-        return cell.encoder, marked(cell), text.known(cell.uses)
-
-    frame = _by_budget(
+    """Return means with intervals of complete rows."""
+    return _pivot(
         task,
         (cell for cell in task.primary_cells if cell.complete),
-        ("encoder", "method", "uses"),
-        head,
-        entry,
+        lambda cell: (marked(cell), text.known(cell.uses)),
+        lambda cell: Entry(
+            text=f"{cell_text(cell)}{f' {TIE}' * cell.tie}",
+            bold=cell.best,
+            value=cell.mean,
+            sheet=cell.keys[0],
+        ),
+        kind="scores",
+        title=task.title,
+        left=("method", "uses"),
+        notes=_score_notes(task),
     )
-    frame["encoder"] = frame["encoder"].where(~frame["encoder"].duplicated(), "")
-    return Table(title=task.title, frame=frame, names=3, notes=_score_notes(task, primary))
 
 
-def _score_notes(task: Task, primary: pd.DataFrame) -> list[str]:
+def _score_notes(task: Task) -> list[str]:
+    primary = task.primary
     notes = [f"n = number of seeds. {USES} {task.interval}"]
     if ((primary["n"] > 1) & primary["low"].isna()).any():
         notes.append("Braces: smallest to largest seed; these cells have no interval.")
     if primary["best"].any():
-        families = task.differences[task.differences["against"] == "best"]
+        families = task.differences[task.differences["against"] == "best"].drop_duplicates("encoder")
+        least = task.key["minimum_effect"]
+        small = f", or below the minimum effect ({least:g})" if least else ""
         notes.append(
             f"Bold: best mean of its encoder and label share. {TIE}: a tie with it: the paired difference is "
-            f"{_not_beyond(task.key['minimum_effect'])} "
-            f"({_family(families.drop_duplicates('encoder')['family'])} of an encoder with its best ones)."
+            f"not beyond p < 0.05 after Holm's correction{small}, or has no interval "
+            f"({_family(families['family'])} of an encoder with its best ones)."
         )
+    notes += bounds.lines(task.primary_cells)
     notes += not_ranked(task)
     if any(map(other_modality, task.primary_cells)):
         shown = sorted(set(task.runs["modality"]) - {""})
@@ -151,37 +182,28 @@ def _score_notes(task: Task, primary: pd.DataFrame) -> list[str]:
             f"{OTHER_MODALITY}: the encoder was pretrained on another modality than this task's input "
             f"({text.listed(shown)})."
         )
+    given = task.runs[task.runs["weights"] != ""].drop_duplicates(["encoder", "name", "weights"])
+    notes += [f"{row.name}: {row.weights}." for row in tuples(given)]
     seen = primary[primary["exposure"] != "none"].drop_duplicates("name", keep="last")
-    exposed = zip(seen["name"], seen["exposure"], strict=True)
-    notes += given_weights(task)
-    return notes + [f"{EXPOSED} {name}: pretraining has seen test data ({what})." for name, what in exposed]
-
-
-def given_weights(task: Task) -> list[str]:
-    """Say what rows of given weights have loaded."""
-    rows = task.runs[task.runs["weights"] != ""].drop_duplicates(["encoder", "name", "weights"])
-    return [f"{row.name}: {row.weights}." for row in rows.itertuples()]
+    return notes + [
+        f"{EXPOSED} {row.name}: pretraining has seen test data ({row.exposure})." for row in tuples(seen)
+    ]
 
 
 def not_ranked(task: Task) -> list[str]:
     """Name runs and budgets that only few rows have, which no ranking uses."""
     notes, primary = [], task.primary
-    further = [
-        f"{encoder}, {name}: {parse(label).title}: {_seeds(runs)}"
-        for (encoder, name, label), runs in grouped(
-            tuples(task.further), "encoder", "name", "fraction"
-        ).items()
-    ]
+    places = grouped(tuples(task.further), "encoder", "name", "fraction").items()
+    further = [f"{encoder}, {name}: {parse(b).title}: {_seeds(runs)}" for (encoder, name, b), runs in places]
     if further:
         notes.append(
             "Means are over the runs that most methods of an encoder have. Further runs, not used: "
             f"{text.listed(further, limit=30)}."
         )
-    alone = primary[primary["complete"] & ~primary["ranked"]]
-    places = grouped(tuples(alone), "encoder", "fraction").items()
+    alone = tuples(primary[primary["complete"] & ~primary["ranked"]])
     few = [
         f"{encoder} at {parse(label).header} ({text.listed([cell.name for cell in cells])})"
-        for (encoder, label), cells in places
+        for (encoder, label), cells in grouped(alone, "encoder", "fraction").items()
     ]
     if few:
         notes.append(
@@ -190,15 +212,10 @@ def not_ranked(task: Task) -> list[str]:
     return notes
 
 
-def _not_beyond(least: float) -> str:
-    small = f", or below the minimum effect ({least:g})" if least else ""
-    return f"not beyond p < 0.05 after Holm's correction{small}, or has no interval"
-
-
-def _family(tests: Sequence[int] | pd.Series[int]) -> str:
-    if not len(tests):
+def _family(tests: pd.Series[int]) -> str:
+    if tests.empty:
         return "no comparisons"
-    low, high = min(tests), max(tests)
+    low, high = tests.min(), tests.max()
     return text.count(high, "comparison") if low == high else f"{low} to {high} comparisons"
 
 
@@ -229,16 +246,17 @@ def mean_text(cell: Any) -> str:
     return f"{mean} {{{smallest} to {largest}}}" if cell.n > 1 else mean
 
 
-def incomplete(task: Task) -> list[str]:
-    """Return one line per row that lacks runs: which, and what is there."""
+def incomplete(task: Task) -> list[tuple[str, str, str]]:
+    """Return encoder and method of each row that lacks runs, and what it lacks and has, as a line."""
     rows = grouped((cell for cell in task.primary_cells if not cell.complete), "encoder", "name")
     lacks = grouped(tuples(task.missing), "encoder", "name")
     lines = []
-    for place, cells in rows.items():
-        missing = grouped(lacks[place], "fraction").items()
+    for (encoder, name), cells in rows.items():
+        missing = grouped(lacks[encoder, name], "fraction").items()
         lacking = "; ".join(f"{parse(label).title}: {_seeds(runs)}" for label, runs in missing)
         there = "; ".join(f"{parse(cell.fraction).title}: {cell_text(cell)}" for cell in cells)
-        lines.append(f"{place[0]}, {marked(cells[0])}: missing {lacking}. Present: {there}")
+        line = f"{encoder}, {marked(cells[0])}: missing {lacking}. Present: {there}"
+        lines.append((encoder, name, line))
     return lines
 
 
@@ -246,28 +264,39 @@ def _seeds(runs: Sequence[Any]) -> str:
     return f"{'seed' if len(runs) == 1 else 'seeds'} {text.listed([str(run.seed) for run in runs])}"
 
 
-def differences(task: Task) -> Table | None:
-    """Return paired differences to scratch and to the other references, one column per budget."""
+def differences(task: Task) -> Table:
+    """Return paired differences to scratch and to the other references."""
     found = task.differences[task.differences["against"] == "reference"]
-    if found.empty:
-        return None
-    heads = {(cell.encoder, cell.name): cell for cell in task.primary_cells}
+    cells = {(cell.encoder, cell.name, cell.fraction): cell for cell in task.primary_cells}
+    whole = {(cell.encoder, cell.name): cell.complete for cell in task.primary_cells}
+    shown = _marked(task)
 
-    def head(d: Any) -> tuple[str, str, str]:
-        cell = heads[d.encoder, d.method]
-        return d.encoder, marked(cell) + " (incomplete)" * (not cell.complete), d.reference
+    def names(d: Any) -> tuple[str, str]:
+        lacking = " (incomplete)" * (not whole[d.encoder, d.method])
+        return shown[d.encoder, d.method] + lacking, d.reference
 
-    def entry(d: Any) -> str:
-        after = ", ".join(filter(None, (f"n={d.n}", "" if d.p_holm != d.p_holm else text.p_value(d.p_holm))))
-        return f"{BOLD * (d.verdict != 'tie')}{difference_text(d)} ({after})"
+    def entry(d: Any) -> Entry:
+        after = f"n={d.n}" + ("" if d.p_holm != d.p_holm else f", {text.p_value(d.p_holm)}")
+        both = [cells[d.encoder, name, d.fraction].keys[0] for name in (d.method, d.reference)]
+        return Entry(
+            text=f"{difference_text(d)} ({after})",
+            bold=d.verdict != "tie",
+            value=d.difference,
+            sheet=" ".join(both),
+        )
 
     better = "positive" if task.key["higher_is_better"] else "negative"
     unit = {"%": "% points"}.get(task.key["unit"], text.unit_name(task.key["unit"]))
     least = f" and at least {task.key['minimum_effect']:g}" if task.key["minimum_effect"] else ""
-    return Table(
+    return _pivot(
+        task,
+        tuples(found),
+        names,
+        entry,
+        kind="differences",
         title=f"{task.title}: paired differences",
-        frame=_by_budget(task, tuples(found), ("encoder", "method", "minus"), head, entry),
-        names=3,
+        heading="Paired differences",
+        left=("method", "minus"),
         notes=[
             f"Paired differences over common seeds and test units ({unit}; {better} is better) with 95 % "
             "intervals; n = number of common seeds. p: two-sided, after Holm's correction within a family "
@@ -296,26 +325,31 @@ def difference_text(d: Any) -> str:
     return f"{mean} [{low}, {high}]"
 
 
-def _names(task: Task) -> dict[tuple[str, str], str]:
+def _marked(task: Task) -> dict[tuple[str, str], str]:
     """Return the names of rows with their marks, by encoder and name."""
     return {(cell.encoder, cell.name): marked(cell) for cell in task.primary_cells}
 
 
-def labels_saved(task: Task) -> Table | None:
+def labels_saved(task: Task) -> Table:
     """Return how many times fewer labels each method needs."""
     found = task.savings[task.savings["what"] == "labels"]
-    if found.empty:
-        return None
-    shown = _names(task)
-    header = ("encoder", "method", "as good as 100 % labels of", "labels needed", "times fewer")
+    shown = _marked(task)
     rows = [
-        (s.encoder, shown[s.encoder, s.method], s.reference, _share(s), f"{factor_text(s)} (n={s.n})")
+        Row(
+            encoder=s.encoder,
+            method=s.method,
+            names=(shown[s.encoder, s.method], s.reference),
+            entries=(Entry(text=_share(s)), Entry(text=factor_text(s), value=s.factor)),
+        )
         for s in tuples(found)
     ]
     return Table(
+        kind="labels",
         title=f"{task.title}: labels saved",
-        frame=pd.DataFrame(rows, columns=[*header]),
-        names=3,
+        heading="Labels saved",
+        left=("method", "as good as 100 % labels of"),
+        columns=(Column(title="labels needed"), Column(title="times fewer")),
+        rows=rows,
         notes=[
             "Labels with which a method is as good as the reference with all of them: monotone "
             "interpolation over its label shares (isotonic, then straight on a log axis), nothing beyond "
@@ -333,35 +367,31 @@ def _share(saving: Any) -> str:
 
 
 def factor_text(saving: Any) -> str:
-    """Return the factor with its interval in words."""
+    """Return the factor with its interval in words, and the number of seeds."""
     point, low, high = (
         text.factor(getattr(saving, name), getattr(saving, f"{name}_state"), saving.smallest_share)
         for name in ("factor", "low", "high")
     )
-    return f"{point} [{low}, {high}]" if saving.low_state else point
+    return f"{point}{f' [{low}, {high}]' if saving.low_state else ''} (n={saving.n})"
 
 
 def _varied(found: pd.DataFrame) -> str:
     return " or ".join(sorted(set(found["kind"]) - {"none"})) or "nothing (no interval)"
 
 
-def epochs_saved(task: Task) -> Table | None:
-    """Return how many times less fine-tuning each method needs, one column per budget."""
+def epochs_saved(task: Task) -> Table:
+    """Return how many times less fine-tuning each method needs."""
     found = task.savings[task.savings["what"] == "fine-tuning"]
-    if found.empty:
-        return None
-    shown = _names(task)
-    frame = _by_budget(
+    shown = _marked(task)
+    return _pivot(
         task,
         tuples(found),
-        ("encoder", "method", "as good as"),
-        lambda s: (s.encoder, shown[s.encoder, s.method], s.reference),
-        lambda s: f"{factor_text(s)} (n={s.n})",
-    )
-    return Table(
+        lambda s: (shown[s.encoder, s.method], s.reference),
+        lambda s: Entry(text=factor_text(s), value=s.factor),
+        kind="epochs",
         title=f"{task.title}: epochs saved",
-        frame=frame,
-        names=3,
+        heading="Epochs saved",
+        left=("method", "as good as"),
         notes=[
             "How many times fewer epochs of fine-tuning a method needs to reach the last validation value of "
             "the reference at the same label share: monotone interpolation of its mean curve, nothing beyond "
@@ -372,30 +402,32 @@ def epochs_saved(task: Task) -> Table | None:
     )
 
 
-def beside_cost(task: Task) -> Table | None:
-    """Return quality beside cost at the largest budget."""
+def beside_cost(task: Task) -> Table:
+    """Return quality beside cost at the largest budget; no rows where no cost is known."""
     budget: Budget = task.budgets[-1]
     found = task.cost_quality[task.cost_quality["fraction"] == budget.label]
-    if found[["device_hours", "samples_seen"]].isna().all(axis=None):
-        return None
+    found = found if found[["device_hours", "samples_seen"]].notna().any(axis=None) else found.iloc[:0]
     cells = {(c.encoder, c.name): c for c in task.primary_cells if c.fraction == budget.label}
     rows = [
-        (
-            p.encoder,
-            marked(cells[p.encoder, p.method]),
-            cell_text(cells[p.encoder, p.method]),
-            _cost(p.device_hours, "{:,.3g}", p.front_device_hours),
-            _cost(p.samples_seen, "{:,.0f}", p.front_samples_seen),
+        Row(
+            encoder=p.encoder,
+            method=p.method,
+            names=(marked(cells[p.encoder, p.method]),),
+            entries=(
+                Entry(text=cell_text(cells[p.encoder, p.method]), value=p.mean),
+                _cost(p.device_hours, "{:,.3g}", p.front_device_hours),
+                _cost(p.samples_seen, "{:,.0f}", p.front_samples_seen),
+            ),
         )
         for p in tuples(found)
     ]
     devices = text.listed(sorted(set(task.runs["device"]) - {""}))
     return Table(
+        kind="cost",
         title=f"{task.title}: quality beside cost",
-        frame=pd.DataFrame(
-            rows, columns=["encoder", "method", budget.header, "device-hours", "samples seen"]
-        ),
-        names=2,
+        heading="Quality beside cost",
+        columns=[Column(title=title) for title in (budget.header, "device-hours", "samples seen")],
+        rows=rows,
         notes=[
             "n = number of seeds. Cost of one run, pretraining and fine-tuning together (mean over seeds; a "
             f"pretraining that several runs share is counted in each). {ON_FRONT}: on the Pareto front of "
@@ -405,34 +437,51 @@ def beside_cost(task: Task) -> Table | None:
     )
 
 
-def _cost(value: float, form: str, on_front: bool) -> str:
-    return "not recorded" if value != value else form.format(value) + f" {ON_FRONT}" * on_front
+def _cost(value: float, form: str, on_front: bool) -> Entry:
+    known = value == value
+    return Entry(
+        text=form.format(value) + f" {ON_FRONT}" * on_front if known else "not recorded", value=value
+    )
 
 
-def over_tasks(found: Overall) -> Table | None:
+def over_tasks(found: Overall) -> list[Table]:
+    """Return the tables of one encoder that have rows: methods over tasks, and tests of their pairs."""
+    return [table for table in (_ranks(found), _pairs(found)) if table.rows]
+
+
+def _ranks(found: Overall) -> Table:
     """Return average rank, normalised score and probability of improvement of each method."""
-    if found.ranks is None:
-        return None
-    marks = [f" {EXPOSED}" * (name in found.exposed) for name in found.methods]
-    frame = pd.DataFrame({
-        "method": [f"{name}{mark}" for name, mark in zip(found.methods, marks, strict=True)],
-        "average rank": [f"{rank:.2f}" for rank in found.ranks.average],
-    })  # fmt: skip
-    if found.normalised:
-        frame["normalised score"] = [_aggregate(score) for score in found.normalised]
-    won = {(i.method, i.reference): _aggregate(i.share) for i in found.improvements}
-    for reference in dict.fromkeys(i.reference for i in found.improvements):
-        frame[f"P(better than {reference})"] = [won.get((name, reference), "-") for name in found.methods]
-    title = f"{found.encoder}: methods over {len(found.tasks)} tasks"
-    return Table(title=title, frame=frame, names=1, notes=_over_tasks_notes(found))
+    references = list(dict.fromkeys(i.reference for i in found.improvements))
+    won = {(i.method, i.reference): i.share for i in found.improvements}
+    titles = ["average rank", *(["normalised score"] if found.normalised else [])]
+    rows = []
+    for i, name in enumerate(found.methods if found.ranks else ()):
+        assert found.ranks is not None
+        rank = found.ranks.average[i]
+        entries = [Entry(text=f"{rank:.2f}", value=rank)]
+        entries += [_aggregate(found.normalised[i])] if found.normalised else []
+        entries += [_aggregate(won.get((name, reference))) for reference in references]
+        mark = f" {EXPOSED}" * (name in found.exposed)
+        rows.append(Row(method=name, names=[f"{name}{mark}"], entries=entries))
+    return Table(
+        kind="ranks",
+        title=f"{found.encoder}: methods over {len(found.tasks)} tasks",
+        heading="Ranks and normalised scores",
+        columns=[Column(title=title) for title in (*titles, *(f"P(better than {r})" for r in references))],
+        rows=rows,
+        notes=_rank_notes(found) if found.ranks else [],
+    )
 
 
-def _aggregate(found: Aggregate) -> str:
+def _aggregate(found: Aggregate | None) -> Entry:
+    if found is None:
+        return Entry(text="-")
     point, low, high = (f"{nan if v is None else v:.2f}" for v in (found.value, found.low, found.high))
-    return (point if found.low is None else f"{point} [{low}, {high}]").replace("-0.00", "0.00")
+    shown = point if found.low is None else f"{point} [{low}, {high}]"
+    return Entry(text=shown.replace("-0.00", "0.00"), value=found.value)
 
 
-def _over_tasks_notes(found: Overall) -> list[str]:
+def _rank_notes(found: Overall) -> list[str]:
     low, high = found.seeds
     seeds = text.count(low, "seed") if low == high else f"{low} to {high} seeds"
     notes = [
@@ -444,9 +493,10 @@ def _over_tasks_notes(found: Overall) -> list[str]:
     ]
     if found.normalised:
         left = text.listed(list(found.guarded), limit=30)
-        guard = f" Left out, since {SCRATCH} and {FULL} are less than two seed deviations apart: {left}."
+        low_end, high_end = found.normalised_ends
+        guard = f" Left out, since {low_end} and {high_end} are less than two seed deviations apart: {left}."
         notes.append(
-            f"Normalised score: {SCRATCH} = 0, {FULL} = 1 per cell, averaged over label shares; "
+            f"Normalised score: {low_end} = 0, {high_end} = 1 per cell, averaged over label shares; "
             "interquartile mean over tasks and seeds. Brackets: 95 % stratified bootstrap interval over "
             "seeds; tasks, test units and both ends of the scale are taken as given."
             f"{guard if found.guarded else ''}"
@@ -482,26 +532,29 @@ def critical_text(found: Overall) -> str:
     )
 
 
-def pairs_over_tasks(found: Overall) -> Table | None:
+def _pairs(found: Overall) -> Table:
     """Return the tests of all pairs of methods over tasks."""
-    if not found.paired:
-        return None
     tasks, pairs = len(found.tasks), len(found.paired)
     least = min(1.0, 2.0 ** (1 - tasks) * pairs)
     never = f" With {tasks} tasks and {pairs} pairs no corrected p can be below {least:.2g}."
     rows = [
-        (
-            found.methods[pair.first],
-            found.methods[pair.second],
-            f"{pair.p:.2g}",
-            f"{BOLD * (pair.p_holm < 0.05)}{pair.p_holm:.2g}",
+        Row(
+            method=found.methods[pair.first],
+            names=(found.methods[pair.first], found.methods[pair.second]),
+            entries=(
+                Entry(text=f"{pair.p:.2g}", value=pair.p),
+                Entry(text=f"{pair.p_holm:.2g}", value=pair.p_holm, bold=pair.p_holm < 0.05),
+            ),
         )
         for pair in found.paired
     ]
     return Table(
-        title=f"{found.encoder}: pairs of methods over {len(found.tasks)} tasks",
-        frame=pd.DataFrame(rows, columns=["method", "and", "p", "p (Holm)"]),
-        names=2,
+        kind="pairs",
+        title=f"{found.encoder}: pairs of methods over {tasks} tasks",
+        heading="Pairs of methods",
+        left=("method", "and"),
+        columns=(Column(title="p"), Column(title="p (Holm)")),
+        rows=rows,
         notes=[
             f"Wilcoxon signed-rank tests over tasks (n = {tasks}) of the log ratio of errors, which has no "
             "unit (error: the metric itself where lower is better, else what lacks to 100 % or 1), averaged "
@@ -511,36 +564,71 @@ def pairs_over_tasks(found: Overall) -> Table | None:
     )
 
 
-def absent(found: Overall) -> str:
-    """Say why the methods of an encoder are not compared over tasks; "" where they are."""
-    if found.ranks is not None:
-        return ""
-    tasks = text.listed(list(found.all_tasks))
-    return f"{found.encoder}: no comparison over tasks ({tasks}): {found.ranks_reason}."
-
-
-def left_out(found: Overall) -> str:
-    """Name the methods that are not compared over tasks; "" where there are none."""
-    named = "; ".join(f"{method} ({why})" for method, why in found.left_out)
-    return f"{found.encoder}: not compared over tasks: {named}." if named else ""
+def not_over_tasks(found: Overall) -> list[str]:
+    """Say why methods are not compared over tasks, and which."""
+    said = []
+    if found.ranks is None:
+        tasks = text.listed(list(found.all_tasks))
+        said.append(f"{found.encoder}: no comparison over tasks ({tasks}): {found.ranks_reason}.")
+    if found.left_out:
+        named = "; ".join(f"{method} ({why})" for method, why in found.left_out)
+        said.append(f"{found.encoder}: not compared over tasks: {named}.")
+    return said
 
 
 def costs(found: pd.DataFrame) -> list[Table]:
     """Return what runs cost, one table per setting."""
     tables = []
-    for (preset, track, mode, protocol), rows in found.groupby(list(found.columns[:4]), sort=False):
+    for (preset, track, mode, protocol), rows in found.groupby([*SETTING], sort=False):
         work = "probe" if text.is_frozen(str(protocol)) else "fine-tuning"
-        frame = pd.DataFrame({
-            "encoder": rows["encoder"],
-            "method": rows["method"],
-            "pretraining images read": rows["pretrain_samples_seen"].map(text.amount),
-            "pretraining forward passes": rows["pretrain_forward_passes"].map(text.amount),
-            "pretraining device time": rows["pretrain_device_s"].map(text.duration),
-            f"{work} runs": rows["runs"].astype(str),
-            "time per run": rows["wall_s"].map(text.duration),
-            f"{work} samples/s": rows["samples_per_s"].map(text.amount),
-            "peak memory": (rows["peak_memory_mb"].map(text.amount) + " MB").replace("- MB", "-"),
-        })  # fmt: skip
-        title = f"Cost: preset {preset}, track {track}, mode {mode}, protocol {protocol}"
-        tables.append(Table(title=title, frame=frame, names=2, notes=[COST]))
+        shown: dict[str, tuple[str, Callable[[float], str]]] = {
+            "pretraining images read": ("pretrain_samples_seen", text.amount),
+            "pretraining forward passes": ("pretrain_forward_passes", text.amount),
+            "pretraining device time": ("pretrain_device_s", text.duration),
+            f"{work} runs": ("runs", text.amount),
+            "time per run": ("wall_s", text.duration),
+            f"{work} samples/s": ("samples_per_s", text.amount),
+            "peak memory": ("peak_memory_mb", text.memory),
+        }
+        table = Table(
+            kind="costs",
+            title=f"Cost: preset {preset}, track {track}, mode {mode}, protocol {protocol}",
+            columns=[Column(title=title) for title in shown],
+            rows=[
+                Row(
+                    encoder=row["encoder"],
+                    method=row["method"],
+                    names=(row["method"],),
+                    entries=[Entry(text=say(row[name]), value=row[name]) for name, say in shown.values()],
+                )
+                for row in rows.to_dict("records")
+            ],
+            notes=[COST],
+            facets=facets({"preset": preset, "track": track, "mode": mode, "protocol": protocol}),
+        )
+        tables.append(table)
     return tables
+
+
+def published(found: PublishedTable) -> Table:
+    """Return the numbers of a paper as printed there."""
+    metrics = found.frame.drop(columns=[*LABELS])
+    title = f"{found.task}, {found.paper}: {text.count(len(metrics), 'row')}"
+    return Table(
+        kind="published",
+        title=title,
+        heading=title,
+        left=("method", "dataset", "init", "pretraining data", "backbone", "setting"),
+        columns=[Column(title=str(name)) for name in metrics],
+        rows=[
+            Row(method=method, names=(method, data, *more), entries=[Entry(text=v) for v in values])
+            for (data, method, *more), values in zip(
+                found.frame[[*LABELS]].to_numpy().tolist(), metrics.to_numpy().tolist(), strict=True
+            )
+        ],
+    )
+
+
+def facets(key: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return what the filters of the page ask: task and setting, as far as they are there."""
+    return {name: [key[name]] for name in ("task", *SETTING) if name in key}

@@ -46,6 +46,11 @@ def amount(value: float) -> str:
     return "-" if value != value else f"{value:,.0f}"
 
 
+def memory(megabytes: float) -> str:
+    """Return an amount of memory, `-` where unknown (NaN)."""
+    return "-" if megabytes != megabytes else f"{megabytes:,.0f} MB"
+
+
 def duration(seconds: float) -> str:
     """Return a time for people: `12 s`, `3.4 min`, `1.2 h`; `-` where unknown (NaN)."""
     if seconds != seconds:

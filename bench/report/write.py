@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bench.console import output_width
 from bench.errors import DataError
 from bench.files import write_atomic
 from bench.report import figures, overview, page, records, terminal, text, writers
-from bench.report.leaderboard import Summaries, analyse
+from bench.report.leaderboard import analyse
 from bench.report.lineage import Lineage
 from bench.report.published import published_tables
-
-FACTS = ("pretrain_seed", "exposure", "interval_unit", "n_units", "n_replicates", *records.COSTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +30,7 @@ def report(
     out_dir: Path,
     select: Collection[str] | None = None,
     reference: str | Sequence[str] | None = None,
+    sheets: Callable[[Sequence[str]], tuple[dict[str, bytes], list[str]]] | None = None,
 ) -> Report:
     """Make the leaderboard of a store; all numbers come from its score records alone.
 
@@ -42,6 +40,8 @@ def report(
             and plots/*.{png,svg}.
         select: keys of the score records to use; None = all.
         reference: methods to compare with, besides scratch.
+        sheets: makes JPEGs of test samples by record key, and lines about those that it cannot make; None =
+            the page has none.
 
     Raises:
         DataError: no usable score record, or `out_dir` cannot be written.
@@ -57,11 +57,13 @@ def report(
     blocks = overview.overview(found.cells, found.differences)
     plots = figures.plots(found.cells, found.differences, found.cost_quality, found.over_tasks, found.curves)
     drawn = figures.draw_all(plots, out_dir / "plots")
-    body = writers.json_body(found, published) | _page_data(found, blocks, plots, store_root)
+    body = writers.json_body(found)
+    body |= page.additions(found, published, blocks, plots, Lineage(store_root))
     data = writers.json_text(body)
+    samples, lacking = page.samples(found.tasks, sheets) if sheets else ([], [])
     files = {
         "leaderboard.md": writers.markdown(found, published, blocks, plots),
-        "leaderboard.html": page.render(data, body["figures"], out_dir),
+        "leaderboard.html": page.render(data, body["figures"], out_dir, samples),
         "leaderboard.json": data,
         "leaderboard.tex": writers.latex(found),
         **writers.csv_files(found),
@@ -72,15 +74,5 @@ def report(
         paths=(*(out_dir / name for name in files), *drawn),
         markdown=files["leaderboard.md"],
         terminal=terminal.terminal(found, blocks, output_width()),
-        problems=found.problems,
+        problems=(*found.problems, *lacking),
     )
-
-
-def _page_data(
-    found: Summaries, blocks: Sequence[overview.Block], plots: Sequence[figures.Plot], store_root: Path
-) -> dict[str, object]:
-    """Return what the page needs besides the tables: overview, figures, and what opens behind numbers."""
-    facts: dict[Any, Any] = found.runs.set_index("key")[[*FACTS]].to_dict("index")
-    runs = page.records(facts, found.details, found.curves, Lineage(store_root))
-    names = [*found.cells["name"], *found.over_tasks["method"]]
-    return page.additions(blocks, plots, runs, names)

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import cache
 from importlib import resources
-from itertools import groupby
 from typing import Any
 
 import orjson
 import pandas as pd
 from jinja2 import Environment, StrictUndefined, Template
 
-from bench.report import tables, text
+from bench.report import bounds, overview, tables, text
 from bench.report.cost import COST_QUALITY
 from bench.report.figures import Plot
 from bench.report.leaderboard import CELLS, DIFFERENCES, Summaries, Task
 from bench.report.over_tasks import OVER_TASKS
 from bench.report.overview import Block
-from bench.report.published import LABELS, PublishedTable
-from bench.report.records import TABLE, grouped, provenance
+from bench.report.published import PublishedTable
+from bench.report.records import grouped, provenance
 from bench.report.savings import SAVINGS
-from bench.report.tables import BOLD, Table
+from bench.report.tables import Entry, Table
 
 SCHEMA = 2
 
@@ -58,19 +57,13 @@ def _field(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def json_body(found: Summaries, published: Sequence[PublishedTable]) -> dict[str, Any]:
-    """Return everything as plain data; NaN where there is no value.
-
-    Args:
-        found: what to show.
-        published: numbers of the papers.
-    """
+def json_body(found: Summaries) -> dict[str, Any]:
+    """Return all summaries as plain data; NaN where there is no value."""
     return {
         "schema": SCHEMA,
         "tables": [_table(task) for task in found.tasks],
         "over_tasks": [asdict(overall) for overall in found.overall],
         "cost": [_cost(row) for row in found.costs.to_dict("records")],
-        "published_not_comparable": [_published(table) for table in published],
         "problems": found.problems,
     }
 
@@ -86,6 +79,7 @@ def _table(task: Task) -> dict[str, Any]:
         "key": task.key,
         "fractions": [budget.label for budget in task.budgets],
         "interval": task.interval,
+        "bounds": bounds.lines(task.primary_cells),
         "cells": task.cells[said_once].to_dict("records"),
         "differences": task.differences[[*DIFFERENCES]].to_dict("records"),
         "savings": task.savings[[*SAVINGS]].to_dict("records"),
@@ -116,20 +110,6 @@ def _cost(row: Mapping[Any, Any]) -> dict[str, Any]:
     return {"setting": setting, **{name: row[name] for name in list(row)[4:]}}
 
 
-def _published(table: PublishedTable) -> dict[str, Any]:
-    labels, metrics = table.frame[[*LABELS]], table.frame.drop(columns=[*LABELS])
-    rows = zip(labels.itertuples(index=False, name=None), metrics.to_dict("records"), strict=True)
-    return {
-        "paper": table.paper,
-        "task": table.task,
-        "metrics": list(metrics.columns),
-        "rows": [
-            {"labels": words, "values": {name: v for name, v in values.items() if v != "-"}}
-            for words, values in rows
-        ],
-    }
-
-
 def markdown(
     found: Summaries,
     published: Sequence[PublishedTable],
@@ -146,19 +126,17 @@ def markdown(
     """
     images = grouped(plots, "subject")
     body = _template().render(
+        t=tables,
         records=text.count(len(found.runs), "score record"),
-        scope=tables.SCOPE,
-        overview=[tables.overview(block) for block in blocks],
-        overview_note=tables.OVERVIEW,
-        tasks=[_task(task, images) for task in found.tasks],
-        over_tasks=[
-            (setting, [_over_tasks(part, images) for part in parts])
-            for setting, parts in groupby(found.overall, key=lambda overall: overall.setting)
+        overview=[block.table for block in blocks],
+        overview_note=overview.NOTE,
+        tasks=[
+            (task, tables.of_task(task), provenance(task.runs), images.get(tuple(task.key.values()), ()))
+            for task in found.tasks
         ],
+        over_tasks=[(part, images.get((*part.setting, part.encoder), ())) for part in found.overall],
         costs=tables.costs(found.costs),
-        published=[_printed(table) for table in published],
-        not_comparable=tables.NOT_COMPARABLE,
-        published_note=tables.PUBLISHED,
+        published=[tables.published(table) for table in published],
         problems=found.problems,
     )
     return body.rstrip("\n") + "\n"
@@ -168,54 +146,26 @@ def markdown(
 def _template() -> Template:
     source = resources.files("bench.report").joinpath("leaderboard.md.j2").read_text(encoding="utf-8")
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"md": text.markdown, "entry": _entry, "marks": _marks}
+    environment.filters |= {"md": text.markdown, "listed": lambda items: text.listed(list(items))}
     return environment.from_string(source)
-
-
-def _entry(entry: str, is_name: bool) -> str:
-    shown = entry.removeprefix(BOLD)
-    shown = text.markdown(shown) if is_name else shown
-    return f"**{shown}**" if entry.startswith(BOLD) else shown
-
-
-def _marks(columns: int, left: int) -> str:
-    """Return the line below a header, which aligns names to the left and numbers to the right."""
-    return " | ".join([":--"] * left + ["--:"] * (columns - left))
-
-
-def _task(task: Task, images: Mapping[Any, Sequence[Plot]]) -> dict[str, Any]:
-    facts = provenance(task.runs)
-    keys = facts.pop("record keys")
-    return {
-        "scores": tables.scores(task),
-        "setting": tables.setting(task.key),
-        "incomplete": tables.incomplete(task),
-        "no_differences": tables.no_differences(task),
-        "more": tables.beside_scores(task),
-        "images": images.get(tuple(task.key[name] for name in TABLE), ()),
-        "facts": "; ".join(f"{n}: {text.markdown(text.listed(list(v)))}" for n, v in facts.items() if v),
-        "count": text.count(len(keys), "record key"),
-        "record_keys": keys,
-    }
-
-
-def _over_tasks(found: Any, images: Mapping[Any, Sequence[Plot]]) -> dict[str, Any]:
-    return {
-        "tables": [t for t in (tables.over_tasks(found), tables.pairs_over_tasks(found)) if t],
-        "said": [tables.absent(found), tables.left_out(found)],
-        "images": images.get((*found.setting, found.encoder), ()),
-    }
-
-
-def _printed(published: PublishedTable) -> Table:
-    frame = published.frame.rename(columns={"pretrain_data": "pretraining data"})
-    title = f"{published.task}, {published.paper}: {text.count(len(frame), 'row')}"
-    return Table(title=title, frame=frame, names=len(LABELS), notes=[])
 
 
 _HEAD = """\
 % Made by bodybench from score records alone. Use with \\usepackage{booktabs} and \\input{leaderboard},
 % or copy single tables. Characters that plain pdfLaTeX may lack are written as [U+....].
+"""
+_TABLE = r"""
+\begin{table}
+\centering\small
+\caption{%s}
+\begin{tabular}{@{}%s@{}}
+\toprule
+%s
+\midrule
+%s
+\bottomrule
+\end{tabular}
+\end{table}
 """
 _ESCAPES = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%",
@@ -229,39 +179,29 @@ _LETTERS = "ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝßàáâãä
 
 def latex(found: Summaries) -> str:
     """Return all tables, each a floating `table` with a caption that says n, interval and what varied."""
-    parts = [
-        [_with_setting(t, task) for t in (tables.scores(task), *tables.beside_scores(task)) if len(t.frame)]
-        for task in found.tasks
-    ]
-    over = [(tables.over_tasks(part), tables.pairs_over_tasks(part)) for part in found.overall]
-    parts.append([table for pair in over for table in pair if table])
-    lines = [_HEAD]
-    for part in parts:
-        lines += map(_latex_table, part)
-        lines += ["\\clearpage % LaTeX holds few floats at a time\n"] if part else []
-    return "\n".join(lines)
+    parts = []
+    for task in found.tasks:
+        said = [f"{tables.setting(task.key)} {tables.metric(task.key)}"]
+        lacking = [f"Incomplete, not ranked: {line}." for *_, line in tables.incomplete(task)]
+        parts.append([_latex_table(t, [*said, *t.notes, *lacking]) for t in tables.of_task(task) if t.rows])
+    parts.append([_latex_table(t, t.notes) for part in found.overall for t in tables.over_tasks(part)])
+    clear = "\n\\clearpage % LaTeX holds few floats at a time\n"
+    return _HEAD + "".join("".join(part) + clear for part in parts if part)
 
 
-def _with_setting(table: Table, task: Task) -> Table:
-    lacking = [f"Incomplete, not ranked: {line}." for line in tables.incomplete(task)]
-    return replace(table, notes=[tables.setting(task.key), *table.notes, *lacking])
-
-
-def _latex_table(table: Table) -> str:
-    frame = table.frame.map(_latex_entry).rename(columns=escape)
-    numbers = len(frame.columns) - table.names
-    source: str = frame.style.hide(axis="index").to_latex(
-        column_format=f"@{{}}{'l' * table.names}{'r' * numbers}@{{}}",
-        caption=" ".join(map(escape, (f"{table.title}.", *dict.fromkeys(table.notes)))),
-        position_float="centering",
-        hrules=True,
+def _latex_table(table: Table, notes: Sequence[str]) -> str:
+    rows = [" & ".join([*map(escape, names), *map(_latex_entry, entries)]) for names, entries in table.lines]
+    numbers = len(table.columns)
+    return _TABLE % (
+        " ".join(map(escape, (f"{table.title}.", *dict.fromkeys(notes)))),
+        "l" * (len(table.header) - numbers) + "r" * numbers,
+        " & ".join(map(escape, table.header)) + r" \\",
+        "\n".join(rf"{row} \\" for row in rows),
     )
-    return source.replace("\\centering", "\\centering\\small", 1)
 
 
-def _latex_entry(entry: str) -> str:
-    shown = escape(entry.removeprefix(BOLD))
-    return rf"\textbf{{{shown}}}" if entry.startswith(BOLD) else shown
+def _latex_entry(entry: Entry) -> str:
+    return rf"\textbf{{{escape(entry.text)}}}" if entry.bold else escape(entry.text)
 
 
 @cache

@@ -72,8 +72,8 @@ def render_clip(
     if not 16 <= size <= LARGEST:
         raise ConfigError(f"image size {size} is outside 16..{LARGEST} pixels")
     settings, ids = domain_named(domain), clip_ids(domain, split, clip)
-    identity, scene = _draw_still(settings, split, ids, seed)
-    action, motion = _draw_motion(settings, split, ids, seed, identity, scene)
+    identity, scene = draw_still(settings, split, ids, seed)
+    action, motion = draw_action(settings, split, ids, seed, identity, scene)
     cameras = _place_cameras(settings, ids, seed, scene, motion)
     fields = {**FIELDS, **EXACT_FIELDS} if exact else FIELDS
     count = samples_per_clip(domain)
@@ -110,7 +110,7 @@ def _store(out: dict[str, NDArray[Any]], row: int, image: Image) -> None:
         out["z"][row] = image.z
 
 
-def _draw_still(settings: Domain, split: str, ids: ClipIds, seed: int) -> tuple[Identity, Scene]:
+def draw_still(settings: Domain, split: str, ids: ClipIds, seed: int) -> tuple[Identity, Scene]:
     """Person and surroundings of a clip."""
     identity = draw_identity(
         seed,
@@ -123,7 +123,7 @@ def _draw_still(settings: Domain, split: str, ids: ClipIds, seed: int) -> tuple[
     return identity, draw_scene(seed, ids.scene, ids.block, lab=lab, colourfulness=settings.colourfulness)
 
 
-def _draw_motion(
+def draw_action(
     settings: Domain, split: str, ids: ClipIds, seed: int, identity: Identity, scene: Scene
 ) -> tuple[int, Motion]:
     """Number of the action and the motion of a clip."""

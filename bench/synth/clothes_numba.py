@@ -12,6 +12,8 @@ from bench.synth.noise_numba import value
 
 Floats = NDArray[np.float64]
 Single = NDArray[np.float32]
+Rows = NDArray[np.int64]
+Slots = NDArray[np.uint8]
 Colour = tuple[float, float, float]
 
 
@@ -43,6 +45,20 @@ def slot_of(cuts: Floats, x: float, y: float, z: float) -> int:
     if ax < cuts[c.SLEEVE_X]:
         return c.JACKET if worn else c.TOP
     return c.SKIN
+
+
+@kernel()
+def slots_at(points: Single, wearer: Rows, cuts: Floats, out: Slots) -> None:
+    """Which garment covers each of some canonical points.
+
+    Args:
+        points: (N, 3).
+        wearer: row of `cuts` for each point, (N,).
+        cuts: of the clothes of several people, (P, 28).
+        out: receives the slots, (N,).
+    """
+    for i in range(len(points)):
+        out[i] = slot_of(cuts[wearer[i]], float(points[i, 0]), float(points[i, 1]), float(points[i, 2]))
 
 
 @kernel(fast=True)

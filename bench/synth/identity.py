@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
 from bench.bodymodels.model import surrogate_body
@@ -30,6 +31,18 @@ class Identity:
     materials: Single  # (7, 18), one row per slot
 
 
+@lru_cache(maxsize=8192)
+def outfit_of(seed: int, identity: int) -> Outfit:
+    """The clothes of the person with that id, as `draw_identity` draws them, without all the rest."""
+    return _draw_first(seed, identity)[2]
+
+
+def _draw_first(seed: int, identity: int) -> tuple[Generator, Floats, Outfit]:
+    """The random numbers of a person, those that make the shape (10,), and the clothes, which come next."""
+    rng = generator(seed, Stream.IDENTITY, identity)
+    return rng, rng.normal(size=10), draw_outfit(rng)
+
+
 @lru_cache(maxsize=64)
 def draw_identity(
     seed: int, identity: int, beta_limit: float, patterns: tuple[str, ...], colourfulness: float
@@ -43,10 +56,9 @@ def draw_identity(
         patterns: cloth patterns that may occur.
         colourfulness: scales the saturation of clothes.
     """
-    rng = generator(seed, Stream.IDENTITY, identity)
-    betas = np.clip(rng.normal(size=10) * beta_limit / 2.1, -beta_limit, beta_limit).astype(np.float32)
+    rng, normal, outfit = _draw_first(seed, identity)
+    betas = np.clip(normal * beta_limit / 2.1, -beta_limit, beta_limit).astype(np.float32)
     vertices, joints = surrogate_body().shape(betas)
-    outfit = draw_outfit(rng)
     skin = materials.skin_colour(rng)
     palette = [materials.cloth_colour(rng, colourfulness) for _ in range(3)]
     rows = np.zeros((cuts.SLOTS, materials.WIDTH), np.float32)

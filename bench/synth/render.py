@@ -59,10 +59,10 @@ def render_picture(
     view = crop(camera, seen, size, rng, domain)
     pixels = view.pixels(seen)
     coarse = rasterize(pixels, posed.person.faces, size)
-    solids = _clear_view(scene.solids, view, posed.joints)
+    solids = clear_view(scene.solids, view, posed.joints)
     blocked = solids
     if rng.random() < domain.occluders:
-        extra, rows = _draw_occluders(rng, view, posed.joints, len(world.materials), domain.colourfulness)
+        extra, rows = draw_occluders(rng, view, posed.joints, len(world.materials), domain.colourfulness)
         blocked = joined(solids, extra)
         world = world._replace(materials=np.concatenate([world.materials, rows]))
     for kept in (blocked, solids, solids.take(solids.kind == PLANE)):
@@ -71,7 +71,7 @@ def render_picture(
         person = who == PERSON
         if np.count_nonzero(person) >= LEAST_VISIBLE * np.count_nonzero(coarse.ids >= 0):
             break
-    light = _shade(coarse, pixels, view, posed.person, table, world, z, who)
+    light = shade(coarse, pixels, view, posed.person, table, world, z, who)
     rgb = sensors.develop(
         light, person, rng, exposure=domain.exposure, noise=domain.noise, white_balance=domain.white_balance
     )
@@ -93,7 +93,7 @@ def _exact(joints: Single) -> Single:
     return np.concatenate([joints[:, :2], (joints[:, 3:] > 0).astype(np.float32)], 1)
 
 
-def _shade(
+def shade(
     coarse: Raster,
     pixels: Floats,
     view: Camera,
@@ -150,7 +150,7 @@ def _depth(
     return sensors.measure(z, where, cosine, light[..., 1], view.focal, rng, structured=structured)
 
 
-def _clear_view(solids: Solids, view: Camera, joints: Floats) -> Solids:
+def clear_view(solids: Solids, view: Camera, joints: Floats) -> Solids:
     """Drop things that happen to stand between the camera and the person."""
     radius = solids.ball_radius
     x, y, z = view.seen(solids.ball_centre)
@@ -160,7 +160,7 @@ def _clear_view(solids: Solids, view: Camera, joints: Floats) -> Solids:
     return solids.take((solids.kind == PLANE) | ~between)
 
 
-def _draw_occluders(
+def draw_occluders(
     rng: Generator, view: Camera, joints: Floats, first: int, colourfulness: float
 ) -> tuple[Solids, Single]:
     """One or two things between the camera and random joints, with materials numbered from `first`."""

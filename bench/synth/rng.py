@@ -15,6 +15,7 @@ class Stream(IntEnum):
     MOTION = 33  # ids: clip
     PICTURE = 34  # ids: clip, frame, camera
     CAMERA = 35  # ids: clip, camera; what stays fixed over the frames of a clip
+    GROUP = 36  # ids: clip; how many people, and where they stand
     BACKDROP = 77  # ids: bank, number
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from bench.bodymodels.model import surrogate_body
+from bench.palette import CLASS_COLOURS
 from bench.synth import labels
 from bench.synth.clips import render_clip
 from bench.synth.domains import DOMAINS, SPLITS
@@ -19,15 +19,6 @@ Sample = Mapping[str, NDArray[Any]]
 Tile = NDArray[np.uint8]
 
 LABEL_HEIGHT = 13  # pixels of a heading
-_PALETTE: Tile = np.array(
-    [[0, 0, 0]]
-    + [
-        [int(255 * c) for c in colorsys.hsv_to_rgb(i * 0.381966 % 1, 0.8 if i % 2 else 0.5, 0.95)]
-        for i in range(31)
-    ],
-    np.uint8,
-)
-
 _RAMP = np.array([(253, 231, 37), (94, 201, 98), (33, 145, 140), (59, 82, 139), (90, 20, 110)])  # near to far
 
 
@@ -44,7 +35,7 @@ def contact_sheet(samples: Sequence[Sample], *, columns: int = 12) -> Image.Imag
         "depth (near is yellow, far is violet, black is no measurement)": [
             depth_tile(s["depth"]) for s in shown
         ],
-        "25 parts": [_PALETTE[labels.part25(s["fid"])] for s in shown],
+        "25 parts": [CLASS_COLOURS[labels.part25(s["fid"])] for s in shown],
         "chart, u, v": [iuv_tile(s) for s in shown],
         "24 joints (white visible, red hidden)": [joints_tile(s) for s in shown],
     }
@@ -108,7 +99,7 @@ def joints_tile(sample: Sample) -> Tile:
     for child, parent in enumerate(surrogate_body().parents):
         if parent >= 0:
             ends = [tuple(map(float, joints[j, :2])) for j in (child, parent)]
-            draw.line(ends, fill=tuple(int(c) for c in _PALETTE[1 + child]))
+            draw.line(ends, fill=tuple(int(c) for c in CLASS_COLOURS[1 + child]))
     for x, y, _, visibility in joints.tolist():
         draw.ellipse([x - 1.2, y - 1.2, x + 1.2, y + 1.2], fill="white" if visibility == 2 else "red")
     return np.asarray(image)

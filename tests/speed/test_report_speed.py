@@ -72,7 +72,7 @@ def _tables(records: Records) -> str:
     """Return all statistics as all files but figures and page."""
     found = analyse(records)
     blocks = overview(found.cells, found.differences)
-    files = [*csv_files(found).values(), json_text(json_body(found, []))]
+    files = [*csv_files(found).values(), json_text(json_body(found))]
     return "".join([*files, markdown(found, [], blocks, []), latex(found), terminal(found, blocks)])
 
 
@@ -94,7 +94,7 @@ def test_tables_from_loaded_records(store: Path, benchmark: BenchmarkFixture) ->
 def test_whole_report_with_plots_drawn_for_the_first_time(
     store: Path, tmp_path: Path, benchmark: BenchmarkFixture
 ) -> None:
-    """90 seconds on two cores."""
+    """90 seconds."""
     folders = iter(tmp_path / f"out{i}" for i in range(9))
     made = benchmark.pedantic(lambda: report(store, next(folders)), rounds=1)
     assert len(made.paths) > 150
@@ -104,7 +104,7 @@ def test_whole_report_with_plots_drawn_for_the_first_time(
 def test_whole_report_whose_plots_are_there_already(
     store: Path, tmp_path: Path, benchmark: BenchmarkFixture
 ) -> None:
-    """20 seconds on two cores."""
+    """20 seconds."""
     report(store, tmp_path)
     made = benchmark.pedantic(lambda: report(store, tmp_path), rounds=2)
     assert len(made.paths) > 150

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from bench.api import DataInfo
+from bench.api import DataInfo, FeatureInfo
+from bench.palette import RIGHT, WRONG
 from tasks.action import NAMES, Action, ActionConfig
 
 TASK = Action(ActionConfig(), DataInfo(n_samples=8, size=(32, 32), joint_set="smpl24"))
@@ -34,3 +35,14 @@ def test_loss_and_prediction_agree() -> None:
     batch = {"action": torch.tensor([WALK, RUN])}
     assert float(TASK.loss({"logits": logits}, batch)["ce"]) < 1e-6
     assert TASK.predict({"logits": logits}, {})["action"].tolist() == [WALK, RUN]
+
+
+def test_blind_and_flawless_guesses_and_their_frames() -> None:
+    seen = {"action": np.array([3, 5, 5, 0], np.uint8)}
+    floor = TASK.floor_prediction(seen, 3)["action"]
+    assert floor.tolist() == [5, 5, 5]
+    truth = {"action": np.array([5, 1, 5], np.uint8)}
+    info = FeatureInfo(kind="pyramid", channels=(8,), strides=(4,), pooled=8)
+    assert TASK.ceiling_prediction(truth, info)["action"].tolist() == [5, 1, 5]
+    (rows,) = TASK.draw({"action": floor}, truth, {"rgb": np.zeros((3, 8, 8, 3), np.uint8)}).values()
+    assert [tuple(row[0, 0]) for row in rows] == [RIGHT, WRONG, RIGHT] and not rows[:, 4, 4].any()

@@ -21,6 +21,7 @@ from tasks.densepose import (
     chart_loss,
     foreground_loss,
     inside,
+    nearest_points,
     read_chart,
     to_iuv,
     uv_loss,
@@ -107,6 +108,52 @@ def test_background_everywhere_is_worst() -> None:
     found = metrics(np.zeros_like(iuv), truth)
     assert found.pop("background_share") == 1
     assert set(found.values()) == {0}
+
+
+def halves(n: int = 4) -> Stats:
+    """The left half of a body shows chart 3, the right one chart 4; what is annotated differs."""
+    rng = np.random.default_rng(3)
+    points = rng.integers(0, SIZE, (n, 60, 2)).astype(np.int16)
+    chart = np.where(points[..., 1] < SIZE // 2, 3, 4).astype(np.uint8)
+    uv = (points * 255 // SIZE).astype(np.uint8)
+    return {
+        "points": points, "point_chart": chart, "point_uv": uv, "mask": np.ones((n, SIZE, SIZE), bool),
+    }  # fmt: skip
+
+
+def test_annotated_points_are_spread_to_their_nearest_pixels() -> None:
+    chart, points = np.array([3, 4, 0], np.uint8), np.array([[0, 0], [0, 7], [-1, -1]], np.int16)
+    uv = np.array([[10, 20], [30, 40], [0, 0]], np.uint8)
+    found = nearest_points(chart, points, uv, np.ones((1, 8), bool))
+    assert found[0, 0].tolist() == [3] * 4 + [4] * 4 and found[1:, 0, 7].tolist() == [30, 40]
+    own = nearest_points(chart, points, uv, np.array([[4, 0, 3, 9]], np.uint8))
+    assert own[:, 0].T.tolist() == [[4, 30, 40], [0, 0, 0], [3, 10, 20], [0, 0, 0]]
+
+
+def test_a_blind_guess_knows_where_charts_mostly_are() -> None:
+    seen, truth = halves(20), halves()
+    blind = TASK.floor_prediction(seen, 4)["iuv"]
+    assert blind.shape == (4, 3, SIZE, SIZE) and (blind == blind[:1]).all()
+    assert (blind[0, 0, :, :14] == 3).all() and (blind[0, 0, :, 18:] == 4).all()
+    found = metrics(blind, truth)
+    assert 0.5 < found["auc30"] < metrics(TASK.oracle_prediction(truth)["iuv"], truth)["auc30"]
+    one = {name: values[:1, :1] if name != "mask" else values[:1] for name, values in seen.items()}
+    alone = TASK.floor_prediction(one, 2)["iuv"]  # blocks without a point take the commonest chart
+    assert (alone[:, 0] == one["point_chart"][0, 0]).all() and (alone[0, 1:] == alone[0, 1:, :1, :1]).all()
+
+
+def test_the_ceiling_is_what_the_grid_loses() -> None:
+    truth = halves()
+    fine = metrics(TASK.ceiling_prediction(truth, INFO)["iuv"], truth)
+    coarse = FeatureInfo(kind="pyramid", channels=(8,), strides=(16,), pooled=8)
+    lost = metrics(TASK.ceiling_prediction(truth, coarse)["iuv"], truth)
+    assert fine["background_share"] == 0 and 0.9 < fine["auc30"] <= 1
+    thin = {**truth, "mask": np.zeros((4, SIZE, SIZE), bool)}
+    thin["mask"][np.arange(4)[:, None], truth["points"][..., 0], truth["points"][..., 1]] = True
+    broken = metrics(TASK.ceiling_prediction(thin, coarse)["iuv"], thin)
+    assert broken["auc30"] < 0.5 < lost["auc30"]  # single pixels of a body do not survive a coarse grid
+    drawn = TASK.draw({"iuv": people()[0]}, people()[1], {"rgb": np.zeros((3, SIZE, SIZE, 3), np.uint8)})
+    assert {rows.shape for rows in drawn.values()} == {(3, SIZE, SIZE, 3)}
 
 
 def test_quantised_coordinates_cost_little() -> None:

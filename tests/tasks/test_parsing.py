@@ -140,3 +140,15 @@ def test_gradient_reaches_the_head_and_steps_repeat() -> None:
     assert len(gradients) == len(list(task().head(INFO).parameters()))
     assert all(g.abs().sum() > 0 for g in gradients)
     assert all(torch.equal(a, b) for a, b in zip(gradients, repeated, strict=True))
+
+
+def test_blind_flawless_and_drawn_predictions() -> None:
+    blocks = random_maps(4, 6)[:, ::8, ::8].repeat(16, 1).repeat(16, 2)  # (6, 32, 32)
+    blind = task().floor_prediction({"parts": blocks}, 3)["parts"]
+    assert blind.shape == (3, 32, 32) and (blind == blind[:1]).all()
+    best = task().ceiling_prediction({"parts": blocks}, INFO)["parts"]
+    assert scores(blind, blocks[:3])["macc"] < 30
+    assert scores(best, blocks)["miou"] > 0.9 * scores(blocks, blocks)["miou"]  # some classes are absent
+    drawn = task().draw({"parts": best}, {"parts": blocks}, {"depth": np.ones((6, 32, 32), np.uint16)})
+    assert {rows.shape for rows in drawn.values()} == {(6, 32, 32, 3)}
+    assert len(np.unique(drawn["truth"].reshape(-1, 3), axis=0)) > 5

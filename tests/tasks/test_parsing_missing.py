@@ -121,3 +121,13 @@ def test_scores_of_the_oracle_and_of_one_blind_modality() -> None:
     assert found["miou_rgb"].item() == pytest.approx(alone)
     assert found["miou"].item() == pytest.approx((100 + alone) / 2)
     assert found["miou_depth"].item() == found["miou_both"].item() == pytest.approx(100)
+
+
+def test_blind_and_flawless_predictions_are_the_same_for_all_settings() -> None:
+    truth = {"parts": np.random.default_rng(0).integers(0, 25, (3, 8, 8)).astype(np.uint8)}
+    judged, grid = task(), FeatureInfo(kind="tokens", channels=(3,), strides=(1,), pooled=3)
+    for found in (judged.floor_prediction(truth, 3), judged.ceiling_prediction(truth, grid)):
+        assert tuple(found) == SETTINGS and all(np.array_equal(found["rgb"], maps) for maps in found.values())
+    np.testing.assert_array_equal(found["rgb"], truth["parts"])  # a cell per pixel loses nothing
+    drawn = judged.draw(found, truth, {"rgb": np.zeros((3, 8, 8, 3), np.uint8)})
+    assert len(drawn) == 2 + len(SETTINGS)

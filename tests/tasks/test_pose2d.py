@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+import contextlib
+import io
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from pycocotools.coco import COCO as COCODataset
+from pycocotools.cocoeval import COCOeval
 from torch import Tensor
 
 from bench.adapters.loading import build_config, load_adapter
 from bench.api import DataInfo, Encoder, FeatureInfo, Features, Pretrained
 from bench.bodymodels.joints import JOINT_SETS
-from bench.errors import ConfigError
+from bench.errors import ConfigError, DataError
 from bench.grid.request import BUILT_IN
 from bench.heads.heatmap import FlipTested
 from bench.losses.heatmaps import gaussian_targets
@@ -188,3 +192,85 @@ def test_networks_with_and_without_flip_test_hold_the_same_parameters() -> None:
 def test_wrong_settings(config: Pose2DConfig, info: DataInfo, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Pose2D(config, info)
+
+
+def test_average_precision_is_that_of_cocoeval() -> None:
+    """The task on crops against pycocotools on full images: areas, scores, hidden joints, empty people."""
+    task, truth = Pose2D(Pose2DConfig(), COCO), truth_of(COCO, n=40, seed=3)
+    truth["keypoints"][5, :, 2] = 0  # a person without labelled joints is ignored
+    truth["keypoints"][truth["keypoints"][..., 2] == 0] = 0
+    rng = np.random.default_rng(4)
+    predicted = task.oracle_prediction(truth)["keypoints"].copy()
+    predicted[..., :2] += rng.normal(size=predicted[..., :2].shape) * rng.uniform(0, 5, (40, 1, 1))
+    predicted[..., 2] = rng.random((40, 17))
+    found = scores(task, predicted, truth)
+    back = np.linalg.inv(truth["crop_matrix"].astype(float))
+
+    def full(places: np.ndarray) -> np.ndarray:
+        return places.astype(float) @ back[:, :2, :2].transpose(0, 2, 1) + back[:, None, :2, 2]
+
+    there, wanted = full(predicted[..., :2]), full(truth["keypoints"][..., :2])
+    seen = truth["keypoints"][..., 2]
+    people, answers = [], []
+    for n in range(40):
+        points = np.concatenate([wanted[n], seen[n][:, None]], 1)
+        area = float(truth["area"][n])
+        people.append(
+            {"id": n + 1, "image_id": n + 1, "category_id": 1, "area": area, "iscrowd": 0,
+             "bbox": [0.0, 0.0, 1.0, 1.0], "keypoints": points.ravel().tolist(),
+             "num_keypoints": int((seen[n] > 0).sum())}
+        )  # fmt: skip
+        points = np.concatenate([there[n], np.ones((17, 1))], 1)
+        answers.append(
+            {"image_id": n + 1, "category_id": 1, "keypoints": points.ravel().tolist(),
+             "score": float(predicted[n, :, 2].astype(float).mean())}
+        )  # fmt: skip
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCODataset()
+        coco.dataset = {
+            "images": [{"id": n + 1} for n in range(40)], "annotations": people,
+            "categories": [{"id": 1, "name": "person"}],
+        }  # fmt: skip
+        coco.createIndex()
+        judge = COCOeval(coco, coco.loadRes(answers), "keypoints")
+        judge.evaluate()
+        judge.accumulate()
+        judge.summarize()
+    expected = dict(zip(("ap", "ap50", "ap75"), judge.stats[:3], strict=True)) | {"ar": judge.stats[5]}
+    assert 0.1 < expected["ap"] < 0.9
+    assert {k: found[k] for k in expected} == {
+        k: pytest.approx(100 * v, abs=1e-6) for k, v in expected.items()
+    }
+
+
+@pytest.mark.parametrize("info", [COCO, PEOPLE])
+def test_floor_is_the_mean_pose_and_ceiling_the_grid(info: DataInfo) -> None:
+    task, seen, truth = Pose2D(Pose2DConfig(), info), truth_of(info, 30, seed=1), truth_of(info, 8, seed=2)
+    floor = task.floor_prediction(seen, 8)["keypoints"]
+    assert floor.shape == (8, len(task.joints), 3)
+    labelled = seen["keypoints"][:, 4, -1] > 0
+    np.testing.assert_allclose(
+        floor[3, 4, :2], seen["keypoints"][labelled, 4, :2].astype(float).mean(0), rtol=1e-5
+    )
+    ceiling = task.ceiling_prediction(truth, INFO)["keypoints"]
+    off = np.abs(ceiling[..., :2] - truth["keypoints"][..., :2])[truth["keypoints"][..., -1] > 0]
+    assert 0 < off.max() <= 1.01  # a quarter of a cell of four pixels
+    assert scores(task, floor, truth)["ap"] < scores(task, ceiling, truth)["ap"]
+
+
+def test_drawings_show_labelled_joints() -> None:
+    task, truth = Pose2D(Pose2DConfig(), PEOPLE), truth_of(PEOPLE, 3)
+    truth["keypoints"][2, :, -1] = 0
+    images = {"rgb": np.full((3, *SIZE, 3), 100, np.uint8)}
+    rows = task.draw(task.oracle_prediction(truth), truth, images)
+    assert np.array_equal(rows["predicted joints"], rows["true joints"])
+    assert (rows["true joints"][0] != 50).any()
+    assert (rows["true joints"][2] == 50).all()
+
+
+def test_no_labelled_joint_at_all_is_one_line() -> None:
+    task, truth = Pose2D(Pose2DConfig(), PEOPLE), truth_of(PEOPLE, 3)
+    predicted = task.oracle_prediction(truth)["keypoints"]
+    truth["keypoints"][..., -1] = 0
+    with pytest.raises(DataError, match="no joint of the test samples is labelled"):
+        scores(task, predicted, truth)

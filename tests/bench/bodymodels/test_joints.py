@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.bodymodels.joints import JOINT_SETS, joint_set, regressor
+from bench.bodymodels.joints import JOINT_SETS, joint_set, places_in, regressor, root_of
 from bench.bodymodels.model import surrogate_body
 from bench.errors import ConfigError, DataError
 
@@ -105,3 +105,20 @@ def test_importing_the_sets_is_light():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_places_in_another_set():
+    smpl, itop = JOINT_SETS["smpl24"].names, JOINT_SETS["itop15"].names
+    taken = [smpl[k] for k in places_in("smpl24", "itop15")]
+    assert dict(zip(itop, taken, strict=True)) == {n: "spine2" if n == "torso" else n for n in itop}
+    body = surrogate_body()
+    expected = regressor(body, "smpl24")[list(places_in("smpl24", "itop15"))]
+    np.testing.assert_array_equal(regressor(body, "itop15"), expected)
+    with pytest.raises(ConfigError, match='"smpl24" has no joint for nose'):
+        places_in("smpl24", "coco17")
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_every_set_has_a_root(name):
+    names = [JOINT_SETS[name].names[k] for k in root_of(name)]
+    assert names in (["pelvis"], ["left hip", "right hip"])

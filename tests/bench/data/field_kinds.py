@@ -30,6 +30,7 @@ def fields_of(height: int = H, width: int = W) -> dict[str, Field]:
         "points": Field(dtype="int16", shape=(P, 2), kind="pixels", absent=-1),
         "point_chart": Field(dtype="uint8", shape=(P,), kind="point_classes", flip="dp24", of="points"),
         "point_uv": Field(dtype="uint8", shape=(P, 2), kind="point_uv", of="points"),
+        "boxes": Field(dtype="float32", shape=(3, 4), kind="boxes"),
         "joints3d": Field(dtype="float32", shape=(J, 3), kind="joints3d", flip="smpl24"),
         "vertices": Field(dtype="float32", shape=(6890, 3), kind="vertices", flip="surrogate-v1"),
         "rotations": Field(dtype="float32", shape=(J, 3), kind="rotations", flip="smpl24"),
@@ -57,6 +58,9 @@ def raw_rows(seed: int = 0, count: int = 6, height: int = H, width: int = W) -> 
     points[point_chart == 0] = -1
     places = random.random((count, J, 2)) * (width, height)
     depth = random.uniform(2, 4, (count, J, 1))
+    edges = np.sort(random.integers(1, min(height, width), (count, 3, 2, 2)), 2).reshape(count, 3, 4)
+    edges[..., 2:] += 1
+    edges[:, 2] = 0  # nobody
     camera = np.tile(np.array([[60.0, 0, width / 2 + 1], [0, 60, height / 2 - 2], [0, 0, 1]]), (count, 1, 1))
     rays = (places - camera[:, None, :2, 2]) / 60.0
     single = np.float32
@@ -75,6 +79,7 @@ def raw_rows(seed: int = 0, count: int = 6, height: int = H, width: int = W) -> 
         "points": points,
         "point_chart": point_chart,
         "point_uv": point_uv,
+        "boxes": edges.astype(single),
         "joints3d": np.concatenate([rays * depth, depth], -1).astype(single),
         "vertices": random.normal(size=(count, 6890, 3)).astype(single),
         "rotations": random.normal(size=(count, J, 3)).astype(single),

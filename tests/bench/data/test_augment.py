@@ -371,3 +371,39 @@ def test_the_numbers_of_published_runs_do_not_move() -> None:
     for batch in ({"sample_id": torch.arange(3)}, {"rgb": torch.rand(3, 3, 32, 32)}):
         module.augment(batch, fields, spec, again := draws(4), joint_set="smpl24")
         assert torch.equal(again.generator.get_state(), state.generator.get_state())
+
+
+def test_boxes_move_with_the_image() -> None:
+    """Painted boxes and moved boxes agree: exactly after mirroring, to a pixel after zooms and shifts."""
+    batch = make_batch()
+    left, top, right, bottom = (edge[..., None, None] for edge in batch["boxes"].unbind(-1))
+    row, column = torch.arange(H)[:, None] + 0.5, torch.arange(W) + 0.5
+    painted = (column > left) & (column < right) & (row > top) & (row < bottom)  # (N, 3, H, W)
+    assert not painted[:, 2].any() and painted[:, :2].flatten(2).any(2).all()
+    for k in (0, 1):
+        for spec, seed, slack in (
+            ({"flip": True}, all_mirrored(), 0.0),
+            ({"flip": True, "zoom": [0.7, 1.4], "shift": 0.2, "crop_area": [0.6, 1.0]}, 3, 1.0),
+        ):
+            moved = augment({**batch, "mask": painted[:, k]}, spec, seed)
+            assert not moved["boxes"][:, 2].any()
+            for box, mask in zip(moved["boxes"][:, k], moved["mask"], strict=True):
+                rows, columns = torch.nonzero(mask).T
+                if not len(rows):  # less than a pixel is left
+                    assert (box[2:] - box[:2]).min() <= 1
+                    continue
+                seen = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+                assert (box - torch.tensor(seen)).abs().max() <= slack
+
+
+def test_a_turned_box_holds_what_it_held() -> None:
+    batch = make_batch()
+    moved = augment(batch, {"rotation": 40.0, "rotation_p": 1.0})
+    middle = (batch["boxes"][..., :2] + batch["boxes"][..., 2:]) / 2
+    ones = torch.ones_like(middle[..., :1])
+    place = (moved["crop"][:, None] @ torch.cat([middle, ones], -1)[..., None])[..., :2, 0]
+    inside = (place >= 0).all(-1) & (place <= torch.tensor([W, H])).all(-1)
+    inside[:, 2] = False
+    assert inside.any()
+    assert (place >= moved["boxes"][..., :2])[inside].all()
+    assert (place <= moved["boxes"][..., 2:])[inside].all()

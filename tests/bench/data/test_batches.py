@@ -37,7 +37,7 @@ def test_types_shapes_and_ranges_follow_the_kind() -> None:
         "keypoints": ((N, J, 4), "float32"), "joints3d": ((N, J, 3), "float32"),
         "vertices": ((N, 6890, 3), "float32"), "rotations": ((N, J, 3), "float32"),
         "camera": ((N, 3, 3), "float32"), "betas": ((N, 10), "float32"), "action": ((N,), "int64"),
-        "indoors": ((N,), "bool"),
+        "indoors": ((N,), "bool"), "boxes": ((N, 3, 4), "float32"),
     }  # fmt: skip
     np.testing.assert_allclose(batch["rgb"][1, :, 2, 5], raw["rgb"][1, 2, 5] / 255, rtol=1e-6)
     np.testing.assert_allclose(batch["depth"][:, 0], raw["depth"] / 1000, rtol=1e-6)

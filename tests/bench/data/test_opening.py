@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from toy_producer import toy_spec, typed_spec
 
-from bench.data.opening import adapter_of, open_dataset, prepare
-from bench.errors import ConfigError
+from bench.adapters.sources import Place, digest
+from bench.data.opening import adapter_of, open_dataset, prepare, typed
+from bench.errors import AssetError, ConfigError
 
 PLAIN = toy_spec(("wild", "val", 5), ("lab", "val", 3, ["depth"]))
 
@@ -19,9 +20,9 @@ def test_plain_and_typed_specs_open_alike(tmp_path: Path) -> None:
     assert prepare([PLAIN], tmp_path, on_progress=lambda a, b: told.append((a, b))) == 11
     assert told[0] == (0, 11) and told[-1] == (11, 11)
     plain = open_dataset(PLAIN, tmp_path)
-    typed = open_dataset(typed_spec(("wild", "val", 5), ("lab", "val", 3, ["depth"])), tmp_path)
-    assert plain.ids == typed.ids and not plain.valid["depth"].any()
-    np.testing.assert_array_equal(plain.batch([4, 7], ["rgb"])["rgb"], typed.batch([4, 7], ["rgb"])["rgb"])
+    other = open_dataset(typed_spec(("wild", "val", 5), ("lab", "val", 3, ["depth"])), tmp_path)
+    assert plain.ids == other.ids and not plain.valid["depth"].any()
+    np.testing.assert_array_equal(plain.batch([4, 7], ["rgb"])["rgb"], other.batch([4, 7], ["rgb"])["rgb"])
 
 
 def test_several_specs_are_prepared_at_once(tmp_path: Path) -> None:
@@ -36,6 +37,30 @@ def test_adapters_that_are_none_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not a subclass of bench"):
         open_dataset({**PLAIN, "adapter": "toy_producer:ToyProducer"}, tmp_path)
     assert adapter_of(PLAIN).__name__ == "Toy"
+
+
+def test_code_that_changes_after_planning_is_refused(tmp_path: Path) -> None:
+    """In every use of a spec; the new code opens under a spec, and so a key, of its own."""
+    place = tmp_path.resolve() / "mine"
+    place.mkdir()
+    (place / "own_set.py").write_text("from toy_producer import Toy\n\n\nclass Own(Toy):\n    mark = 'a'\n")
+    dirs = [str(place)]
+
+    def planned() -> dict[str, object]:
+        return {**PLAIN, "adapter": "own_set:Own", "source": digest(Place(place), "own_set")}
+
+    before = planned()
+    prepare([before], tmp_path, config_dirs=dirs)
+    assert open_dataset(before, tmp_path, dirs).mark == "a"
+    (place / "own_set.py").write_text("from toy_producer import Toy\n\n\nclass Own(Toy):\n    mark = 'b'\n")
+    for use in (
+        lambda: open_dataset(before, tmp_path, dirs),
+        lambda: open_dataset(typed(before), tmp_path, dirs),
+        lambda: prepare([before], tmp_path, config_dirs=dirs),
+    ):
+        with pytest.raises(AssetError, match=r'code of "own_set:Own" has changed since the grid was planned'):
+            use()
+    assert planned() != before and open_dataset(planned(), tmp_path, dirs).mark == "b"
 
 
 def test_checking_and_opening_load_no_torch(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ class Toy(ShardedDataset):
         return ("faces",)
 
     @classmethod
-    def derived(cls, stored: Mapping[str, Field]) -> dict[str, Field]:
+    def derived(cls, stored: Mapping[str, Field], source: str) -> dict[str, Field]:
         shape = stored["faces"].shape
         return {
             "parts": Field(dtype="uint8", shape=shape, kind="classes", flip="p25", absent=255),

@@ -18,7 +18,7 @@ from bench.api import Draws
 from bench.bodymodels.joints import JOINT_SETS
 from bench.bodymodels.model import surrogate_body
 from bench.bodymodels.rotations import axis_angle_to_matrix
-from bench.bodymodels.surface import surrogate_labels
+from bench.bodymodels.surface import GARMENT_NAMES, P25_NAMES, surrogate_labels
 from bench.data.augment import augment
 from bench.data.batches import to_batch
 from bench.data.opening import adapter_of, open_dataset
@@ -224,6 +224,24 @@ def test_actions_are_those_that_were_drawn(people: People) -> None:
     found = people.batch(np.arange(28), ["action"])["action"]
     drawn = [people.stored(row)["ids"][IDS.index("action")] for row in range(28)]
     assert found.dtype == np.uint8 and found.tolist() == drawn and len(set(drawn)) > 1
+
+
+def test_the_other_camera_of_two_saw_the_same_moment(people: People) -> None:
+    names = ["rgb", "chart", "uv"]
+    raw = people.batch(np.arange(28), [*names, *(f"other_{name}" for name in names)])
+    swapped = 24 + np.array([1, 0, 3, 2])  # of d_dense; lab_rgbd has three cameras
+    for name in names:
+        np.testing.assert_array_equal(raw[f"other_{name}"][24:], raw[name][swapped])
+        assert raw[f"valid.other_{name}"].tolist() == [False] * 24 + [True] * 4
+    assert people.batch([26], ["other_chart"])["other_chart"].any()
+
+
+def test_garments_cover_the_body(people: People) -> None:
+    raw = people.batch(np.arange(28), ["garments", "mask", "parts"])
+    np.testing.assert_array_equal(raw["garments"] > 0, raw["mask"])
+    head = raw["parts"] == P25_NAMES.index("head")
+    worn = {GARMENT_NAMES[k] for k in np.unique(raw["garments"][head])}
+    assert "face and neck" in worn and not worn & {"trousers", "left leg", "right shoe"}
 
 
 def test_vertices_project_onto_the_silhouette(people: People) -> None:

@@ -54,6 +54,12 @@ def test_what_does_not_fit_is_named_without_reading_numbers(file, change, messag
         inspect_weights(str(file))
 
 
+def test_a_layout_without_a_normalisation_leaves_the_encoders(tmp_path):
+    torch.save(timm.create_model("resnet18").state_dict(), tmp_path / "w.pth")
+    found = inspect_weights(str(tmp_path / "w.pth"))
+    assert (found["mean"], found["std"]) == ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+
+
 def test_other_words_are_understood(file):
     with pytest.raises(BenchError, match="unknown encoder"):
         inspect_weights(str(file), encoder="resnet")

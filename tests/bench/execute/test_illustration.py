@@ -12,8 +12,8 @@ from PIL import Image
 from bench.cli.main import main
 from bench.errors import ConfigError
 from bench.execute.data_jobs import prepare, specs_of_step
-from bench.execute.illustration import HEADING, sheet
 from bench.execute.pretraining import pretrain
+from bench.execute.sheets import HEADING, sheet
 from bench.execute.site import RunContext
 from bench.grid.plan import Step, expand
 from bench.grid.request import Words, resolve
@@ -77,7 +77,7 @@ def test_what_has_no_images_is_named_in_one_line(tmp_path: Path) -> None:
     for key, part in (
         ("zzzz", "no step with key"),
         (first.key, "defines no illustrate()"),
-        (tuned.key, "is a finetune step, not one of pretraining; it follows"),
+        (tuned.key, "is a finetune step, not one of pretraining or a score step; it follows"),
     ):
         code, said, error = show(key, "--images", "--out", str(tmp_path / "out"), "--store", str(tmp_path))
         assert (code, said, error.count("\n")) == (2, "", 1) and part in error

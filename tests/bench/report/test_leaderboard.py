@@ -103,7 +103,7 @@ def test_a_row_that_lacks_runs_is_listed_and_not_ranked(make_world: Make, summar
     assert set(ranked(found)) == {"scratch", "cmc", "mae"}
     missing = found.tasks[0].missing[["name", "fraction", "seed", "subset"]]
     assert missing.to_dict("records") == [{"name": "lucky", "fraction": "1", "seed": 2, "subset": 0}]
-    assert "lucky: missing 100 %: seed 2. Present: 10 %: " in tables.incomplete(found.tasks[0])[0]
+    assert "lucky: missing 100 %: seed 2. Present: 10 %: " in tables.incomplete(found.tasks[0])[0][2]
     assert set(primary(found)[primary(found)["best"].astype(bool)]["name"]) == {"cmc"}
     assert "lucky" not in set(found.cost_quality["method"]) | set(found.savings["method"])
 

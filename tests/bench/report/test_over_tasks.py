@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats as reference
 from statsmodels.stats.multitest import multipletests
 
+from bench.records.record import seal
 from bench.report import tables
 from bench.report.over_tasks import Overall, paired_tests, rank_methods
 
@@ -93,9 +94,8 @@ def test_incomplete_methods_are_listed_and_never_ranked(make_world: Make, summar
     assert found.methods == ("scratch", "hcmoco", "imagenet")
     assert found.left_out == (("cmc", "incomplete in pose on people"),)
     assert len(found.tasks) == 7
-    assert "cmc (incomplete in pose on people)" in tables.left_out(found)
-    grid = tables.over_tasks(found)
-    assert grid is not None and "cmc" not in set(grid.frame["method"])
+    assert "cmc (incomplete in pose on people)" in tables.not_over_tasks(found)[0]
+    assert "cmc" not in {row.method for row in tables.over_tasks(found)[0].rows}
 
 
 def test_missing_tasks_leave_the_common_subset(make_world: Make, summaries: Make) -> None:
@@ -107,8 +107,7 @@ def test_missing_tasks_leave_the_common_subset(make_world: Make, summaries: Make
     assert found.methods == ("scratch", "hcmoco", "imagenet")
     assert found.left_out == (("cmc", "only 1 of the 6 tasks that most methods have"),)
     assert len(found.tasks) == 5 and "parts on people" not in found.tasks
-    grid = tables.over_tasks(found)
-    assert grid is not None and "5 of 7 tasks, 10 cells" in grid.notes[0]
+    assert "5 of 7 tasks, 10 cells" in tables.over_tasks(found)[0].notes[0]
 
 
 @pytest.mark.parametrize(
@@ -123,8 +122,7 @@ def test_too_little_is_said_in_words(
 ) -> None:
     found = overall(summaries, records_of(make_world, tasks, effects))
     assert found.ranks is None and said in found.ranks_reason
-    assert said in tables.absent(found)
-    assert tables.over_tasks(found) is None and tables.pairs_over_tasks(found) is None
+    assert said in tables.not_over_tasks(found)[0] and tables.over_tasks(found) == []
 
 
 def test_without_imagenet_there_are_no_normalised_scores(make_world: Make, summaries: Make) -> None:
@@ -132,8 +130,7 @@ def test_without_imagenet_there_are_no_normalised_scores(make_world: Make, summa
     found = overall(summaries, records_of(make_world, TASKS[:3], effects))
     assert found.normalised is None
     assert "imagenet has no complete row" in found.normalised_reason
-    grid = tables.over_tasks(found)
-    assert grid is not None and any("No normalised scores: it needs" in note for note in grid.notes)
+    assert any("No normalised scores: it needs" in note for note in tables.over_tasks(found)[0].notes)
 
 
 def test_cells_where_the_ends_are_close_are_guarded(
@@ -152,8 +149,7 @@ def test_cells_where_the_ends_are_close_are_guarded(
     assert found.guarded == ("texture on people, 100 % labels",)
     assert found.normalised is not None and len(found.tasks) == 3
     assert found.normalised[0].value == pytest.approx(0, abs=0.05)
-    grid = tables.over_tasks(found)
-    assert grid is not None and any("texture on people, 100 % labels" in note for note in grid.notes)
+    assert any("texture on people, 100 % labels" in n for n in tables.over_tasks(found)[0].notes)
 
 
 def test_one_seed_has_no_deviation_to_guard_with(make_world: Make, summaries: Make) -> None:
@@ -301,3 +297,30 @@ def test_pairs_of_methods_that_do_not_differ_have_p_1_and_others_holms_correctio
     p = [test.p for test in found]
     assert [(t.first, t.second) for t in found] == list(combinations(range(4), 2))
     assert [t.p_holm for t in found] == pytest.approx(multipletests(p, method="holm")[1].tolist())
+
+
+def test_scores_lie_between_floor_and_ceiling_where_all_records_tell_them(
+    make_world: Make, summaries: Make
+) -> None:
+    """They need no row of imagenet then; a single cell without bounds ends it."""
+    effects = {"scratch": 20.0, "cmc": 30.0, "mae": 50.0}
+    records = []
+    for stream, task in enumerate(TASKS[:2]):
+        ends = {"floor": {"miou": 10.0}, "ceiling": {"miou": 60.0}}
+        more: dict[str, Any] = {"fractions": {"1": 0.0}, "seed_sd": 0.1, "own_sd": 0.1, "bounds": ends}
+        records += make_world(effects, stream=stream, labels={"task": task}, **more)
+    found = overall(summaries, records)
+    assert found.normalised is not None and found.normalised_ends == ("floor", "ceiling")
+    values = {n: v.value for n, v in zip(found.methods, found.normalised, strict=True)}
+    assert values == pytest.approx({"scratch": 0.2, "cmc": 0.4, "mae": 0.8}, abs=0.01)
+    over = tables.over_tasks(found)
+    assert over is not None and any("floor = 0, ceiling = 1 per cell" in note for note in over.notes)
+
+    lacking = [
+        seal({n: v for n, v in r.items() if n not in ("schema", "digest", "bounds")})
+        if (r["labels"]["method"], r["labels"]["task"]) == ("cmc", TASKS[0])
+        else r
+        for r in records
+    ]
+    without = overall(summaries, lacking)
+    assert without.normalised is None and "imagenet" in without.normalised_reason

@@ -6,9 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report import tables
 from bench.report.overview import Block, overview
-from bench.report.tables import BOLD
+from bench.report.tables import Entry
 
 TINY = Path(__file__).resolve().parents[3] / "leaderboards" / "tiny"
 TABLE = {
@@ -22,7 +21,7 @@ def cell(name: str, task: str, mean: float, **changes: Any) -> dict[str, Any]:
     return {
         **TABLE, "task": task, "encoder": "resnet10", "fraction": "1", "name": name, "primary": True, "n": 3,
         "uses": "none" if name == "scratch" else "", "mean": mean, "complete": True, "best": False,
-        "tie": False, **changes,
+        "tie": False, "keys": [f"{name} {task}"], **changes,
     }  # fmt: skip
 
 
@@ -44,6 +43,14 @@ def made(cells: list[dict[str, Any]], differences: list[dict[str, Any]] | None =
     )
 
 
+def lines(block: Block) -> list[list[str]]:
+    """Return the texts of a block, the best entries with a star."""
+    return [
+        [*row.names, *(f"{entry.text}{'*' * entry.bold}" for entry in row.entries)]
+        for row in block.table.rows
+    ]
+
+
 def test_ranks_are_of_methods_that_have_all_tasks_and_lower_may_be_better() -> None:
     (block,) = made(
         [
@@ -53,29 +60,25 @@ def test_ranks_are_of_methods_that_have_all_tasks_and_lower_may_be_better() -> N
             cell("cmc", "parts", 1.0, primary=False, metric="macc"),
         ]
     )  # fmt: skip
-    assert [(line.method, line.rank, line.missing) for line in block.lines] == [
-        ("cmc", 1.0, 0), ("scratch", 2.0, 0), ("mae", None, 1), ("mmv", None, 1),
-    ]  # fmt: skip
-    assert [task.title for task in block.tasks] == ["parts", "pose"]
-    assert block.lines[2].tiles[1] is None
-    assert block.answer == "cmc: average rank 1.0"
-    shown = tables.overview(block).frame
-    assert list(shown) == ["method", "uses", "average rank", "missing", "parts ↑", "pose ↓"]
-    assert shown.to_numpy().tolist() == [
-        ["cmc", "not recorded", "1.00", "", f"{BOLD}35.0", f"{BOLD}45.0"],
+    assert block.answer == "cmc: average rank 1.0" and block.table.notes == ["Best: cmc: average rank 1.0."]
+    assert block.table.header == ["method", "uses", "average rank", "missing", "parts ↑", "pose ↓"]
+    assert lines(block) == [
+        ["cmc", "not recorded", "1.00", "", "35.0*", "45.0*"],
         ["scratch", "none", "2.00", "", "30.0", "50.0"],
         ["mae", "not recorded", "-", "1", "40.0", "-"], ["mmv", "not recorded", "-", "1", "20.0", "(60.0)"],
     ]  # fmt: skip
+    assert [column.section for column in block.table.columns] == ["", "", "t1", "t2"]
+    tile = block.table.rows[0].entries[3]
+    assert tile == Entry(text="45.0", bold=True, value=45.0, sheet="cmc pose")
 
 
 def test_equal_means_share_a_rank_and_one_method_alone_has_none() -> None:
     both = [cell(name, task, 30.0) for name in ("scratch", "cmc") for task in ("a", "b")]
     (block,) = made(both)
-    assert [line.rank for line in block.lines] == [1.5, 1.5]
+    assert [line[2] for line in lines(block)] == ["1.50", "1.50"]
     assert block.answer == "cmc, scratch: average rank 1.5"
     (alone,) = made(both[:2])
-    assert [line.rank for line in alone.lines] == [None] and alone.answer == ""
-    assert tables.overview(alone).notes == []
+    assert [line[2] for line in lines(alone)] == ["-"] and alone.answer == "" and alone.table.notes == []
 
 
 def test_colour_is_the_difference_to_scratch_in_half_widths_of_its_interval() -> None:
@@ -83,19 +86,18 @@ def test_colour_is_the_difference_to_scratch_in_half_widths_of_its_interval() ->
     cells = [cell(name, "pose", 50.0, tie=name == "up", **LOWER) for name in names]
     differences = [
         difference("up", "pose", -4.0, 2.0, "better", **LOWER),
-        difference("slightly", "pose", -1.0, 2.0, "tie", **LOWER),
+        difference("slightly", "pose", -1.2, 2.0, "tie", **LOWER),
         difference("down", "pose", 100.0, 2.0, "worse", **LOWER),
         difference("bare", "pose", 1.0, None, "tie", **LOWER),
         difference("scratch", "pose", 9.0, 1.0, "better", reference="up", **LOWER),
         difference("slightly", "pose", 9.0, 1.0, "worse", against="best", **LOWER),
     ]
     (block,) = made(cells, differences)
-    found = {line.method: line.tiles[0] for line in block.lines}
-    assert {name: (tile.verdict, tile.strength) for name, tile in found.items() if tile} == {
-        "scratch": ("", None), "up": ("better", 2.0), "slightly": ("tie", 0.5), "down": ("worse", -3.0),
-        "bare": ("tie", None),
+    found = {row.method: (row.entries[2].text, row.entries[2].shade) for row in block.table.rows}
+    assert found == {
+        "scratch": ("50.0", 0), "up": ("50.0▲≈", 2), "slightly": ("50.0", 1), "down": ("50.0▼", -3),
+        "bare": ("50.0", 0),
     }  # fmt: skip
-    assert {"50.0▲≈", "50.0▼"} < set(tables.overview(block).frame["pose ↓"])
 
 
 def test_blocks_never_mix_encoders_label_shares_or_protocols() -> None:
@@ -107,7 +109,7 @@ def test_blocks_never_mix_encoders_label_shares_or_protocols() -> None:
         )
     ]  # fmt: skip
     blocks = made(cells)
-    assert all(len(block.lines) == len(block.tasks) == 1 for block in blocks)
+    assert all(len(lines(block)) == 1 and len(block.table.columns) == 3 for block in blocks)
     assert len({(block.setting, block.encoder, block.fraction) for block in blocks}) == len(blocks) == 8
     same = [
         b.fraction
@@ -121,9 +123,9 @@ def test_tables_of_one_task_are_columns_of_their_own_with_names() -> None:
     (block,) = made(
         [cell("cmc", "parts", 30.0), cell("cmc", "parts", 31.0, test_set="b"), cell("cmc", "pose", 3.0)]
     )
-    assert [task.title for task in block.tasks] == [
-        "parts on people, miou, test set a, minimum effect 0",
-        "parts on people, miou, test set b, minimum effect 0", "pose",
+    assert block.table.header[4:] == [
+        "parts on people, miou, test set a, minimum effect 0 ↑",
+        "parts on people, miou, test set b, minimum effect 0 ↑", "pose ↑",
     ]  # fmt: skip
 
 
@@ -136,11 +138,12 @@ def test_the_measured_leaderboard_says_what_its_readme_says() -> None:
         (encoder, fraction) for encoder in ("resnet10_w24", "vit_d96") for fraction in ("1/10", "1")
     ]  # fmt: skip
     assert blocks[0].answer == blocks[1].answer == "hcmoco: average rank 1.0"
-    better = set()
-    for block in blocks:
-        for line in block.lines:
-            for task, tile in zip(block.tasks, line.tiles, strict=True):
-                assert tile is None or tile.verdict != "worse"
-                if tile and tile.verdict == "better":
-                    better.add((line.method, block.fraction, task.title))
-    assert better == {("hcmoco", "1", "parsing_depth")}
+    better = {
+        (row.method, block.fraction, column.title)
+        for block in blocks
+        for row in block.table.rows
+        for column, entry in zip(block.table.columns, row.entries, strict=True)
+        if "▲" in entry.text
+    }
+    assert better == {("hcmoco", "1", "parsing_depth ↑")}
+    assert not any("▼" in entry.text for block in blocks for row in block.table.rows for entry in row.entries)

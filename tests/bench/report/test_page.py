@@ -20,7 +20,9 @@ from hypothesis import strategies as st
 
 from bench.report import page
 from bench.report.lineage import Lineage
+from bench.report.records import load
 from bench.report.write import report
+from bench.report.writers import json_text
 
 Make = Callable[..., Any]
 Store = Callable[..., Path]
@@ -126,6 +128,17 @@ def test_the_page_holds_exactly_the_exported_json_and_figures(golden: Path, tree
     assert keys <= set(body["records"])
     names = {cell["name"] for table in body["tables"] for cell in table["cells"]}
     assert names <= set(body["colours"])
+    entries = [
+        entry
+        for table in [table for section in body["sections"] for table in section["tables"]]
+        + [block["table"] for block in body["overview"]]
+        for row in table["rows"]
+        for entry in row["entries"]
+    ]
+    assert {entry["sheet"] for entry in entries} - {""} == set(body["sheets"])
+    assert {key for sheet in body["sheets"].values() for key in sheet["keys"]} == set(body["records"])
+    links = {key for sheet in body["sheets"].values() for _, key in sheet["links"]}
+    assert len(links) > 3 and links <= set(body["sheets"])
     assert len(body["overview"]) == len(
         {
             (c["encoder"], c["fraction"], c["preset"], c["protocol"])
@@ -185,10 +198,16 @@ def test_records_hold_what_opens_and_share_their_configurations(
     names = ("selection", "manifests", "inputs", "provenance", "spec")
     details = {r["key"]: {name: r[name] for name in names} for r in scores}
     curves = {scores[0]["key"]: np.array([[0.123456, 1 / 3], [1.0, 2 / 3]])}
-    facts = {r["key"]: {"wall_s": 1.5, "pretrain_wall_s": None} for r in scores}
-    body = json.loads(json.dumps(page.records(facts, details, curves, Lineage(root)), allow_nan=False))
+    body = json.loads(json_text(page.records(load(root).runs, details, curves, Lineage(root))))
     first = body["records"][scores[0]["key"]]
-    assert first["wall_s"] == 1.5 and first["pretrain_wall_s"] is None
+    assert first["about"]["Run"]["record key"] == scores[0]["key"]
+    assert first["about"]["Run"]["checkpoint: rule"] == "best"
+    assert first["about"]["Data"] == {
+        "test": f"240 samples, sha256 {'a1b2c3d4' * 2}", "test units": "80 (person)",
+        "bootstrap resamples": 200,
+    }  # fmt: skip
+    assert first["about"]["Cost"]["peak memory"] == "310 MB"
+    assert first["about"]["Provenance"]["python"] == "3.11"
     assert first["curve"] == [[0.1235, 1.0], [0.3333, 0.6667]]
     assert body["records"][scores[1]["key"]]["curve"] is None
     titles = [step[0] for step in first["steps"]]

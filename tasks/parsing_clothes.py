@@ -1,0 +1,94 @@
+"""Parsing of clothes: garments, hair and bare limbs at every pixel, 20 classes as in LIP (arXiv:1703.05446).
+
+LiftedCL (Chen et al., 2023) names LIP as a task and no head; here it is that of 2D pose with one map per
+class, or that of the other parsing tasks, which reads all maps of the encoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bench.api import Batch, FeatureInfo, Metric, Outputs, Pretrained, Stats
+from bench.bodymodels.surface import GARMENT_FLIP, GARMENT_NAMES
+from bench.heads import LinearPixelProbe, pixel_head, upsample
+from bench.heads.grid import classes_through_grid, commonest, pixel_grid
+from bench.heads.heatmap import FlipTested, heatmap_cells, heatmap_head
+from bench.metrics.segmentation import aacc, confusion, fwiou, macc, miou
+from bench.metrics.weighted import weighted_sums
+from tasks.parsing import IGNORE, Parsing, ParsingConfig, Stack, drawn, likeliest
+
+Floats = NDArray[np.float64]
+
+CLASSES = len(GARMENT_NAMES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsingClothesConfig(ParsingConfig):
+    head: Literal["deconv", "concat"] = "deconv"  # that of 2D pose, or that of the other parsing tasks
+    flip_test: bool = True  # average with the mirrored image
+
+    classes: ClassVar[int] = CLASSES
+
+
+class ParsingClothes(Parsing):
+    """Cross-entropy per pixel over 20 classes, mean intersection over union."""
+
+    Config = ParsingClothesConfig
+    targets = ("garments",)
+    metrics: ClassVar[tuple[Metric, ...]] = tuple(
+        Metric(name=name, unit="%") for name in ("miou", "macc", "aacc", "fwiou")
+    )
+
+    def head(self, info: FeatureInfo) -> nn.Module:
+        if self.cfg.head == "concat":
+            return pixel_head(info, CLASSES, self.cfg.width)
+        return heatmap_head(info, CLASSES, width=self.cfg.width)
+
+    def network(self, given: Pretrained) -> nn.Module:
+        if not self.cfg.flip_test:
+            return super().network(given)
+        ((modality, encoder),) = given.encoders.items()
+        maps = "maps" if self.cfg.head == "concat" else "heatmaps"
+        flip = tuple(GARMENT_FLIP.tolist())
+        return FlipTested(encoder, self.head(encoder.feature_info), modality, flip, maps)
+
+    def probe_head(self, protocol: str, info: FeatureInfo) -> nn.Module:
+        return LinearPixelProbe(info, CLASSES)
+
+    def loss(self, out: Outputs, batch: Batch) -> dict[str, Tensor]:
+        return {"ce": self.cross_entropy(self._logits(out), batch["garments"])}
+
+    def predict(self, out: Outputs, batch: Batch) -> Stats:
+        return {"garments": likeliest(self._logits(out))}
+
+    def _logits(self, out: Outputs) -> Tensor:
+        """Return (N, 20, H, W); those of the pose head are upsampled before a class is chosen."""
+        return out["maps"] if "maps" in out else upsample(out["heatmaps"], self.data.size)
+
+    def oracle_prediction(self, truth: Stats) -> Stats:
+        return {"garments": truth["garments"]}
+
+    def floor_prediction(self, seen: Stats, n: int) -> Stats:
+        return {"garments": np.repeat(commonest(seen["garments"], CLASSES)[None], n, 0)}
+
+    def ceiling_prediction(self, truth: Stats, info: FeatureInfo) -> Stats:
+        grid = pixel_grid if self.cfg.head == "concat" else heatmap_cells
+        cells = grid(info, self.data.size)
+        return {"garments": classes_through_grid(truth["garments"], CLASSES, cells)}
+
+    def draw(self, predicted: Stats, truth: Stats, images: Stats) -> Mapping[str, Stack]:
+        return drawn(predicted, truth["garments"], images)
+
+    def score_samples(self, predicted: Stats, truth: Stats) -> Stats:
+        return {"confusion": confusion(predicted["garments"], truth["garments"], CLASSES, IGNORE)}
+
+    def aggregate(self, rows: Stats, weights: Floats) -> dict[str, Floats]:
+        counts = weighted_sums(rows, weights)["confusion"]  # (B, K, K)
+        values = {"miou": miou(counts), "macc": macc(counts), "aacc": aacc(counts), "fwiou": fwiou(counts)}
+        return {name: 100 * value for name, value in values.items()}
