@@ -178,6 +178,16 @@ def test_partners_at_test_take_the_kinds_in_turn_and_nobody_is_left_out(setting:
     assert sorted(batch) == ["rgb", "rgb2"] and bool(batch["rgb2"].all())
 
 
+def test_partners_in_training_need_no_labels(setting: Setting) -> None:
+    found = find_pairs(setting.data, ("view", "pose"), rows=[0, 4], ordered=True)
+    assert found.rows.tolist() == [[0, 1], [0, 3], [4, 3]] and found.kind.tolist() == [0, 1, 0]
+    few = [0, 4, 9, 12]
+    run = setting.run(pairs=("view", "pose"), rows=few, first_only=("parts",))
+    seen = batches(run)
+    assert {int(row) for batch in seen for row in batch["sample_id"]} == set(few)
+    assert all("parts" in batch and "parts2" not in batch and "ids2" in batch for batch in seen)
+
+
 def test_what_cannot_be_fed_is_refused_before_work(setting: Setting) -> None:
     with pytest.raises(ConfigError, match="no pairs of kind mirror"):
         setting.run(pairs=("mirror",))

@@ -22,7 +22,7 @@ def small() -> tuple[np.ndarray, np.ndarray, sparse.csr_array]:
 
 def test_a_perfect_mesh_has_no_error_wherever_it_stands() -> None:
     _, truth, joints = small()
-    for values in mesh_errors(truth + [1.0, -2.0, 3.0], truth, joints).values():
+    for values in mesh_errors(truth + np.array([1.0, -2.0, 3.0]), truth, joints).values():
         np.testing.assert_allclose(values, 0, atol=1e-9)
 
 
