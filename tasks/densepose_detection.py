@@ -123,7 +123,7 @@ class DensePoseDetection(Task):
         return _perfect(truth, max(truth["person"].shape[1:]))
 
     def ceiling_prediction(self, truth: Stats, info: FeatureInfo) -> Stats:
-        return _perfect(truth, self.side)
+        return _padded(_perfect(truth, self.side), self.cfg.detections)
 
     def floor_prediction(self, seen: Stats, n: int) -> Stats:
         """One detection: the median box, with the commonest chart and its mean coordinates."""
@@ -137,11 +137,9 @@ class DensePoseDetection(Task):
         uv = np.where(same, maps[:, 1:], 0).sum(0) / np.maximum(1, same.sum(0))
         iuv = np.concatenate([chart[None], uv]).astype(np.uint8)
         box = np.median(seen["boxes"][there], 0).astype(np.float32)
-        return {
-            "boxes": np.broadcast_to(box, (n, 1, 4)),
-            "scores": np.ones((n, 1), np.float32),
-            "iuv": np.broadcast_to(iuv, (n, 1, *iuv.shape)),
-        }
+        one: Stats = {"boxes": box[None, None], "scores": np.ones((1, 1), np.float32), "iuv": iuv[None, None]}
+        padded = _padded(one, self.cfg.detections)
+        return {name: np.broadcast_to(values, (n, *values.shape[1:])) for name, values in padded.items()}
 
     def draw(self, predicted: Stats, truth: Stats, images: Stats) -> Mapping[str, Bytes]:
         perfect = self.oracle_prediction(truth)
@@ -380,6 +378,17 @@ def _perfect(truth: Stats, side: int) -> Stats:
         "scores": np.where(there, 1 - np.arange(people) / 100, -np.inf).astype(np.float32),
         "iuv": iuv,
     }
+
+
+def _padded(predicted: Stats, count: int) -> Stats:
+    """As many detections per picture as `predict` gives: the surest, or none beyond those there are."""
+    lacking = max(0, count - predicted["scores"].shape[1])
+    out = {}
+    for name, values in predicted.items():
+        empty = -np.inf if name == "scores" else 0
+        around = [(0, 0), (0, lacking), *[(0, 0)] * (values.ndim - 2)]
+        out[name] = np.pad(values[:, :count], around, constant_values=empty)
+    return out
 
 
 def _drawn(rgb: Bytes, predicted: Stats) -> Bytes:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from bench.api import FeatureInfo
-from bench.errors import ConfigError
 from bench.heads.concat import ConcatHead
+from bench.heads.dense import pixel_head
 from bench.heads.dpt import DPTHead
 from bench.heads.linear_probe import LinearPixelProbe, LinearProbe
 from bench.heads.pixel import PixelHead, read_points, upsample
@@ -19,23 +18,3 @@ __all__ = [
     "read_points",
     "upsample",
 ]
-
-
-def pixel_head(info: FeatureInfo, out_channels: int, width: int | None = None) -> PixelHead:
-    """Head for dense tasks: `ConcatHead` for pyramids and points, `DPTHead` for tokens.
-
-    Args:
-        info: what the encoder returns.
-        out_channels: K, maps wanted.
-        width: channels inside the head; None follows the encoder.
-
-    Raises:
-        ConfigError: the encoder returns no maps.
-    """
-    if info.kind in ("pyramid", "points"):
-        return ConcatHead(info, out_channels, width)
-    if info.kind == "tokens":
-        return DPTHead(info, out_channels, width)
-    raise ConfigError(
-        f'a "{info.kind}" encoder has no image maps: dense tasks need a pyramid, tokens or points encoder'
-    )

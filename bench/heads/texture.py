@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from bench.api import Batch, Encoder, Outputs
 from bench.bodymodels.model import surrogate_body
 from bench.bodymodels.surface import CHARTS, ChartLookup, surrogate_labels
-from bench.heads import pixel_head
+from bench.heads.dense import pixel_head
 
 COLOURS = 3
 

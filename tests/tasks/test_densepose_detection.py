@@ -127,16 +127,18 @@ def test_the_grid_of_the_maps_costs_something_and_boxes_nothing() -> None:
     assert found["box_ap"] == pytest.approx(100)
     assert 60 < found["gps_ap"] <= 100
     shapes = TASK.ceiling_prediction(truth, INFO)["iuv"].shape
-    assert shapes == (5, PEOPLE, 3, 32, 32)
+    assert shapes == (5, TASK.cfg.detections, 3, 32, 32)
 
 
 def test_the_floor_is_one_box_for_all() -> None:
     truth = scenes(8)
     floor = TASK.floor_prediction(truth, 5)
-    assert floor["boxes"].shape == (5, 1, 4) and floor["iuv"].shape == (5, 1, 3, 32, 32)
+    most = TASK.cfg.detections
+    assert floor["boxes"].shape == (5, most, 4) and floor["iuv"].shape == (5, most, 3, 32, 32)
+    assert (floor["scores"] > 0).sum(1).tolist() == [1] * 5
     there = truth["boxes"][..., 2] > 0
     np.testing.assert_array_equal(floor["boxes"][3, 0], np.median(truth["boxes"][there], 0))
-    assert floor["iuv"][:, :, 0].any()
+    assert floor["iuv"][:, 0, 0].any()
     found = metrics(floor, scenes(5, seed=3))
     assert found["gps_ap"] < 20 and found["box_ap"] < 20
     alone = {name: values[:1] for name, values in truth.items()}

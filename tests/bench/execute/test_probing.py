@@ -78,7 +78,9 @@ def test_features_are_computed_once_for_all_shares_heads_and_tasks(
     records = run(plan, store)
     assert len(records) == 6 and len({r["key"] for r in records}) == 6
     assert len(calls) == 6  # three splits, pooled for two of the protocols and tokens for one
-    assert len(of(planned("densepose,pose2d"), "features")) == 3  # those of densepose; pose2d has no probe
+    assert (
+        len(of(planned("densepose,body_mesh"), "features")) == 3
+    )  # those of densepose; body_mesh has no probe
     assert {r["labels"]["protocol"] for r in records} == {"linear-2", "knn-2", "attentive-2"}
     for step in of(plan, "features"):
         record = store.record(step)

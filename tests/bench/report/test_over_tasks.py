@@ -313,8 +313,8 @@ def test_scores_lie_between_floor_and_ceiling_where_all_records_tell_them(
     assert found.normalised is not None and found.normalised_ends == ("floor", "ceiling")
     values = {n: v.value for n, v in zip(found.methods, found.normalised, strict=True)}
     assert values == pytest.approx({"scratch": 0.2, "cmc": 0.4, "mae": 0.8}, abs=0.01)
-    over = tables.over_tasks(found)
-    assert over is not None and any("floor = 0, ceiling = 1 per cell" in note for note in over.notes)
+    (over,) = tables.over_tasks(found)
+    assert any("floor = 0, ceiling = 1 per cell" in note for note in over.notes)
 
     lacking = [
         seal({n: v for n, v in r.items() if n not in ("schema", "digest", "bounds")})

@@ -103,7 +103,7 @@ def test_factors_outside_of_what_was_measured_are_said_in_words(
     (found,) = saved(summaries, world(factor, 3, make_record))
     assert (found.factor_state, found.low_state, found.high_state) == (state,) * 3
     assert np.isnan([found.factor, found.share, found.low, found.high]).all()
-    assert factor_text(found) == f"{said} [{said}, {said}]"
+    assert factor_text(found) == f"{said} [{said}, {said}] (n=3)"
 
 
 def test_one_share_or_no_full_share_gives_no_factor(make_record: Make, summaries: Make) -> None:
@@ -131,7 +131,7 @@ def test_epochs_saved_follow_the_validation_curves(make_record: Make, summaries:
     assert (found.kind, found.n, found.smallest_share, found.fraction) == ("seeds", 3, 0.1, "1/10")
     (alone,) = saved(summaries, _curves(make_record, 1, 2.0), "fine-tuning")
     assert (alone.factor, alone.low_state, alone.kind) == (pytest.approx(2), "", "none")
-    assert factor_text(alone) == "2.0"
+    assert factor_text(alone) == "2.0 (n=1)"
 
 
 def test_a_curve_that_starts_before_training_counts_from_its_first_step(
