@@ -340,10 +340,10 @@ class Task:
 
     The YAML holds what planning needs: `version`, `inputs` (modalities), `needs` (further modules of the
     method), `data`, `config`; `pairs: [view, pose]` for a second picture of the same person beside each
-    sample, from another camera or moment. Its entries end in 2; in training both have labels and either may
-    come first, at test each sample has one partner (`bench.data.feed.partners`). To train and score, a task
-    defines `head` or `network`, `loss`, `predict`, `score_samples` and `aggregate`; `oracle_prediction` is
-    for `bench test-adapter` alone.
+    sample, from another camera or moment. Its entries end in 2; it has no labels, and no budget counts it.
+    In training it is any partner of a sample, at test always the same one (`bench.data.feed.partners`).
+    To train and score, a task defines `head` or `network`, `loss`, `predict`, `score_samples` and
+    `aggregate`; `oracle_prediction` is for `bench test-adapter` alone.
     """
 
     Config: ClassVar[type]

@@ -112,7 +112,7 @@ class TaskChecks:
         first = read_batch(data, np.arange(rows), inputs, task.targets, CPU)
         if not (kinds := self._spec().get("pairs", ())):
             return first
-        return paired(first, read_batch(data, partners(data, kinds)[:rows], inputs, task.targets, CPU))
+        return paired(first, read_batch(data, partners(data, kinds)[:rows], inputs, (), CPU))
 
     def _backward(self, trainee: FinetuneModule, batch: Batch) -> None:
         trainee.train()
@@ -152,8 +152,7 @@ class TaskChecks:
         for trainee in self._networks():
             trainee.eval()
             batch = self._batch()
-            labels = {f"{name}{end}" for name in trainee.task.targets for end in ("", "2")}
-            bare = {name: values for name, values in batch.items() if name not in labels}
+            bare = {name: values for name, values in batch.items() if name not in trainee.task.targets}
             with torch.no_grad():
                 try:
                     seen, blind = (trainee.task.predict(trainee.network(b), b) for b in (batch, bare))

@@ -35,6 +35,7 @@ def feed(
     labels: tuple[str, ...] = (),
     views: int = 1,
     pairs: tuple[str, ...] = (),
+    first_only: tuple[str, ...] = (),
     rows: ArrayLike | None = None,
     evaluate_at: Sequence[int] = (),
     evaluate: Callable[[], Mapping[str, float]] | None = None,
@@ -53,6 +54,8 @@ def feed(
         views: 2: each batch holds a second augmentation of its samples under `<name>2`.
         pairs: kinds of pairs; each batch holds `train.batch` pairs, the partners' entries under `<name>2`,
             and `pair_kind`.
+        first_only: of the labels, those that the second of a pair lacks. The first one is then one of `rows`,
+            the second any of its partners.
         rows: samples that take part; None = all. Of pairs, those with both.
         evaluate_at: after how many steps the curve gets a point.
         evaluate: validation metrics of a point.
@@ -75,7 +78,7 @@ def feed(
         "own": own.own,
         "of": own.of,
     }
-    found = find_pairs(data, pairs, rows) if pairs else None
+    found = find_pairs(data, pairs, rows, ordered=bool(first_only)) if pairs else None
     recipes = [parse(spec["augment"]), parse(spec.get("augment2", spec["augment"]))]
 
     def batches(start: int) -> Iterator[Any]:
@@ -92,6 +95,7 @@ def feed(
     def prepare(raw: Any, draws: Draws) -> Batch:
         if isinstance(raw, RawPairs):
             first, second = batch_of(raw.first), batch_of(raw.second)
+            second = {name: values for name, values in second.items() if name not in first_only}
             both = paired(augmented(first, recipes[0], draws), augmented(second, recipes[1], draws))
             return {**both, "pair_kind": moved(raw.kind, fabric.device)}
         batch = batch_of(raw)
@@ -114,8 +118,16 @@ def feed(
     )
 
 
-def find_pairs(data: Dataset, kinds: Sequence[str], rows: ArrayLike | None = None) -> Pairs:
+def find_pairs(
+    data: Dataset, kinds: Sequence[str], rows: ArrayLike | None = None, ordered: bool = False
+) -> Pairs:
     """Return all pairs of some kinds, numbered by their position in `kinds`.
+
+    Args:
+        data: whose pairs.
+        kinds: of `Dataset.pairs`.
+        rows: samples that both are of; None = all.
+        ordered: both orders count, and only the first is one of `rows`.
 
     Raises:
         ConfigError: the data have none.
@@ -123,8 +135,11 @@ def find_pairs(data: Dataset, kinds: Sequence[str], rows: ArrayLike | None = Non
     found = [data.pairs(kind) for kind in kinds]
     kind = np.repeat(np.arange(len(kinds)), [len(some) for some in found])
     both = np.concatenate(found)
-    kept = np.ones(len(both), bool) if rows is None else np.isin(both, np.asarray(rows)).all(1)
-    return Pairs(rows=both[kept], kind=kind[kept])
+    if ordered:
+        both, kind = np.concatenate([both, both[:, ::-1]]), np.concatenate([kind, kind])
+    wanted = both[:, :1] if ordered else both
+    kept = np.ones(len(both), bool) if rows is None else np.isin(wanted, np.asarray(rows)).all(1)
+    return Pairs(rows=both[kept], kind=kind[kept], ordered=ordered)
 
 
 def partners(data: Dataset, kinds: Sequence[str]) -> Ints:

@@ -111,6 +111,7 @@ class Pairs:
 
     rows: Ints  # (M, 2)
     kind: Ints  # (M,)
+    ordered: bool = False  # the first comes first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +141,7 @@ def pair_loader(
         dataset: source of the rows.
         fields: arrays to read of both.
         pairs: what an epoch passes through once. Which of the two comes first is drawn anew for each epoch e,
-            from (seed, "pair", e).
+            from (seed, "pair", e), unless they are ordered.
         batch_size: pairs per step, at most as many as there are.
         steps: of the whole training.
         seed: of the run.
@@ -158,7 +159,7 @@ def pair_loader(
         for now, positions in indices(len(pairs.rows), batch_size, steps, seed, start_step, own, of):
             if now != epoch:
                 epoch, chance = now, torch.rand(len(pairs.rows), generator=seeded(seed, "pair", now))
-                turned = (chance < 0.5).numpy()
+                turned = (chance < 0.5).numpy() & (not pairs.ordered)
             rows = pairs.rows[positions]
             rows = np.where(turned[positions, None], rows[:, ::-1], rows)
             yield rows, pairs.kind[positions]

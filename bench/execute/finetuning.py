@@ -366,11 +366,12 @@ def _run(
 ) -> Run:
     pairs = tuple(step.spec.get("pairs", ()))
     count = len(chosen.train_rows)
-    if pairs and not (count := len(find_pairs(chosen.train, pairs, chosen.train_rows).rows)):
+    if pairs and not (count := len(find_pairs(chosen.train, pairs, chosen.train_rows, ordered=True).rows)):
         raise DataError(
-            f"no two of the {len(chosen.train_rows)} training samples of {step.spec['task']} are a pair of "
+            f"none of the {len(chosen.train_rows)} training samples of {step.spec['task']} has a partner of "
             f"kind {' or '.join(pairs)}; take a larger share of the labels"
         )
+    own = fields_of(trainee)
     train = {**step.spec["train"], "batch": min(int(step.spec["train"]["batch"]), count)}
     return feed(
         step,
@@ -379,8 +380,9 @@ def _run(
         fabric,
         train=train,
         modalities=tuple(step.spec["inputs"]),
-        labels=tuple(dict.fromkeys((*trainee.task.targets, *fields_of(trainee)))),
+        labels=tuple(dict.fromkeys((*trainee.task.targets, *own))),
         pairs=pairs,
+        first_only=tuple(name for name in trainee.task.targets if name not in own) if pairs else (),
         rows=chosen.train_rows,
         evaluate_at=points(int(train["steps"]), int(step.spec["evaluations"])),
         evaluate=evaluate,

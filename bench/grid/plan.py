@@ -391,7 +391,7 @@ class _Row:
             **_common(request),
             **_code(spec),
             **{key: spec[key] for key in ("config", "inputs", "needs", "wants", "augment")},
-            **({"pairs": spec["pairs"]} if spec["pairs"] else {}),
+            **({"pairs": spec["pairs"]} if spec.get("pairs") else {}),
             "preset": _preset(request, encoder, task, ("probe",)),
             "method": method,
             "variant": _variant(request, method),

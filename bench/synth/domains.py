@@ -121,10 +121,12 @@ DOMAINS: dict[str, Domain] = {
         camera_height_m=(1.1, 1.5), distance_m=(2.0, 4.0), facing_sd_deg=50.0, truncation=0.0,
         occluders=0.0, sensor="structured",
     ),
-    # stands for COCO-EFT and 3DPW: bodies anywhere; two moments seen by two cameras, so that pairs exist
+    # stands for COCO-EFT and 3DPW: bodies anywhere, most of them seen from the front, as in photographs; two
+    # moments seen by two cameras, so that pairs exist
     "d_mesh": Domain(
         index=7, scene="wild", splits=_LABELLED, modalities=("rgb",),
-        frames=2, frame_step_s=0.5, cameras=2, identities={"train": 300, "val": 40, "test": 60},
+        frames=2, frame_step_s=0.5, cameras=2, rig_deg=(-30.0, 30.0), facing_sd_deg=40.0,
+        identities={"train": 300, "val": 40, "test": 60},
         truncation=0.2, occluders=0.1, exposure=(0.16, 0.36), white_balance=0.06,
     ),
     # stands for HUMBI and AIST: eight synchronised cameras around people in front of plain walls

@@ -59,3 +59,14 @@ def test_gradients_match_finite_differences():
 
         measured = (value(1) - value(-1)) / (2 * step)
         assert measured == pytest.approx((tensor.grad * direction).sum().item(), rel=1e-5)
+
+
+def test_some_vertices_and_joints_alone_are_those_of_the_whole(torch_body):
+    rng = np.random.default_rng(2)
+    betas = torch.tensor(rng.normal(size=(2, 10)), dtype=torch.float32)
+    turns = torch.tensor(axis_angle_to_matrix(rng.normal(size=(2, 24, 3)) * 0.5), dtype=torch.float32)
+    vertices, joints = torch_body(betas, turns)
+    some, same = TorchBody(surrogate_body(), [5000, 3])(betas, turns)
+    torch.testing.assert_close(some, vertices[:, [5000, 3]])
+    torch.testing.assert_close(same, joints)
+    torch.testing.assert_close(TorchBody(surrogate_body(), []).joints(betas, turns), joints)

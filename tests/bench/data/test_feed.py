@@ -17,7 +17,7 @@ from bench.api import Draws, seeded
 from bench.data import feed as module
 from bench.data.augment import augment
 from bench.data.batches import to_batch
-from bench.data.feed import feed, find_pairs
+from bench.data.feed import feed, find_pairs, paired, partners
 from bench.dataset import Ints
 from bench.errors import ConfigError
 from bench.train.process_group import BatchParts
@@ -165,6 +165,27 @@ def test_parts_of_a_batch_make_the_batch(
 def test_rows_keep_pairs_with_both(setting: Setting) -> None:
     found = find_pairs(setting.data, ("view", "pose"), rows=[0, 1, 3, 9, 10])
     assert found.rows.tolist() == [[0, 1], [9, 10], [0, 3]] and found.kind.tolist() == [0, 0, 1]
+
+
+def test_partners_at_test_take_the_kinds_in_turn_and_nobody_is_left_out(setting: Setting) -> None:
+    found = partners(setting.data, ("view", "pose"))
+    # 0 asks for a view; 1 for a moment, of which it has none; 2 has nobody; 3 for a moment; 4 for a view
+    assert found[:6].tolist() == [1, 0, 2, 0, 3, 5]
+    assert partners(setting.data, ("pose",))[:6].tolist() == [3, 1, 2, 0, 4, 5]
+    with pytest.raises(ConfigError, match="no pairs of kind mirror"):
+        partners(setting.data, ("mirror",))
+    batch = paired({"rgb": torch.zeros(2)}, {"rgb": torch.ones(2)})
+    assert sorted(batch) == ["rgb", "rgb2"] and bool(batch["rgb2"].all())
+
+
+def test_partners_in_training_need_no_labels(setting: Setting) -> None:
+    found = find_pairs(setting.data, ("view", "pose"), rows=[0, 4], ordered=True)
+    assert found.rows.tolist() == [[0, 1], [0, 3], [4, 3]] and found.kind.tolist() == [0, 1, 0]
+    few = [0, 4, 9, 12]
+    run = setting.run(pairs=("view", "pose"), rows=few, first_only=("parts",))
+    seen = batches(run)
+    assert {int(row) for batch in seen for row in batch["sample_id"]} == set(few)
+    assert all("parts" in batch and "parts2" not in batch and "ids2" in batch for batch in seen)
 
 
 def test_what_cannot_be_fed_is_refused_before_work(setting: Setting) -> None:
