@@ -102,7 +102,8 @@ def test_following_jobs_asks_once_in_ten_seconds(
     calls: Path, jobs: Callable[[Path], Path],
 ) -> None:  # fmt: skip
     store = jobs(tmp_path / "store")
-    words = ("run", "--methods", "scratch", "--tasks", "densepose", "--seeds", "2x", "--store", str(store))
+    # enough cells for more than ten seconds of work, on idle machines, too
+    words = ("run", "--methods", "scratch", "--tasks", "densepose", "--seeds", "6x", "--store", str(store))
     path = f"{calls}{os.pathsep}{os.environ['PATH']}"
     done = bench(*words, *small, "--executor", "slurm", "--wait", "--site", site(), PATH=path)
     assert done.returncode == 0, done.stderr
