@@ -128,10 +128,40 @@ class Renderer:
         return {name: drawn[STORED.get(name, name)] for name in self.fields(source, size)}
 
 
-class People(ShardedDataset):
-    """Rendered people. Clusters are persons, who never cross domains or splits; groups are clips."""
+class RenderedBodies(ShardedDataset):
+    """Square images of the surrogate body, whose label maps follow from the triangle at every pixel."""
 
     Config = PeopleConfig
+
+    @classmethod
+    def check(cls, spec: DataSpec, root: Path | None = None) -> None:
+        if spec.size[0] != spec.size[1]:
+            raise ConfigError(
+                f"data.size: {list(spec.size)} is not square, and people are rendered in squares; "
+                "choose equal height and width"
+            )
+        super().check(spec, root)
+
+    @classmethod
+    def derived(cls, stored: Mapping[str, Field], source: str) -> Mapping[str, Field]:
+        size = stored["fid"].shape
+        return {
+            "parts": Field(dtype="uint8", shape=size, kind="classes", flip="p25", absent=ABSENT_CLASS),
+            "chart": Field(dtype="uint8", shape=size, kind="classes", flip="dp24"),
+            "mask": Field(dtype="bool", shape=size, kind="mask"),
+        }
+
+    def derive(self, name: str, read: Read) -> NDArray[Any]:
+        """Look classes up by triangle number."""
+        from bench.synth import labels  # loads scipy, which planning does not need
+
+        found: NDArray[Any] = getattr(labels, LOOK_UPS[name])(read("fid"))
+        return found
+
+
+class People(RenderedBodies):
+    """Rendered people. Clusters are persons, who never cross domains or splits; groups are clips."""
+
     joint_set = JOINT_SET
     unit = "person"
 
@@ -144,15 +174,6 @@ class People(ShardedDataset):
         return Renderer(seed=config.seed)
 
     @classmethod
-    def check(cls, spec: DataSpec, root: Path | None = None) -> None:
-        if spec.size[0] != spec.size[1]:
-            raise ConfigError(
-                f"data.size: {list(spec.size)} is not square, and people are rendered in squares; "
-                "choose equal height and width"
-            )
-        super().check(spec, root)
-
-    @classmethod
     def hidden(cls) -> Sequence[str]:
         return "fid", "pose", "transl", "cam"
 
@@ -160,21 +181,20 @@ class People(ShardedDataset):
     def derived(cls, stored: Mapping[str, Field], source: str) -> Mapping[str, Field]:
         size = stored["fid"].shape
         joints = stored["pose"].shape
+        labelled = super().derived(stored, source)
         beside: dict[str, Field] = {}
         if domains.domain_named(source).cameras == 2:  # the same moment as the other camera saw it
             beside = {
                 "other_rgb": stored["rgb"],
-                "other_chart": Field(dtype="uint8", shape=size, kind="classes", flip="dp24"),
+                "other_chart": labelled["chart"],
                 "other_uv": replace(stored["uv"], of="other_chart"),
             }
         return {
             **beside,
-            "parts": Field(dtype="uint8", shape=size, kind="classes", flip="p25", absent=ABSENT_CLASS),
-            "chart": Field(dtype="uint8", shape=size, kind="classes", flip="dp24"),
+            **labelled,
             "garments": Field(
                 dtype="uint8", shape=size, kind="classes", flip="garments20", absent=ABSENT_CLASS
             ),
-            "mask": Field(dtype="bool", shape=size, kind="mask"),
             "camera": Field(dtype="float32", shape=(3, 3), kind="camera"),
             "action": Field(dtype="uint8", shape=()),  # position in `bench.synth.actions.ACTIONS`
             "joints3d": Field(dtype="float32", shape=joints, kind="joints3d", flip=JOINT_SET),
@@ -187,8 +207,7 @@ class People(ShardedDataset):
         from bench.synth import labels  # loads scipy, which planning does not need
 
         if name in LOOK_UPS:
-            found: NDArray[Any] = getattr(labels, LOOK_UPS[name])(read("fid"))
-            return found
+            return super().derive(name, read)
         if name == "other_chart":
             return labels.chart24(read("fid", other=True))
         if name.startswith(OTHER):

@@ -7,19 +7,14 @@ something is drawn, so that planning stays quick.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.data.producer import Size, clip_ids
-from bench.data.sharded import Read, ShardedDataset
-from bench.dataset import Arrays, DataSpec, Field
-from bench.datasets.people import ABSENT_CLASS, LOOK_UPS, PeopleConfig
-from bench.errors import ConfigError
+from bench.dataset import Arrays, Field
+from bench.datasets.people import PeopleConfig, RenderedBodies
 from bench.synth import points
 
 VERSION = 1  # of the generator, `bench.synth.groups.GENERATOR_VERSION`
@@ -108,10 +103,9 @@ class GroupRenderer:
         return {key: drawn[key][None] for key in self.fields(source, size)}
 
 
-class PeopleScenes(ShardedDataset):
+class PeopleScenes(RenderedBodies):
     """Rendered pictures. Clusters are pictures; their people appear in no other one."""
 
-    Config = PeopleConfig
     unit = "picture"
 
     @classmethod
@@ -119,33 +113,8 @@ class PeopleScenes(ShardedDataset):
         return GroupRenderer(seed=config.seed)
 
     @classmethod
-    def check(cls, spec: DataSpec, root: Path | None = None) -> None:
-        if spec.size[0] != spec.size[1]:
-            raise ConfigError(
-                f"data.size: {list(spec.size)} is not square, and people are rendered in squares; "
-                "choose equal height and width"
-            )
-        super().check(spec, root)
-
-    @classmethod
     def hidden(cls) -> Sequence[str]:
         return ("fid",)
-
-    @classmethod
-    def derived(cls, stored: Mapping[str, Field], source: str) -> Mapping[str, Field]:
-        size = stored["fid"].shape
-        return {
-            "parts": Field(dtype="uint8", shape=size, kind="classes", flip="p25", absent=ABSENT_CLASS),
-            "chart": Field(dtype="uint8", shape=size, kind="classes", flip="dp24"),
-            "mask": Field(dtype="bool", shape=size, kind="mask"),
-        }
-
-    def derive(self, name: str, read: Read) -> NDArray[Any]:
-        """Look classes up by triangle number."""
-        from bench.synth import labels  # loads scipy, which planning does not need
-
-        found: NDArray[Any] = getattr(labels, LOOK_UPS[name])(read("fid"))
-        return found
 
     @classmethod
     def draw(cls, samples: Sequence[Arrays]) -> bytes:
