@@ -41,6 +41,7 @@ from bench.execute.finetuning import (
     build_task,
     build_trainee,
     evaluate_task,
+    joined,
     labelled_rows,
     plain_metrics,
     predict_all,
@@ -181,10 +182,10 @@ class TaskChecks:
         others = {"those of other samples": {n: np.roll(v, 1, axis=0) for n, v in perfect.items()}}
         data = self._data("test")
         for trainee in self._networks():
-            chunks = list(predict_all(trainee, data, np.arange(len(data)), self._spec(), CPU))
+            predicted = joined(predict_all(trainee, data, np.arange(len(data)), self._spec(), CPU))
             kinds = {m.feature_info.kind for m in trainee.network.modules() if isinstance(m, Encoder)}
             name = f"an untrained {'+'.join(sorted(kinds))} network's"
-            others[name] = {n: np.concatenate([chunk[n] for chunk in chunks]) for n in chunks[0]}
+            others[name] = predicted
         for name, predicted in others.items():
             found = self._scores(predicted, truth)
             for metric in task.metrics:

@@ -27,7 +27,6 @@ from bench.execute.finetuning import (
     CHUNK,
     NETWORK,
     Rows,
-    build_task,
     choose,
     joined,
     labelled_rows,
@@ -46,12 +45,13 @@ SEEN_BYTES = 256e6  # of training labels that a floor is made of; beyond, evenly
 Bounds = dict[str, dict[str, float]]  # "floor" and "ceiling", as far as the task defines them: by metric
 
 
-def bounds(cell: Step, score: Step, test: Dataset, store: Store, site: RunContext) -> Bounds:
+def bounds(cell: Step, score: Step, task: Task, test: Dataset, store: Store, site: RunContext) -> Bounds:
     """Return floor and ceiling for a cell, from the store where they have been measured already.
 
     Args:
         cell: its training, done: of kind finetune or probe.
         score: its score step.
+        task: of the cell.
         test: the test data.
         store: where the steps lie.
         site: where adapters are found.
@@ -59,7 +59,6 @@ def bounds(cell: Step, score: Step, test: Dataset, store: Store, site: RunContex
     Raises:
         StepError: a bound is not finite, or a hook of the task returns arrays of another length.
     """
-    task = build_task(cell.spec, test, site.config_dirs)
     if not (defines(task, "floor_prediction") or defines(task, "ceiling_prediction")):
         return {}
     encoder = _encoder(cell, store)

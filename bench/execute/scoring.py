@@ -14,7 +14,14 @@ from bench.api import Dataset, Stats, Task
 from bench.data.opening import open_dataset
 from bench.errors import StepError
 from bench.execute.bounds import bounds
-from bench.execute.finetuning import PREDICTIONS, build_task, chosen_trial, plain_metrics, trial_values
+from bench.execute.finetuning import (
+    PREDICTIONS,
+    build_task,
+    chosen_trial,
+    joined,
+    plain_metrics,
+    trial_values,
+)  # fmt: skip
 from bench.execute.predictions import read_chunks
 from bench.execute.site import RunContext, check_input, digests
 from bench.files import write_atomic
@@ -62,7 +69,7 @@ def score(step: Step, store: Store, site: RunContext) -> dict[str, Any]:
             }
             for metric in task.metrics
         ],
-        "bounds": bounds(cell, step, test, store, site),
+        "bounds": bounds(cell, step, task, test, store, site),
         "interval": _interval(task, rows, test, int(step.spec["replicates"])),
         # heads on frozen features learn in passes of their own, which compare with no epoch of fine-tuning
         "curve": [] if cell.kind == "probe" else _curve(fine, task.metrics[0].name),
@@ -99,7 +106,7 @@ def score_chunks(task: Task, test: Dataset, path: Path) -> Stats:
         done += count
     if done != len(test):
         raise StepError(f"{path} does not hold one prediction for each of the {len(test)} test samples")
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return joined(parts)
 
 
 def write_scores(folder: Path, rows: Stats, test: Dataset) -> None:

@@ -87,11 +87,12 @@ def test_bounds_are_measured_once_and_damaged_ones_anew(
 
     monkeypatch.setattr(bounds, "_scored", counted)
     site = RunContext(store=str(store.root), config_dirs=dirs)
-    first = bounds.bounds(cell, steps[0], test, store, site)
+    task = build_task(cell.spec, test, dirs)
+    first = bounds.bounds(cell, steps[0], task, test, store, site)
     assert not measured
     (path,) = (store.root / bounds.FOLDER).iterdir()
     path.write_bytes(path.read_bytes()[:-9])
-    assert bounds.bounds(cell, steps[0], test, store, site) == first == json.loads(path.read_text())
+    assert bounds.bounds(cell, steps[0], task, test, store, site) == first == json.loads(path.read_text())
     assert measured == ["floor", "ceiling"]
 
 
