@@ -53,19 +53,24 @@ class ParsingConfig:
 
 
 class Parsing(Task):
-    """25 classes, cross-entropy per pixel, mean intersection over union."""
+    """25 classes, cross-entropy per pixel, mean intersection over union.
 
-    Config = ParsingConfig
+    Tasks derived from it may have another label map, which then is the only one of their `targets`, with
+    `Config.classes` classes, and several `readings` of an image: label maps that are predicted.
+    """
+
+    Config: ClassVar[type[ParsingConfig]] = ParsingConfig
+    readings: ClassVar[tuple[str, ...]] = ("parts",)
     targets = ("parts",)
     metrics = tuple(
         Metric(name=name, unit="%") for name in ("miou", "macc", "aacc", "miou_foreground", "miou_coarse")
     )
 
     def head(self, info: FeatureInfo) -> nn.Module:
-        return pixel_head(info, CLASSES, self.cfg.width)
+        return pixel_head(info, self.Config.classes, self.cfg.width)
 
     def probe_head(self, protocol: str, info: FeatureInfo) -> nn.Module:
-        return LinearPixelProbe(info, CLASSES)
+        return LinearPixelProbe(info, self.Config.classes)
 
     def loss(self, out: Outputs, batch: Batch) -> dict[str, Tensor]:
         return {"ce": self.cross_entropy(out["maps"], batch["parts"])}
@@ -81,22 +86,34 @@ class Parsing(Task):
         return {"parts": likeliest(out["maps"])}
 
     def oracle_prediction(self, truth: Stats) -> Stats:
-        return {"parts": truth["parts"]}
+        return dict.fromkeys(self.readings, truth[self.targets[0]])
 
     def floor_prediction(self, seen: Stats, n: int) -> Stats:
         """Name the commonest class of each pixel: background but where the body mostly is."""
-        return {"parts": np.repeat(commonest(seen["parts"], CLASSES)[None], n, 0)}
+        usual = commonest(seen[self.targets[0]], self.Config.classes)
+        return dict.fromkeys(self.readings, np.repeat(usual[None], n, 0))
+
+    def cells(self, info: FeatureInfo) -> tuple[int, int]:
+        """Return the grid (h, w) that logits are made on: that of the head."""
+        return pixel_grid(info, self.data.size)
 
     def ceiling_prediction(self, truth: Stats, info: FeatureInfo) -> Stats:
-        """Pass the true maps of the classes through the grid of the head."""
-        cells = pixel_grid(info, self.data.size)
-        return {"parts": classes_through_grid(truth["parts"], CLASSES, cells)}
+        """Pass the true maps of the classes through the grid."""
+        coarse = classes_through_grid(truth[self.targets[0]], self.Config.classes, self.cells(info))
+        return dict.fromkeys(self.readings, coarse)
 
     def draw(self, predicted: Stats, truth: Stats, images: Stats) -> Mapping[str, Stack]:
-        return drawn(predicted, truth["parts"], images)
+        found = {f"predicted {name}": paint_classes(classes) for name, classes in predicted.items()}
+        return {"input": shown(images), "truth": paint_classes(truth[self.targets[0]]), **found}
+
+    def confusions(self, predicted: Stats, truth: Stats) -> Stats:
+        """Return the confusion matrices of each sample, (n, K, K), by reading."""
+        wanted, classes = truth[self.targets[0]], self.Config.classes
+        return {name: confusion(predicted[name], wanted, classes, IGNORE) for name in self.readings}
 
     def score_samples(self, predicted: Stats, truth: Stats) -> Stats:
-        return {"confusion": confusion(predicted["parts"], truth["parts"], CLASSES, IGNORE)}
+        (counts,) = self.confusions(predicted, truth).values()
+        return {"confusion": counts}
 
     def aggregate(self, rows: Stats, weights: Floats) -> dict[str, Floats]:
         counts = weighted_sums(rows, weights)["confusion"]  # (B, K, K)
@@ -115,12 +132,6 @@ def likeliest(logits: Tensor) -> Stack:
     best = logits.max(1).indices  # `argmax` takes five times longer on a CPU
     found: Stack = best.to(torch.uint8).cpu().numpy()
     return found
-
-
-def drawn(predicted: Stats, truth: Stack, images: Stats) -> dict[str, Stack]:
-    """Draw inputs, true classes (N, H, W), and the predicted ones by name."""
-    found = {f"predicted {name}": paint_classes(classes) for name, classes in predicted.items()}
-    return {"input": shown(images), "truth": paint_classes(truth), **found}
 
 
 def pixel_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:

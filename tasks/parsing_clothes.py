@@ -6,7 +6,6 @@ class, or that of the other parsing tasks, which reads all maps of the encoder.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -16,12 +15,12 @@ from torch import Tensor, nn
 
 from bench.api import Batch, FeatureInfo, Metric, Outputs, Pretrained, Stats
 from bench.bodymodels.surface import GARMENT_FLIP, GARMENT_NAMES
-from bench.heads import LinearPixelProbe, pixel_head, upsample
-from bench.heads.grid import classes_through_grid, commonest, pixel_grid
+from bench.heads import pixel_head, upsample
+from bench.heads.grid import pixel_grid
 from bench.heads.heatmap import FlipTested, heatmap_cells, heatmap_head
-from bench.metrics.segmentation import aacc, confusion, fwiou, macc, miou
+from bench.metrics.segmentation import aacc, fwiou, macc, miou
 from bench.metrics.weighted import weighted_sums
-from tasks.parsing import IGNORE, Parsing, ParsingConfig, Stack, drawn, likeliest
+from tasks.parsing import Parsing, ParsingConfig, likeliest
 
 Floats = NDArray[np.float64]
 
@@ -40,7 +39,7 @@ class ParsingClothes(Parsing):
     """Cross-entropy per pixel over 20 classes, mean intersection over union."""
 
     Config = ParsingClothesConfig
-    targets = ("garments",)
+    targets = readings = ("garments",)
     metrics: ClassVar[tuple[Metric, ...]] = tuple(
         Metric(name=name, unit="%") for name in ("miou", "macc", "aacc", "fwiou")
     )
@@ -58,9 +57,6 @@ class ParsingClothes(Parsing):
         flip = tuple(GARMENT_FLIP.tolist())
         return FlipTested(encoder, self.head(encoder.feature_info), modality, flip, maps)
 
-    def probe_head(self, protocol: str, info: FeatureInfo) -> nn.Module:
-        return LinearPixelProbe(info, CLASSES)
-
     def loss(self, out: Outputs, batch: Batch) -> dict[str, Tensor]:
         return {"ce": self.cross_entropy(self._logits(out), batch["garments"])}
 
@@ -71,22 +67,9 @@ class ParsingClothes(Parsing):
         """Return (N, 20, H, W); those of the pose head are upsampled before a class is chosen."""
         return out["maps"] if "maps" in out else upsample(out["heatmaps"], self.data.size)
 
-    def oracle_prediction(self, truth: Stats) -> Stats:
-        return {"garments": truth["garments"]}
-
-    def floor_prediction(self, seen: Stats, n: int) -> Stats:
-        return {"garments": np.repeat(commonest(seen["garments"], CLASSES)[None], n, 0)}
-
-    def ceiling_prediction(self, truth: Stats, info: FeatureInfo) -> Stats:
+    def cells(self, info: FeatureInfo) -> tuple[int, int]:
         grid = pixel_grid if self.cfg.head == "concat" else heatmap_cells
-        cells = grid(info, self.data.size)
-        return {"garments": classes_through_grid(truth["garments"], CLASSES, cells)}
-
-    def draw(self, predicted: Stats, truth: Stats, images: Stats) -> Mapping[str, Stack]:
-        return drawn(predicted, truth["garments"], images)
-
-    def score_samples(self, predicted: Stats, truth: Stats) -> Stats:
-        return {"confusion": confusion(predicted["garments"], truth["garments"], CLASSES, IGNORE)}
+        return grid(info, self.data.size)
 
     def aggregate(self, rows: Stats, weights: Floats) -> dict[str, Floats]:
         counts = weighted_sums(rows, weights)["confusion"]  # (B, K, K)

@@ -16,13 +16,13 @@ from torch import Tensor, nn
 
 from bench.api import SINGLE_PROCESS, Batch, FeatureInfo, Features, Metric, Outputs, Pretrained, Stats
 from bench.encoders.partial import encode_present
-from bench.heads.grid import classes_through_grid, map_grid
+from bench.heads.grid import map_grid
 from bench.heads.shared_space import SharedSpace
 from bench.losses.alignment import DenseAlignment, DenseAlignmentConfig
-from bench.metrics.segmentation import confusion, miou
+from bench.metrics.segmentation import miou
 from bench.metrics.weighted import weighted_sums
 from bench.settings import Count, NotNegative
-from tasks.parsing import CLASSES, IGNORE, Parsing, ParsingConfig, Stack, drawn, likeliest
+from tasks.parsing import CLASSES, Parsing, ParsingConfig, Stack, likeliest
 
 Floats = NDArray[np.float64]
 
@@ -49,6 +49,7 @@ class ParsingCross(Parsing):
     """
 
     Config = ParsingCrossConfig
+    readings = READINGS
     unlabelled = True
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric(name="miou", unit="%"),
@@ -67,23 +68,16 @@ class ParsingCross(Parsing):
     def predict(self, out: Outputs, batch: Batch) -> Stats:
         return {name: likeliest(out[name]) for name in READINGS}
 
-    def oracle_prediction(self, truth: Stats) -> Stats:
-        return dict.fromkeys(READINGS, truth["parts"])
-
-    def floor_prediction(self, seen: Stats, n: int) -> Stats:
-        return dict.fromkeys(READINGS, super().floor_prediction(seen, n)["parts"])
-
-    def ceiling_prediction(self, truth: Stats, info: FeatureInfo) -> Stats:
-        """Pass the true maps of the classes through the grid of the mappers, the encoder's finest one."""
-        cells = map_grid(info, self.data.size)
-        return dict.fromkeys(READINGS, classes_through_grid(truth["parts"], CLASSES, cells))
+    def cells(self, info: FeatureInfo) -> tuple[int, int]:
+        """Return the grid of the mappers, the encoder's finest one."""
+        return map_grid(info, self.data.size)
 
     def draw(self, predicted: Stats, truth: Stats, images: Stats) -> Mapping[str, Stack]:
         target = {name: images[name] for name in (OTHER[self.cfg.source],)}
-        return drawn(predicted, truth["parts"], target)
+        return super().draw(predicted, truth, target)
 
     def score_samples(self, predicted: Stats, truth: Stats) -> Stats:
-        return {name: confusion(predicted[name], truth["parts"], CLASSES, IGNORE) for name in READINGS}
+        return self.confusions(predicted, truth)
 
     def aggregate(self, rows: Stats, weights: Floats) -> dict[str, Floats]:
         totals = weighted_sums(rows, weights)  # (B, K, K) each

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench.api import Batch, FeatureInfo, Metric, Outputs, Pretrained, Stats
-from bench.heads.grid import classes_through_grid, map_grid
+from bench.heads.grid import map_grid
 from bench.heads.shared_space import SharedSpace
-from bench.metrics.segmentation import confusion, miou
+from bench.metrics.segmentation import miou
 from bench.metrics.weighted import weighted_sums
 from bench.settings import Count, NotNegative
-from tasks.parsing import CLASSES, IGNORE, Parsing, ParsingConfig, likeliest
+from tasks.parsing import CLASSES, Parsing, ParsingConfig, likeliest
 
 Floats = NDArray[np.float64]
 
@@ -37,6 +37,7 @@ class ParsingMissing(Parsing):
     """
 
     Config = ParsingMissingConfig
+    readings = SETTINGS
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric(name="miou", unit="%"),
         *(Metric(name=f"miou_{setting}", unit="%") for setting in SETTINGS),
@@ -54,19 +55,12 @@ class ParsingMissing(Parsing):
     def predict(self, out: Outputs, batch: Batch) -> Stats:
         return {setting: likeliest(out[setting]) for setting in SETTINGS}
 
-    def oracle_prediction(self, truth: Stats) -> Stats:
-        return {setting: truth["parts"] for setting in SETTINGS}
-
-    def floor_prediction(self, seen: Stats, n: int) -> Stats:
-        return dict.fromkeys(SETTINGS, super().floor_prediction(seen, n)["parts"])
-
-    def ceiling_prediction(self, truth: Stats, info: FeatureInfo) -> Stats:
-        """Pass the true maps of the classes through the grid of the mappers, the encoder's finest one."""
-        cells = map_grid(info, self.data.size)
-        return dict.fromkeys(SETTINGS, classes_through_grid(truth["parts"], CLASSES, cells))
+    def cells(self, info: FeatureInfo) -> tuple[int, int]:
+        """Return the grid of the mappers, the encoder's finest one."""
+        return map_grid(info, self.data.size)
 
     def score_samples(self, predicted: Stats, truth: Stats) -> Stats:
-        return {s: confusion(predicted[s], truth["parts"], CLASSES, IGNORE) for s in SETTINGS}
+        return self.confusions(predicted, truth)
 
     def aggregate(self, rows: Stats, weights: Floats) -> dict[str, Floats]:
         totals = weighted_sums(rows, weights)  # (B, K, K) each
