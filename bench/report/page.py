@@ -381,7 +381,7 @@ def render(
     data: str,
     figures: Sequence[Mapping[str, Any]],
     folder: Path,
-    sheets: Sequence[Mapping[str, Any]] = (),
+    pictures: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """Return the HTML; the same data and figures give the same text.
 
@@ -389,7 +389,7 @@ def render(
         data: `leaderboard.json`.
         figures: as it lists them.
         folder: where the paths of figures begin.
-        sheets: of `samples`.
+        pictures: of test samples, see `samples`.
     """
     css, script, template = (
         resources.files("bench.report").joinpath(f"page.{kind}").read_text(encoding="utf-8")
@@ -404,7 +404,7 @@ def render(
         script=Markup(script),
         policy=_policy(css, script),
         pictures=_pictures(figures, folder),
-        sheets=sheets,
+        samples=pictures,
         data=Markup(_RARE.sub(_escaped, data)),
     )
 
