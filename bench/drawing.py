@@ -55,9 +55,9 @@ def depth_images(depth: NDArray[np.uint16]) -> Tiles:
     return out
 
 
-def enlargement(size: tuple[int, ...]) -> int:
-    """Whole factor that brings (H, W) to `SIDE`."""
-    return max(1, -(-SIDE // max(size)))
+def enlargement(size: tuple[int, ...], side: int = SIDE) -> int:
+    """Whole factor that brings the longer side of (H, W) to `side` or beyond."""
+    return max(1, -(-side // max(size)))
 
 
 def _skeleton(

@@ -23,6 +23,7 @@ from bench.bodymodels.lbs_torch import TorchBody
 from bench.bodymodels.mean_pose import SCALE
 from bench.bodymodels.model import surrogate_body
 from bench.bodymodels.rotations_torch import axis_angle_to_matrix, matrix_from_6d, matrix_to_6d
+from bench.drawing import enlargement
 from bench.errors import ConfigError, DataError
 from bench.heads.regressor import BodyRegressor
 from bench.losses.mesh import project_exactly, project_weakly, scale_penalty
@@ -39,16 +40,8 @@ SHOWN = 240  # pixels of a drawn picture, at least
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BodyMeshConfig:
-    hidden: Count = 1024  # width of the regressor's layers
-    iterations: Count = 3
-    dropout: Decay = 0.5
-    keypoints_weight: NotNegative = 300.0  # squared error of projected joints, half images
-    joints_weight: NotNegative = 300.0  # squared error of 3D joints about the pelvis, metres
-    pose_weight: NotNegative = 60.0  # squared error of rotation matrices
-    shape_weight: NotNegative = 0.06  # squared error of shape coefficients
-    camera_weight: NotNegative = 60.0  # keeps the scale of the camera positive
-    vertices_weight: NotNegative = 0.0  # absolute error of vertices about the pelvis, metres; 0 as in SPIN
+class MeshConfig:
+    """What the settings of all tasks of body meshes check."""
 
     def check(self, *, fields: list[str], where: str) -> None:
         """Check that the data have bodies.
@@ -59,6 +52,19 @@ class BodyMeshConfig:
         for name in FIELDS:
             if fields and name not in fields:
                 raise ConfigError(f"{where}: meshes need the field {name}, which these data do not have")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BodyMeshConfig(MeshConfig):
+    hidden: Count = 1024  # width of the regressor's layers
+    iterations: Count = 3
+    dropout: Decay = 0.5
+    keypoints_weight: NotNegative = 300.0  # squared error of projected joints, half images
+    joints_weight: NotNegative = 300.0  # squared error of 3D joints about the pelvis, metres
+    pose_weight: NotNegative = 60.0  # squared error of rotation matrices
+    shape_weight: NotNegative = 0.06  # squared error of shape coefficients
+    camera_weight: NotNegative = 60.0  # keeps the scale of the camera positive
+    vertices_weight: NotNegative = 0.0  # absolute error of vertices about the pelvis, metres; 0 as in SPIN
 
 
 class MeshTask(Task):
@@ -147,7 +153,7 @@ class MeshTask(Task):
 
         pictures = images["rgb"]
         size = pictures.shape[1], pictures.shape[2]
-        zoom = max(1, -(-SHOWN // max(size)))
+        zoom = enlargement(size, SHOWN)
         found, camera = self.vertices(predicted), torch.from_numpy(predicted["camera"])
         places = project_weakly(torch.from_numpy(found).float(), camera).double().numpy()
         wanted, pelvis = self.true_vertices(truth)

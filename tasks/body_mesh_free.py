@@ -24,13 +24,13 @@ from bench.heads.mesh_transformer import MeshTransformer
 from bench.losses.mesh import project_exactly, project_weakly
 from bench.metrics.mesh import evaluation_joints
 from bench.settings import Count, Decay, NotNegative
-from tasks.body_mesh import FIELDS, MeshTask
+from tasks.body_mesh import MeshConfig, MeshTask
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BodyMeshFreeConfig:
+class BodyMeshFreeConfig(MeshConfig):
     coarse: Annotated[int, Meta(ge=12)] = 431  # vertices that are predicted
     widths: Annotated[tuple[Count, ...], Meta(min_length=1)] = (1024, 256, 128)  # of the transformers
     layers: Count = 4  # of each
@@ -50,16 +50,6 @@ class BodyMeshFreeConfig:
         for width in self.widths:
             if width % self.heads:
                 raise ConfigError(f"widths: {width} is no multiple of the {self.heads} heads")
-
-    def check(self, *, fields: list[str], where: str) -> None:
-        """Check that the data have bodies.
-
-        Raises:
-            ConfigError: they lack a field.
-        """
-        for name in FIELDS:
-            if fields and name not in fields:
-                raise ConfigError(f"{where}: meshes need the field {name}, which these data do not have")
 
 
 class BodyMeshFree(MeshTask):

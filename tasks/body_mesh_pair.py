@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from bench.api import Batch, Encoder, FeatureInfo, Outputs, Pretrained
 from bench.errors import ConfigError
+from bench.heads.grid import map_grid
 from bench.heads.pair_decoder import PairDecoder, PairDecoderConfig
 from bench.heads.regressor import BodyRegressor
 from bench.settings import Count
@@ -108,5 +109,4 @@ def token_grid(info: FeatureInfo, size: tuple[int, int]) -> tuple[int, int]:
     """
     if info.kind not in ("pyramid", "tokens"):
         raise ConfigError(f'a "{info.kind}" encoder has no grid of tokens, which a pair decoder reads')
-    stride = info.strides[-1]
-    return -(-size[0] // stride), -(-size[1] // stride)
+    return map_grid(info, size, -1)

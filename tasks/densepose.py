@@ -213,12 +213,15 @@ def uv_loss(uv: Tensor, chart: Tensor, target: Tensor) -> Tensor:
         chart: 1..24, 0 = no point, (N, P).
         target: U and V in [0, 1], (N, P, 2).
     """
-    valid = chart > 0
-    pairs = uv.view(len(uv), CHARTS, 2, -1).permute(0, 3, 1, 2)  # (N, P, 24, 2)
+    return uv_sum(uv, chart, target) / (2 * (chart > 0).sum().clamp(min=1))
+
+
+def uv_sum(uv: Tensor, chart: Tensor, target: Tensor) -> Tensor:
+    """Smooth L1 of U and V of the annotated chart, a sum over points and both coordinates; see `uv_loss`."""
+    pairs = uv.view(len(uv), CHARTS, 2, uv.shape[2]).permute(0, 3, 1, 2)  # (N, P, 24, 2)
     own = (chart - 1).clamp(min=0)[..., None, None].expand(-1, -1, 1, 2)
-    found = pairs.gather(2, own)[:, :, 0]  # (N, P, 2)
-    each = F.smooth_l1_loss(found, target, reduction="none").sum(-1) * valid
-    return each.sum() / (2 * valid.sum().clamp(min=1))
+    each = F.smooth_l1_loss(pairs.gather(2, own)[:, :, 0], target, reduction="none").sum(-1)  # (N, P)
+    return (each * (chart > 0)).sum()
 
 
 def to_iuv(charts: Tensor, uv: Tensor) -> Tensor:

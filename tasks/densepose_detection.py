@@ -36,7 +36,7 @@ from bench.metrics.densepose_detection import (
 from bench.metrics.detection import ABSENT, COUNTED, THRESHOLDS, detection_metrics, match_rows
 from bench.metrics.surface import surrogate_surface
 from bench.settings import Count, NotNegative, Share
-from tasks.densepose import chart_loss
+from tasks.densepose import chart_loss, uv_sum
 
 Floats = NDArray[np.float64]
 Bytes = NDArray[np.uint8]
@@ -297,20 +297,6 @@ def surface_losses(
         "chart": chart_loss(read[:, COARSE : COARSE + FINE], chart),
         "uv": cfg.uv_weight * uv_sum(read[:, COARSE + FINE :], chart, own["point_uv"]),
     }
-
-
-def uv_sum(uv: Tensor, chart: Tensor, target: Tensor) -> Tensor:
-    """Smooth L1 of U and V of the annotated chart, a sum over points and both coordinates.
-
-    Args:
-        uv: read at the points, (M, 48, P).
-        chart: 1..24, 0 = no point, (M, P).
-        target: in [0, 1], (M, P, 2).
-    """
-    pairs = uv.view(len(uv), CHARTS, 2, uv.shape[2]).permute(0, 3, 1, 2)  # (M, P, 24, 2)
-    own = (chart - 1).clamp(min=0)[..., None, None].expand(-1, -1, 1, 2)
-    each = F.smooth_l1_loss(pairs.gather(2, own)[:, :, 0], target, reduction="none").sum(-1)
-    return (each * (chart > 0)).sum()
 
 
 def to_iuv(maps: Tensor) -> Tensor:

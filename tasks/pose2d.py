@@ -26,6 +26,7 @@ from bench.metrics.keypoints import (
     detection_metrics,
     head_sizes,
     joint_hits,
+    mean_places,
     oks_rows,
     pck,
     per_joint,
@@ -112,12 +113,8 @@ class Pose2D(Task):
     def floor_prediction(self, seen: Stats, n: int) -> Stats:
         """The mean pose of the training crops, of each joint over the crops that it is labelled in."""
         joints = seen["keypoints"].astype(np.float64)
-        labelled = (joints[..., -1] > 0)[..., None]
-        count = labelled.sum(0)
         middle = np.array(self.data.size[::-1]) / 2  # of joints that no crop has
-        mean = np.where(
-            count > 0, np.where(labelled, joints[..., :2], 0).sum(0) / np.maximum(count, 1), middle
-        )
+        mean = mean_places(joints[..., :2], joints[..., -1] > 0, middle)
         mean = np.concatenate([mean, np.ones_like(mean[:, :1])], -1)
         return {"keypoints": np.broadcast_to(mean, (n, *mean.shape)).astype(np.float32)}
 

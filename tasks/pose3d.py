@@ -23,6 +23,7 @@ from bench.errors import ConfigError, DataError
 from bench.heads.heatmap import STRIDE, HeatmapKind, heatmap_cells
 from bench.heads.volumetric import VolumetricHead
 from bench.losses.numerics import in_float32
+from bench.metrics.keypoints import mean_places
 from bench.metrics.pose3d import aligned_rows, mean_error, root_relative_rows
 from bench.metrics.weighted import weighted_sums
 from bench.settings import Count, Positive
@@ -48,12 +49,35 @@ class Pose3DConfig:
         """
         from bench.bodymodels.joints import root_of as find_root
 
-        if not joint_set:
-            raise ConfigError(f"{where}: the data have no joints, which a 3D pose needs; choose other data")
+        need_joints3d(joint_set, fields, where)
         find_root(joint_set)
-        lacking = [name for name in ("joints3d", "camera") if fields and name not in fields]
-        if lacking:
-            raise ConfigError(f"{where}: the data have no {' and no '.join(lacking)}; choose other data")
+
+
+def need_joints3d(joint_set: str, fields: list[str], where: str) -> None:
+    """Refuse data without what a 3D pose is learned from; `fields` as `Config.check` gets them.
+
+    Raises:
+        ConfigError: they lack joints, 3D joints or intrinsics.
+    """
+    if not joint_set:
+        raise ConfigError(f"{where}: the data have no joints, which a 3D pose needs; choose other data")
+    lacking = [name for name in ("joints3d", "camera") if fields and name not in fields]
+    if lacking:
+        raise ConfigError(f"{where}: the data have no {' and no '.join(lacking)}; choose other data")
+
+
+def check_finite(joints: Floats, camera: Floats) -> None:
+    """Make sure that labels of test samples, (n, ...) each, are numbers.
+
+    Raises:
+        DataError: they are not; names the row.
+    """
+    bad = ~(np.isfinite(joints).all((1, 2)) & np.isfinite(camera).all((1, 2)))
+    if bad.any():
+        raise DataError(
+            f"joints3d or camera of row {int(bad.argmax())} of the test samples are no finite numbers; "
+            "check the files of the data set"
+        )
 
 
 class Pose3D(Task):
@@ -118,9 +142,7 @@ class Pose3D(Task):
     def floor_prediction(self, seen: Stats, n: int) -> Stats:
         """The mean pose of the training crops, of each joint over the crops that it lies in."""
         joints = _in_crop(seen, self.root)
-        inside = _inside(joints, self.data.size)[..., None]
-        count = inside.sum(0)
-        mean = np.where(count > 0, (joints * inside).sum(0) / np.maximum(count, 1), joints.mean(0))
+        mean = mean_places(joints, _inside(joints, self.data.size), joints.mean(0))
         return {"joints": np.broadcast_to(mean, (n, *mean.shape)).astype(np.float32)}
 
     def ceiling_prediction(self, truth: Stats, info: FeatureInfo) -> Stats:
@@ -146,12 +168,7 @@ class Pose3D(Task):
 
     def score_samples(self, predicted: Stats, truth: Stats) -> Stats:
         wanted, camera = truth["joints3d"][..., :3].astype(np.float64), truth["camera"].astype(np.float64)
-        bad = ~(np.isfinite(wanted).all((1, 2)) & np.isfinite(camera).all((1, 2)))
-        if bad.any():
-            raise DataError(
-                f"joints3d or camera of row {int(bad.argmax())} of the test samples are no finite numbers; "
-                "check the files of the data set"
-            )
+        check_finite(wanted, camera)
         counted = _inside(_in_crop(truth, self.root), self.data.size)
         found = _in_space(predicted["joints"].astype(np.float64), wanted, camera, self.root)
         plain = root_relative_rows(found * MM, wanted * MM, counted, self.root)

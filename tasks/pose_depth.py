@@ -16,12 +16,13 @@ from bench.api import Batch, DataInfo, Encoder, FeatureInfo, Metric, Outputs, Pr
 from bench.bodymodels.joints import JointSet, joint_set, places_in
 from bench.bodymodels.pinhole import back_project, project
 from bench.drawing import depth_images, skeletons
-from bench.errors import ConfigError, DataError
+from bench.errors import ConfigError
 from bench.heads.anchors import AnchorHead, anchor_losses
 from bench.losses.foreground import foreground, foreground_mean
 from bench.metrics.pose3d import position_errors
 from bench.metrics.weighted import weighted_sums
 from bench.settings import Count, Positive
+from tasks.pose3d import check_finite, need_joints3d
 
 Floats = NDArray[np.float64]
 
@@ -46,16 +47,12 @@ class PoseDepthConfig:
         """
         from bench.bodymodels.joints import places_in as find_places
 
-        if not joint_set:
-            raise ConfigError(f"{where}: the data have no joints, which a 3D pose needs; choose other data")
+        need_joints3d(joint_set, fields, where)
         if self.joints:
             try:
                 find_places(joint_set, self.joints)
             except ConfigError as error:
                 raise ConfigError(f'{where}.joints: {error}; set joints="" for all joints') from None
-        lacking = [name for name in ("joints3d", "camera") if fields and name not in fields]
-        if lacking:
-            raise ConfigError(f"{where}: the data have no {' and no '.join(lacking)}; choose other data")
 
 
 class PoseDepth(Task):
@@ -133,12 +130,7 @@ class PoseDepth(Task):
 
     def score_samples(self, predicted: Stats, truth: Stats) -> Stats:
         wanted, camera = self._true(truth), truth["camera"].astype(np.float64)
-        bad = ~(np.isfinite(wanted).all((1, 2)) & np.isfinite(camera).all((1, 2)))
-        if bad.any():
-            raise DataError(
-                f"joints3d or camera of row {int(bad.argmax())} of the test samples are no finite numbers; "
-                "check the files of the data set"
-            )
+        check_finite(wanted, camera)
         places = predicted["joints"].astype(np.float64)
         error = position_errors(back_project(places[..., :2], places[..., 2], camera), wanted)
         return {"error": error, "hits": error < REACH, "joints": np.ones(error.shape, bool)}

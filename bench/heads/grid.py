@@ -28,10 +28,10 @@ def pixel_grid(info: FeatureInfo, size: tuple[int, int]) -> tuple[int, int]:
     return math.ceil(h * times), math.ceil(w * times)
 
 
-def map_grid(info: FeatureInfo, size: tuple[int, int]) -> tuple[int, int]:
-    """Cells (h, w) of the finest map of an encoder for images of `size` (H, W)."""
+def map_grid(info: FeatureInfo, size: tuple[int, int], level: int = 0) -> tuple[int, int]:
+    """Cells (h, w) of a map of an encoder, by default the finest, for images of `size` (H, W)."""
     height, width = size
-    return -(-height // info.strides[0]), -(-width // info.strides[0])
+    return -(-height // info.strides[level]), -(-width // info.strides[level])
 
 
 def through_grid(maps: Tensor, cells: tuple[int, int]) -> Tensor:

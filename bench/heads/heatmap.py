@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from bench.api import Batch, Encoder, EncoderHead, FeatureInfo, Features, Outputs
 from bench.errors import ConfigError
+from bench.heads.grid import map_grid
 from bench.heads.linear_probe import LinearPixelProbe
 
 STRIDE = 4  # pixels of the image per cell of a heat map
@@ -168,9 +169,9 @@ def unflip(heatmaps: Tensor, flip: tuple[int, ...]) -> Tensor:
 
 def heatmap_cells(info: FeatureInfo, size: tuple[int, int], kind: HeatmapKind = "deconv") -> tuple[int, int]:
     """Cells (h, w) of the heat maps of `heatmap_head`, for an image of (H, W) pixels."""
-    stride = info.strides[0 if kind == "finest" else -1]
-    times = 1 if kind == "finest" else 2 ** _doublings(stride)
-    return -(-size[0] // stride) * times, -(-size[1] // stride) * times
+    height, width = map_grid(info, size, 0 if kind == "finest" else -1)
+    times = 1 if kind == "finest" else 2 ** _doublings(info.strides[-1])
+    return height * times, width * times
 
 
 def _doublings(stride: int) -> int:

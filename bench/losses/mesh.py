@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bench.bodymodels.pinhole import project
 from bench.losses.numerics import in_float32
 
 FOCAL = 5000 / 112  # of the weak-perspective camera, half images: 5000 pixels for 224
@@ -34,9 +35,8 @@ def project_exactly(points: Tensor, intrinsics: Tensor, size: tuple[int, int]) -
     Returns:
         x, y in half images (of the longer side) from the middle, (N, P, 2), for images of `size` (H, W).
     """
-    seen = points @ intrinsics.transpose(1, 2)
     middle = torch.tensor([size[1] / 2, size[0] / 2], device=points.device)
-    return (seen[..., :2] / seen[..., 2:] - middle) / middle.max()
+    return (project(points, intrinsics) - middle) / middle.max()
 
 
 @in_float32

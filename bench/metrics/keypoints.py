@@ -188,6 +188,21 @@ def per_joint(hits: ArrayLike, joints: ArrayLike) -> Floats:
     return _ratio(total, counted)
 
 
+def mean_places(places: ArrayLike, counted: ArrayLike, otherwise: ArrayLike) -> Floats:
+    """Mean of each joint over the samples that it counts in, (n, J, D), (n, J) bool -> (J, D).
+
+    Args:
+        places: of the joints; what does not count may be no number.
+        counted: which count.
+        otherwise: of joints that count nowhere, (J, D) or (D,).
+    """
+    known = np.asarray(counted, bool)[..., None]
+    count = known.sum(0)
+    total = np.where(known, np.asarray(places, np.float64), 0).sum(0)
+    out: Floats = np.where(count > 0, total / np.maximum(count, 1), otherwise)
+    return out
+
+
 def torso_sizes(truth: ArrayLike, name: str) -> Floats:
     """Distance of left shoulder and right hip, (N,); NaN where one is not labelled (PCK's torso diameter).
 

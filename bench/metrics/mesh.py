@@ -8,6 +8,7 @@ from scipy import sparse
 
 from bench.bodymodels.joints import regressor
 from bench.bodymodels.model import BodyModel
+from bench.metrics.pose3d import position_errors
 from bench.metrics.procrustes import similarity_align
 
 Floats = NDArray[np.float64]
@@ -33,8 +34,7 @@ def evaluation_joints(model: BodyModel) -> sparse.csr_array:
 
 def mean_distance(predicted: ArrayLike, truth: ArrayLike) -> Floats:
     """Return the mean distance of corresponding points of each sample, (n, P, 3) each: (n,)."""
-    gap = np.asarray(predicted, np.float64) - np.asarray(truth, np.float64)
-    distance: Floats = np.sqrt((gap**2).sum(-1)).mean(-1)
+    distance: Floats = position_errors(predicted, truth).mean(-1)
     return distance
 
 

@@ -1,20 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 import yaml
 from torch.nn import functional as F
 
-from bench import caches
 from bench.adapters.loading import build_config, load_adapter
 from bench.api import Batch, DataInfo, FeatureInfo, Features, Stats
 from bench.bodymodels.surface import DP24_FLIP, flip_uv
 from bench.grid.request import BUILT_IN
-from bench.metrics.surface import surrogate_surface
 from tasks.densepose import (
     DensePose,
     DensePoseConfig,
@@ -33,15 +28,7 @@ INFO = FeatureInfo(kind="pyramid", channels=(8, 8), strides=(4, 8), pooled=8)
 TASK = DensePose(DensePoseConfig(), DATA)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def geodesic_cache(pytestconfig: pytest.Config) -> Iterator[None]:
-    """Keep the table of distances between test runs, away from the user's own."""
-    folder: Path = pytestconfig.cache.mkdir("bodybench")  # type: ignore[union-attr]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(caches.VARIABLE, str(folder))
-        surrogate_surface.cache_clear()
-        yield
-    surrogate_surface.cache_clear()
+pytestmark = pytest.mark.usefixtures("geodesic_cache")
 
 
 def people(n: int = 3, points: int = 40, seed: int = 0) -> tuple[np.ndarray, Stats]:

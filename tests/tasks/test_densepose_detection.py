@@ -1,26 +1,21 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 import yaml
 
-from bench import caches
 from bench.adapters.loading import build_config, load_adapter
 from bench.api import Batch, DataInfo, FeatureInfo, Stats
 from bench.errors import ConfigError
 from bench.grid.request import BUILT_IN
-from bench.metrics.surface import surrogate_surface
+from tasks.densepose import uv_sum
 from tasks.densepose_detection import (
     DensePoseDetection,
     DensePoseDetectionConfig,
     people_of,
     surface_losses,
     to_iuv,
-    uv_sum,
 )
 
 H, W = 48, 64
@@ -31,15 +26,7 @@ TASK = DensePoseDetection(CFG, DATA)
 PEOPLE, POINTS = 3, 40
 
 
-@pytest.fixture(scope="module", autouse=True)
-def geodesic_cache(pytestconfig: pytest.Config) -> Iterator[None]:
-    """Keep the table of distances between test runs, away from the user's own."""
-    folder: Path = pytestconfig.cache.mkdir("bodybench")  # type: ignore[union-attr]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(caches.VARIABLE, str(folder))
-        surrogate_surface.cache_clear()
-        yield
-    surrogate_surface.cache_clear()
+pytestmark = pytest.mark.usefixtures("geodesic_cache")
 
 
 def scenes(n: int = 5, seed: int = 0) -> Stats:

@@ -18,6 +18,7 @@ from bench.metrics.keypoints import (
     box_sizes,
     head_sizes,
     joint_hits,
+    mean_places,
     oks,
     oks_rows,
     pck,
@@ -184,3 +185,9 @@ def test_sizes_of_people() -> None:
 def test_a_set_without_shoulders_has_no_torso() -> None:
     with pytest.raises(ConfigError, match='"penn14"'):
         sigmas_of("penn14")
+
+
+def test_mean_places_count_what_is_known() -> None:
+    places = np.array([[[1.0, 2.0], [np.nan, 0.0]], [[3.0, 6.0], [7.0, 7.0]]])
+    found = mean_places(places, [[True, False], [True, False]], [5.0, 5.0])
+    np.testing.assert_array_equal(found, [[2.0, 4.0], [5.0, 5.0]])
