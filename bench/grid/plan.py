@@ -357,7 +357,7 @@ def _pretraining(request: Request, method: str, encoder: str, seed: int, once: O
             },
             "train": {**stage["train"], "batch": preset["batch"], "steps": steps} if steps else {},
             "size": request.preset["size"],
-            "joint_set": _joint_set(request),
+            "joint_set": _joint_set(request, stage["mix"]) if steps else request.joint_set,
             "data": _mix(request, stage["mix"]) if steps else {},
             "seed": seed,
         }
@@ -462,9 +462,8 @@ class _Row:
         return [self.once("features", {**spec, "data": data}, (chain,), self.spec) for data in sets]
 
 
-def _joint_set(request: Request) -> str:
-    """Return the joint set of stages without data, whose joint encoders are not trained."""
-    return next((str(body["joint_set"]) for body in request.datasets.values() if body["joint_set"]), "")
+def _joint_set(request: Request, mix: str) -> str:
+    return str(request.datasets[request.preset["pretrain"]["mixes"][mix]["dataset"]]["joint_set"])
 
 
 def _dataset_label(request: Request, task: Mapping[str, Any]) -> str:

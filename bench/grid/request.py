@@ -76,6 +76,7 @@ class Request:
     rates: tuple[float, ...] = ()  # of fine-tuning, of which validation chooses; () = the preset's
     folders: Mapping[str, str] = field(default_factory=dict)  # of adapters outside the project, by group.name
     named: tuple[str, ...] = ()  # methods that no glob found
+    joint_set: str = ""  # of the data of the preset's first mix; untrained encoders of joints are made for it
     absent: Mapping[str, str] = field(default_factory=dict)  # why weights cannot be had here, by tag or file
 
 
@@ -280,6 +281,7 @@ def _resolve(words: Words, dirs: list[Path], rows: Sequence[Brought]) -> Request
         tasks={_task_name(task): task for task in resolved},
         encoders={e: config["encoder"][e] for e in [*wanted, *sorted(fixed - {IMAGE} - set(wanted))]},
         datasets={d: config["dataset"][d] for d in sets},
+        joint_set=_first_joint_set(preset, config["dataset"]),
         preset=preset,
         budgets=parse_budgets(words.fractions, words.shots),
         seeds=parse_seeds(words.seeds),
@@ -540,6 +542,12 @@ def _check_choices(words: Words, known: Mapping[str, Mapping[str, Path]]) -> Non
         )
     if words.mode == "parity":
         raise ConfigError("--mode parity: none of the tasks has a published code base to be compared with")
+
+
+def _first_joint_set(preset: Mapping[str, Any], datasets: Mapping[str, Any]) -> str:
+    """Return that of the preset's first mix: a start without data must not depend on the grid's tasks."""
+    first = next(iter(preset["pretrain"]["mixes"].values()), {"dataset": ""})["dataset"]
+    return str(datasets[first]["joint_set"]) if first in datasets else ""
 
 
 def _check_all(config: Mapping[str, Any], places: Mapping[str, Mapping[str, object]], preset: str) -> None:

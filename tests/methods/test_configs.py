@@ -48,3 +48,14 @@ def test_both_methods_share_their_first_stage_and_their_budget():
     assert hcmoco["contrast"] == {"use": "cmc.contrast"}
     assert cmc["contrast_2"]["train"] == hcmoco["dense"]["train"]
     assert cmc["contrast_2"]["budget_share"] == hcmoco["dense"]["budget_share"]
+
+
+@pytest.mark.parametrize(
+    ("hand", "body"),
+    [("croco_hand", "croco_body"), ("mae_hand", "mae_body"), ("keypoints_hand", "keypoints")],
+)
+def test_hand_methods_are_body_methods_with_other_pictures(hand, body):
+    own, other = load(hand), load(body)
+    assert (own.pop("mix"), other.pop("mix")) == ("hand", "body")
+    assert own.pop("summary") != other.pop("summary")
+    assert own == other

@@ -90,6 +90,7 @@ def request(**changes: Any) -> Request:
             "hcmoco": ("cnn", "vit"), "cmc": ("cnn",), "mae": ("vit",), "scratch": ("tagged",),
         },
         "track": "controlled", "mode": "strict", "config_dirs": (), "resources": DEFAULTS,
+        "joint_set": "smpl24",
     }  # fmt: skip
     return Request(**{**body, **changes})
 
@@ -453,3 +454,10 @@ def test_grids_are_products_and_inputs_come_first(
     assert len(scores) == sum(c.step is not None for c in plan.cells)
     needed = {s.key for c in plan.cells if c.step for s in (*c.step.ancestors(), c.step)}
     assert needed == done == plan.keys
+
+
+def test_pretraining_does_not_depend_on_the_data_of_tasks() -> None:
+    """A start without data, too: a grid with hands first must find the work of one without."""
+    people = request().datasets["people"]
+    both = request(datasets={"hands": {**people, "joint_set": "hand21"}, "people": people})
+    assert {s.key for s in expand(both).steps} == {s.key for s in expand(request()).steps}
