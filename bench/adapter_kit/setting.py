@@ -23,6 +23,7 @@ def _braces(values: Mapping[str, int]) -> str:
 SMALL = (
     "preset.size=48",
     "preset.pretrain.mixes.body.samples={lab_rgbd: 16, wild_rgb: 8}",
+    "preset.pretrain.mixes.hand.samples={lab_hands: 24}",
     "preset.pretrain.samples_seen=96",
     f"preset.pretrain.batch={BATCH}",
     f"preset.finetune.samples={_braces(FEW)}",
