@@ -11,7 +11,8 @@ from numpy.random import Generator
 from numpy.typing import DTypeLike, NDArray
 
 from bench.bodymodels.hands import hand_joints
-from bench.bodymodels.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from bench.bodymodels.model import surrogate_hand
+from bench.bodymodels.rotations import matrix_to_axis_angle
 from bench.errors import ConfigError
 from bench.synth import materials
 from bench.synth.camera import Camera, look_at
@@ -33,7 +34,7 @@ from bench.synth.hand_users import HandUser, draw_user, pose_trunk
 from bench.synth.materials import FREQUENCY, GRAIN_FREQUENCY
 from bench.synth.raster import vertex_normals
 from bench.synth.rng import Stream, generator
-from bench.synth.scene import PLANE, Scene, Solid, Solids, draw_scene, stack
+from bench.synth.scene import CAPSULE, PLANE, Scene, Solids, draw_scene, stack
 from bench.synth.surface import Person, Posed, World, world_around
 
 Floats = NDArray[np.float64]
@@ -105,7 +106,7 @@ def render_clip(
     )
     rng = generator(seed, Stream.HAND_CLIP, ids.clip)
     left = bool(rng.random() < 0.5) and settings.both_sides
-    act = perform(settings, label, user, split, rng)
+    act = perform(settings, label, user, rng)
     azimuth = rng.uniform(-180, 180)
     moments = _moments(settings, ids, user, act, azimuth, split, seed, rng)
     fields = {**FIELDS, **EXACT_FIELDS} if exact else FIELDS
@@ -119,12 +120,16 @@ def render_clip(
         out["rotations"][row : row + domain.cameras] = matrix_to_axis_angle(act.rotations[frame])
         for number in range(domain.cameras):
             camera = _place_camera(
-                settings, act, azimuth, number, scene, moment, generator(seed, Stream.CAMERA, ids.clip, number)
+                settings,
+                act,
+                azimuth,
+                number,
+                scene,
+                moment,
+                generator(seed, Stream.CAMERA, ids.clip, number),
             )
             picture = generator(seed, Stream.HAND_PICTURE, ids.clip, frame, number)
-            image = render_hand(
-                moment.posed, scene, moment.held, moment.world, camera, domain, size, picture
-            )
+            image = render_hand(moment.posed, scene, moment.held, moment.world, camera, domain, size, picture)
             _store(out, row, image, moment)
             out["ids"][row] = (
                 ids.identity, ids.scene, ids.clip, frame, number, label, domain.index, ids.identity
@@ -179,11 +184,10 @@ def _moments(
 ) -> list[tuple[Scene, Moment]]:  # fmt: skip
     """Surroundings and hand at every frame."""
     domain = settings.domain
-    behind = act.head is not None
-    lab = not behind and bool(generator(seed, Stream.SCENE, ids.scene, 1).random() < 0.5)
+    lab = act.head is None and bool(generator(seed, Stream.SCENE, ids.scene, 1).random() < 0.5)
     scene = draw_scene(seed, ids.scene, ids.block, lab=lab, colourfulness=domain.colourfulness)
     # with a head behind, things are as large as they are; floor and walls are where they belong
-    factor = SCALE if behind else float(np.exp(rng.uniform(*np.log(ROOM))))
+    factor = SCALE if act.head is not None else float(np.exp(rng.uniform(*np.log(ROOM))))
     scene = _grown(scene, factor)
     cloth = materials.cloth(rng, domain.patterns_in(split), domain.colourfulness)
     cloth[[materials.GLOSS, materials.BUMP]] = rng.uniform(0, 0.25), 0.05
@@ -200,28 +204,32 @@ def _moments(
         middle = (hand.min(0) + hand.max(0)) / 2
 
         def drawn(points: NDArray[np.floating], middle: Single = middle) -> Floats:
-            return SCALE * (points.astype(np.float64) - middle) + MIDDLE
+            found: Floats = SCALE * (points.astype(np.float64) - middle) + MIDDLE
+            return found
 
-        bare, dressed = drawn(vertices), drawn(vertices + normals * user.offsets[:, None])
+        bare, shown = drawn(vertices), drawn(vertices + normals * user.offsets[:, None])
         faces, canon = arm().faces, arm().canon
-        shadowed, shadowing = dressed.astype(np.float32), faces
+        shadowed, shadowing = shown.astype(np.float32), faces
         if act.head is not None:
-            shown = drawn(_trunk_behind(user, act, hand, middle, axes))
+            behind = drawn(_trunk_behind(user, act, hand, middle, axes))
             faces = np.concatenate([faces, trunk().faces + len(canon)]).astype(np.int32)
             canon = np.concatenate([canon, trunk().canon])
-            bare, dressed = np.concatenate([bare, shown]), np.concatenate([dressed, shown])
-        dressed = dressed.astype(np.float32)
+            bare, shown = np.concatenate([bare, behind]), np.concatenate([shown, behind])
+        dressed = shown.astype(np.float32)
         posed = Posed(
             vertices=bare.astype(np.float32),
             dressed=dressed,
-            joints=drawn(hand_joints(hand.astype(np.float64), joints)),
+            joints=drawn(hand_joints(hand, joints.astype(np.float32))),
             translation=MIDDLE - SCALE * middle,
-            person=Person(
-                faces=faces, normals=vertex_normals(dressed, faces), canon=canon, cuts=user.cuts
-            ),
+            person=Person(faces=faces, normals=vertex_normals(dressed, faces), canon=canon, cuts=user.cuts),
         )
         number = SLOTS + len(scene.materials) - 1
-        held = [] if act.held is None else [act.held.solid(rotations[0], user.shape.joints[0], drawn, number)]
+        held: list[Solid] = []
+        if act.held is not None:
+            wrist = user.shape.joints[0]
+            there = act.held.moved(rotations[0], wrist - rotations[0] @ wrist)
+            there = there._replace(centres=drawn(there.centres), halves=SCALE * there.halves)
+            held = there.solids(number)
         world = world_around(user.materials, scene, shadowed, shadowing)
         moment = Moment(posed=posed, world=world, root=rotations[0], held=stack(held))
         found.append((_cleared(scene), moment))
@@ -232,17 +240,23 @@ def _trunk_behind(user: HandUser, act: Act, hand: Single, middle: Single, axes: 
     """Head and trunk whose mouth is where the act says, turned to the viewer; in the frame of `hand`."""
     assert act.head is not None
     vertices, mouth = pose_trunk(user, act.head.nod)
-    start = hand[act.head.vertex] if act.head.vertex is not None else middle
+    start = hand[_index_tip()] if act.head.tip else middle
     turned = axes @ act.head.turn
     place: Floats = (vertices - mouth) @ turned.T + start + axes @ act.head.offset
     return place
+
+
+def _index_tip() -> int:
+    marks = surrogate_hand().landmarks
+    assert marks is not None
+    return marks["index tip"]
 
 
 def _grown(scene: Scene, factor: float) -> Scene:
     """Enlarge the surroundings about the hand; patterns keep their looks."""
     solids, rows = scene.solids, scene.materials.copy()
     rows[:, [FREQUENCY, GRAIN_FREQUENCY]] /= factor
-    rods = (solids.kind == 2)[:, None, None]  # the axis of a capsule is its length
+    rods = (solids.kind == CAPSULE)[:, None, None]  # the axis of a capsule is its length
     return replace(
         scene,
         materials=rows,
@@ -288,8 +302,3 @@ def _place_camera(
     if len(planes.kind):
         eye[1] = max(eye[1], float(planes.centre[0, 1]) + LOWEST_M)
     return Camera(rotation=look_at(eye, target, np.radians(7 * normal[2])), eye=eye)
-
-
-def solid_of(kind: int, centre: Floats, axes: Floats, half: Floats, material: int) -> Solid:
-    """A primitive in any pose; see `bench.synth.scene.Solid`."""
-    return Solid(kind, centre, axes, half, material)

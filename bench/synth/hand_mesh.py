@@ -143,9 +143,9 @@ def _directions(rows: NDArray[np.int64], loop: NDArray[np.int64], forearm: Float
     found = regressed(bodies[rows])
     gap = hands[loop] - regressed(bodies[own[loop]])  # (L, 3, 10)
     apart = np.linalg.norm(forearm[:, None] - hand.v_template[loop].astype(np.float64), axis=2)
-    found += (1 - follow)[:, None, None] * gap[apart.argmin(1)]
+    near = (1 - follow)[:, None, None] * gap[apart.argmin(1)]
     wrist: Floats = np.tensordot(at_hand, hand.shapedirs.astype(np.float64), 1)
-    return found + wrist
+    return found + near + wrist
 
 
 def _open_edges(faces: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -70,7 +70,9 @@ def _named(sample: Sample, zoom: int) -> Tile:
     image = Image.fromarray(_large(sample["rgb"], zoom))
     side = "left" if sample["side"] else "right"
     text = f"{class_name(sample).replace('_', ' ')} {side[0]}".strip()
-    ImageDraw.Draw(image).text((2, image.height - 12), text, fill="white", stroke_width=1, stroke_fill="black")
+    ImageDraw.Draw(image).text(
+        (2, image.height - 12), text, fill="white", stroke_width=1, stroke_fill="black"
+    )
     return np.asarray(image)
 
 

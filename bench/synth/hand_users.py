@@ -1,4 +1,4 @@
-"""One user: the shape of hand and body, skin, sleeve or glove, and the head that may stand behind the hand."""
+"""One user: the shape of hand and body, skin, sleeve or glove, and the head that may be behind the hand."""
 
 from __future__ import annotations
 

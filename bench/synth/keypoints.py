@@ -24,9 +24,7 @@ _LOOSE = np.array([JOINTS[j] for j in ("l_wrist", "r_wrist", "l_hand", "r_hand",
 LIMBS: tuple[tuple[str, ...], ...] = (("shoulder", "elbow", "wrist", "hand"), ("hip", "knee", "ankle", "toe"))
 
 
-def project_joints(
-    camera: Camera, joints: Floats, depth: Single, reach: Floats = DEPTH_OF_JOINT
-) -> Single:
+def project_joints(camera: Camera, joints: Floats, depth: Single, reach: Floats = DEPTH_OF_JOINT) -> Single:
     """Joints (J, 3) in the world to rows of x, y in pixels, depth in metres, visibility; (J, 4).
 
     Visibility is 0 outside the image, 1 where something lies in front of the joint by more than the local
