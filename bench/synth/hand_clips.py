@@ -34,7 +34,7 @@ from bench.synth.hand_users import HandUser, draw_user, pose_trunk
 from bench.synth.materials import FREQUENCY, GRAIN_FREQUENCY
 from bench.synth.raster import vertex_normals
 from bench.synth.rng import Stream, generator
-from bench.synth.scene import CAPSULE, PLANE, Scene, Solids, draw_scene, stack
+from bench.synth.scene import CAPSULE, PLANE, Scene, Solid, Solids, draw_scene, stack
 from bench.synth.surface import Person, Posed, World, world_around
 
 Floats = NDArray[np.float64]

@@ -133,11 +133,13 @@ def _directions(rows: NDArray[np.int64], loop: NDArray[np.int64], forearm: Float
     bodies = around(body.shapedirs, at_body)  # (6890, 3, B)
     hands = around(hand.shapedirs, at_hand)  # (778, 3, 10)
     count = hands.shape[2]
-    to_hand = np.linalg.lstsq(hands.reshape(-1, count), bodies[own].reshape(3 * len(own), -1), rcond=None)[0]
+    seen = bodies[own].reshape(3 * len(own), -1)
+    to_hand = np.linalg.lstsq(hands.reshape(-1, count), seen, rcond=None)[0].astype(np.float64)
     spread = to_hand @ to_hand.T + RIDGE * np.eye(count)
 
     def regressed(values: Floats) -> Floats:
-        found: Floats = np.linalg.solve(spread, to_hand @ values.reshape(-1, values.shape[2]).T).T
+        flat = values.reshape(3 * len(values), -1)
+        found = np.linalg.solve(spread, to_hand @ flat.T).T.astype(np.float64)
         return found.reshape(len(values), 3, count)
 
     found = regressed(bodies[rows])
@@ -145,7 +147,8 @@ def _directions(rows: NDArray[np.int64], loop: NDArray[np.int64], forearm: Float
     apart = np.linalg.norm(forearm[:, None] - hand.v_template[loop].astype(np.float64), axis=2)
     near = (1 - follow)[:, None, None] * gap[apart.argmin(1)]
     wrist: Floats = np.tensordot(at_hand, hand.shapedirs.astype(np.float64), 1)
-    return found + near + wrist
+    followed: Floats = found + near + wrist
+    return followed
 
 
 def _open_edges(faces: NDArray[np.int64]) -> NDArray[np.int64]:
