@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +21,19 @@ LEFT = {
 }
 UPRIGHT = (np.pi, 0.0, 0.0)  # of the root in the frame of the camera: the body faces it, feet down
 SCALE = 1.4  # of the weak-perspective camera, as measured there: half images per metre
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MeanState:
+    """Where a regressor starts; the mean shape and no shift go without saying."""
+
+    rotations: NDArray[np.float64]  # local, the first one in the frame of the camera, (J, 3, 3)
+    scale: float  # of the weak-perspective camera, half images per metre
+
+
+def mean_body() -> MeanState:
+    """Return the mean pose of the 24 joints before a camera that sees the whole body."""
+    return MeanState(rotations=mean_rotations(), scale=SCALE)
 
 
 def mean_rotations() -> NDArray[np.float64]:
