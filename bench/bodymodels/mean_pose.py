@@ -1,4 +1,4 @@
-"""The mean pose of people, from which regressors of pose and shape start."""
+"""The mean poses of people and of hands, from which regressors of pose and shape start."""
 
 from __future__ import annotations
 
@@ -22,6 +22,17 @@ LEFT = {
 UPRIGHT = (np.pi, 0.0, 0.0)  # of the root in the frame of the camera: the body faces it, feet down
 SCALE = 1.4  # of the weak-perspective camera, as measured there: half images per metre
 
+# Of a right hand, joints that are not named are straight.
+HAND = {
+    "wrist": (np.pi, 0.0, 0.0),
+    **{
+        f"{finger} {n}": (0.0, 0.0, flexion)
+        for finger in ("index", "middle", "ring", "little")
+        for n, flexion in ((1, 0.4), (2, 0.6), (3, 0.4))
+    },
+}
+HAND_SCALE = 8.0  # half images per metre
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MeanState:
@@ -34,6 +45,12 @@ class MeanState:
 def mean_body() -> MeanState:
     """Return the mean pose of the 24 joints before a camera that sees the whole body."""
     return MeanState(rotations=mean_rotations(), scale=SCALE)
+
+
+def mean_hand() -> MeanState:
+    """Return the mean pose of a right hand's 16 joints before a camera that sees it whole."""
+    vectors = [HAND.get(name, (0.0, 0.0, 0.0)) for name in joint_set("mano16").names]
+    return MeanState(rotations=axis_angle_to_matrix(np.array(vectors)), scale=HAND_SCALE)
 
 
 def mean_rotations() -> NDArray[np.float64]:

@@ -30,17 +30,22 @@ def f_scores(predicted: ArrayLike, truth: ArrayLike, reaches: ArrayLike = REACHE
         reaches: in the unit of the points, (T,).
     """
     limits = np.asarray(reaches, np.float64)
-    out = np.zeros((len(np.asarray(truth)), len(limits)))
-    for row, found, wanted in zip(
-        out, np.asarray(predicted, np.float64), np.asarray(truth, np.float64), strict=True
-    ):
+    clouds = np.asarray(predicted, np.float64), np.asarray(truth, np.float64)
+    out = np.zeros((len(clouds[0]), len(limits)))
+    for row, found, wanted in zip(out, *clouds, strict=True):
         precision, recall = (
-            (cKDTree(there).query(points)[0][:, None] < limits).mean(0)
+            (_nearest(points, there, limits.max())[:, None] < limits).mean(0)
             for points, there in ((found, wanted), (wanted, found))
         )
         both = precision + recall
         np.divide(2 * precision * recall, both, out=row, where=both > 0)
     return out
+
+
+def _nearest(points: Floats, there: Floats, farthest: float) -> Floats:
+    """Return how far the nearest one is from each point, inf beyond `farthest`, (P, 3), (Q, 3) -> (P,)."""
+    distance: Floats = cKDTree(there).query(points, distance_upper_bound=farthest)[0]
+    return distance
 
 
 def pck_area(errors: ArrayLike, farthest: float = FARTHEST, thresholds: int = THRESHOLDS) -> Floats:
