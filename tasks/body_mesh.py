@@ -76,6 +76,7 @@ class MeshTask(Task):
     """
 
     joint_set: ClassVar[str] = "smpl24"  # of `joints3d`, the root first
+    unit: ClassVar[float] = 1.0  # metres, of lengths in the loss and of the weak-perspective camera
     targets = FIELDS
     metrics: ClassVar[tuple[Metric, ...]] = tuple(
         Metric(name=name, unit="mm", higher_is_better=False)
@@ -132,7 +133,7 @@ class MeshTask(Task):
 
     def oracle_prediction(self, truth: Stats) -> Stats:
         betas, rotations = self.parameters(truth)
-        return {**self.encoded(rotations, betas), "camera": _fitted_cameras(truth, self.data.size)}
+        return {**self.encoded(rotations, betas), "camera": fitted_cameras(truth, self.data.size, self.unit)}
 
     def ceiling_prediction(self, truth: Stats, info: FeatureInfo) -> Stats:
         return self.oracle_prediction(truth)
@@ -194,7 +195,7 @@ class MeshTask(Task):
         size = pictures.shape[1], pictures.shape[2]
         zoom = enlargement(size, SHOWN)
         found, camera = self.vertices(predicted), torch.from_numpy(predicted["camera"])
-        places = project_weakly(torch.from_numpy(found).float(), camera).double().numpy()
+        places = project_weakly(torch.from_numpy(found).float() / self.unit, camera).double().numpy()
         wanted, pelvis = self.true_vertices(truth)
         wanted = wanted - pelvis + truth["joints3d"][:, :1, :3]
         lens = torch.from_numpy(truth["camera"]).float()
@@ -242,8 +243,9 @@ class BodyMesh(MeshTask):
         rotations, wanted = matrix_from_6d(pose), axis_angle_to_matrix(batch["rotations"])
         vertices, joints = self.placed(body, betas, rotations)
         true_joints = batch["joints3d"][..., :3]
-        vertices = vertices - joints[:, :1]
-        joints, true_joints = joints - joints[:, :1], true_joints - true_joints[:, :1]
+        vertices = (vertices - joints[:, :1]) / self.unit
+        joints, true_joints = (j - j[:, :1] for j in (joints, true_joints))
+        joints, true_joints = joints / self.unit, true_joints / self.unit
         seen = project_exactly(batch["joints3d"][..., :3], batch["camera"], self.data.size)
         terms = {
             "keypoints": cfg.keypoints_weight * F.mse_loss(project_weakly(joints, camera), seen),
@@ -254,8 +256,8 @@ class BodyMesh(MeshTask):
         }
         if cfg.vertices_weight:
             true_vertices, placed = self.placed(body, batch["betas"], wanted)
-            difference = F.l1_loss(vertices, true_vertices - placed[:, :1])
-            terms["vertices"] = cfg.vertices_weight * difference
+            true_vertices = (true_vertices - placed[:, :1]) / self.unit
+            terms["vertices"] = cfg.vertices_weight * F.l1_loss(vertices, true_vertices)
         return terms
 
     def predict(self, out: Outputs, batch: Batch) -> Stats:
@@ -285,11 +287,11 @@ def check_shape(name: str, found: Sequence[int], wanted: Sequence[int], model: s
         )
 
 
-def _fitted_cameras(truth: Stats, size: tuple[int, int]) -> NDArray[np.float32]:
-    """Return the weak-perspective cameras that see the true joints best, (n, 3)."""
+def fitted_cameras(truth: Stats, size: tuple[int, int], unit: float) -> NDArray[np.float32]:
+    """Return the weak-perspective cameras that see the true joints best, (n, 3); `unit` is in metres."""
     joints, intrinsics = (torch.from_numpy(truth[n].astype(np.float32)) for n in ("joints3d", "camera"))
     places = project_exactly(joints[..., :3], intrinsics, size)
-    flat = joints[..., :2] - joints[:, :1, :2]
+    flat = (joints[..., :2] - joints[:, :1, :2]) / unit
     middle, target = flat.mean(1, keepdim=True), places.mean(1, keepdim=True)
     x, y = flat - middle, places - target
     scale = (x * y).sum((1, 2)) / x.square().sum((1, 2))

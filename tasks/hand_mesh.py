@@ -37,6 +37,7 @@ class HandMesh(BodyMesh):
     """
 
     joint_set = "hand21"
+    unit = 0.1  # a hand is a tenth of a body, so that weights of the loss and rates mean the same
     metrics: ClassVar[tuple[Metric, ...]] = (
         *(
             Metric(name=name, unit="mm", higher_is_better=False)
