@@ -17,7 +17,7 @@ from bench.errors import ConfigError
 from bench.synth import materials
 from bench.synth.camera import Camera, look_at
 from bench.synth.clips import LARGEST
-from bench.synth.cuts import SLOTS
+from bench.synth.cuts import SKIN, SLOTS
 from bench.synth.domains import ClipIds
 from bench.synth.hand_acts import Act, perform
 from bench.synth.hand_domains import (
@@ -31,6 +31,7 @@ from bench.synth.hand_domains import (
 from bench.synth.hand_mesh import SCALE, arm, pose_arm, trunk
 from bench.synth.hand_render import HandImage, render_hand
 from bench.synth.hand_users import HandUser, draw_user, pose_trunk
+from bench.synth.keypoints import VISIBLE
 from bench.synth.materials import FREQUENCY, GRAIN_FREQUENCY
 from bench.synth.raster import vertex_normals
 from bench.synth.rng import Stream, generator
@@ -46,7 +47,7 @@ MIRROR = np.array([1.0, -1.0, -1.0], np.float32)  # of axis-angle vectors
 REACH = 1.6  # times that of the arm towards the camera is the least distance
 ROOM = (1.0, 3.0)  # factor of the sizes of rooms, log-uniform; beside them a hand is smaller
 LOWEST_M, FREE_M = 0.15, 0.9  # drawn: of cameras above the floor, and around the hand without things
-BEST_JOINTS = 15  # of 21 that the best views show
+BEST_JOINTS, BEST_SHARE = 13, 0.01  # best views show so many joints, and so much of what is held
 
 # Arrays of one sample: type, and shape as a function of the side of the image in pixels.
 FIELDS: dict[str, tuple[DTypeLike, Shape]] = {
@@ -60,7 +61,7 @@ FIELDS: dict[str, tuple[DTypeLike, Shape]] = {
     "camera": (np.float32, lambda s: (3, 3)),  # intrinsics
     "ids": (np.int32, lambda s: (8,)),  # see `bench.synth.clips.IDS`; the class takes the place of the action
     "side": (np.uint8, lambda s: ()),  # 0 right, 1 left
-    "best_view": (np.bool_, lambda s: ()),  # at least `BEST_JOINTS` joints can be seen
+    "best_view": (np.bool_, lambda s: ()),  # most joints can be seen, and what is held
 }
 # Only with `exact=True`.
 EXACT_FIELDS: dict[str, tuple[DTypeLike, Shape]] = {
@@ -167,7 +168,8 @@ def _store(out: dict[str, NDArray[Any]], row: int, image: HandImage, moment: Mom
     out["joints3d"][row] = view.seen(moment.posed.joints).T / SCALE
     out["rotations"][row, 0] = matrix_to_axis_angle(view.rotation @ moment.root)
     out["camera"][row] = [[view.focal, 0, view.cx], [0, view.focal, view.cy], [0, 0, 1]]
-    out["best_view"][row] = np.count_nonzero(image.keypoints[:, 3] == 2) >= BEST_JOINTS
+    shown = np.count_nonzero(image.keypoints[:, 3] == VISIBLE)
+    out["best_view"][row] = shown >= BEST_JOINTS and image.held >= BEST_SHARE
     if "z" in out:
         out["z"][row] = image.z
 
@@ -189,7 +191,11 @@ def _moments(
     # with a head behind, things are as large as they are; floor and walls are where they belong
     factor = SCALE if act.head is not None else float(np.exp(rng.uniform(*np.log(ROOM))))
     scene = _grown(scene, factor)
-    cloth = materials.cloth(rng, domain.patterns_in(split), domain.colourfulness)
+    skin = user.materials[SKIN, materials.FIRST : materials.FIRST + 3].astype(np.float64) ** (1 / 2.2)
+    for _ in range(8):  # what is held in the colour of the skin could not be told from it
+        cloth = materials.cloth(rng, domain.patterns_in(split), domain.colourfulness)
+        if not materials.resembles(cloth, skin):
+            break
     cloth[[materials.GLOSS, materials.BUMP]] = rng.uniform(0, 0.25), 0.05
     cloth[FREQUENCY] *= 0.4
     scene = replace(scene, materials=np.concatenate([scene.materials, cloth[None]]))
