@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.random import Generator
@@ -24,6 +24,7 @@ from bench.synth.hand_poses import FINGERS, FIRST, articulation, jitter, local_r
 from bench.synth.scene import BOX, CAPSULE, SPHERE, Solid
 
 Floats = NDArray[np.float64]
+Single = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 MARGIN = 5e-4  # metres at which a finger touches
@@ -88,13 +89,15 @@ class Palm(NamedTuple):
 
 
 class Between(NamedTuple):
-    """Lies between the pads of one side and those of the other, where they are as far apart as it is wide."""
+    """Lies between the pads of one side and those of the other, where they are as far apart as it is wide.
+
+    Its long side follows the row of the fingers, points ahead of their tips, lies in the web of the thumb or in the
+    gap between index and middle finger, or follows the thumb.
+    """
 
     one: tuple[str, ...]
     other: tuple[str, ...]
-    along: str = (
-        "fingers"  # the long side: the row of "fingers", "across" it, or towards the "web" of the thumb
-    )
+    along: Literal["row", "ahead", "web", "gap", "thumb"] = "row"
     slide: float = 0.0  # metres along the long side
     shift: float = 0.0  # metres across the grip and the row of fingers, towards the finger tips
 
@@ -196,6 +199,14 @@ def _scissors(rng: Generator) -> Shape:
     return Shape(_together(*parts), 2.3 * loop)
 
 
+def _spoon(rng: Generator) -> Shape:
+    """A thin handle along x with a bowl at +x."""
+    radius, half, bowl = rng.uniform(0.003, 0.004), rng.uniform(0.045, 0.055), rng.uniform(0.011, 0.014)
+    return Shape(
+        _together(_part(CAPSULE, (radius, half, 0)), _part(SPHERE, bowl, (half + bowl, 0, 0))), 2 * radius
+    )
+
+
 _ALL = FINGERS
 _FOUR = FINGERS[1:]
 _CURLED = (86, 105, 65)
@@ -237,7 +248,6 @@ _PINCH = ((45, 17, -10, -4), (52, 44, 20))
 _PINCH2 = ((56, 10, -5, -5), (54, 50, 21), (53, 47, 19))
 _PINCH3 = ((64, 6, 0, -5), (53, 50, 20), (53, 49, 20), (53, 49, 20))
 _PINCH4 = ((72, 3, 4, -5), (51, 49, 20), (53, 50, 20), (53, 50, 20), (50, 47, 20))
-_TIPS = FINGERS[1:]
 
 
 def _grasp(
@@ -249,9 +259,10 @@ def _grasp(
     return Grasp(shape=shape, place=place, fingers=fingers, opened=hand[0], closed=hand[1])
 
 
-def _side_hand(
+def _fixed_fingers(
     thumb_open: ArrayLike, thumb_closed: ArrayLike, index: ArrayLike, others: ArrayLike
 ) -> tuple[Floats, Floats]:
+    """Open and closed hands of a grasp whose thumb alone moves, given the flexions of the fingers."""
     opened = articulation((0, 0, 0, 0), index, others, others, others, (0, 0, 0, 0))
     return _row(opened, thumb=thumb_open), _row(opened, thumb=thumb_closed)
 
@@ -261,26 +272,24 @@ GRASP_TABLE: dict[str, Grasp] = {
     "small_diameter": _grasp(_rod(0.010, 0.013, 0.07, 0.12), Palm(-0.098), _ALL, (_READY, _WRAP)),
     "medium_wrap": _grasp(_rod(0.019, 0.024, 0.06, 0.11), Palm(-0.098), _ALL, (_READY, _WRAP)),
     "adducted_thumb": _grasp(
-        _rod(0.013, 0.016, 0.08, 0.12), Palm(-0.088, turn=25, slide=0.02), _ALL, (_ADDUCTED_OPEN, _ADDUCTED)
+        _rod(0.013, 0.016, 0.08, 0.12), Palm(-0.086, turn=34, slide=0.03), _ALL,
+        (_row(_READY, thumb=(18, -15, -6, -4)), _row(_WRAP, thumb=(26, 42, 10, 12))),
     ),
     "light_tool": _grasp(_knife, Palm(-0.105, turn=18, slide=0.01), _ALL, (_ADDUCTED_OPEN, _ADDUCTED)),
     "prismatic_4_finger": _grasp(
-        _rod(0.006, 0.009, 0.06, 0.09), Between(("thumb",), _TIPS), _ALL, _pinching(*_PINCH4, idle=_AWAY)
+        _rod(0.006, 0.009, 0.06, 0.09), Between(("thumb",), _FOUR), _ALL, _pinching(*_PINCH4, idle=_AWAY)
     ),
     "prismatic_3_finger": _grasp(
-        _rod(0.006, 0.009, 0.05, 0.08),
-        Between(("thumb",), _TIPS[:3]),
-        _ALL[:4],
+        _rod(0.006, 0.009, 0.05, 0.08), Between(("thumb",), _FOUR[:3]), _ALL[:4],
         _pinching(*_PINCH3, idle=_AWAY),
     ),
     "prismatic_2_finger": _grasp(
-        _rod(0.006, 0.009, 0.04, 0.07), Between(("thumb",), _TIPS[:2]), _ALL[:3], _pinching(*_PINCH2, idle=_TUCKED)
+        _rod(0.006, 0.009, 0.04, 0.07), Between(("thumb",), _FOUR[:2]), _ALL[:3],
+        _pinching(*_PINCH2, idle=_TUCKED),
     ),
     "palmar_pinch": _grasp(
-        _slab((0.013, 0.018), (0.0015, 0.003), (0.013, 0.018)),
-        Between(("thumb",), ("index",), shift=0.006),
-        _ALL[:2],
-        _pinching(*_PINCH, idle=_AWAY, spread=1),
+        _slab((0.013, 0.018), (0.0015, 0.003), (0.013, 0.018)), Between(("thumb",), ("index",), shift=0.006),
+        _ALL[:2], _pinching(*_PINCH, idle=_AWAY, spread=1),
     ),
     "power_disk": _grasp(
         _disk((0.038, 0.046), (0.008, 0.012), "y"), Palm(-0.098), _ALL,
@@ -288,92 +297,88 @@ GRASP_TABLE: dict[str, Grasp] = {
     ),
     "power_sphere": _grasp(_ball(0.034, 0.043), Palm(-0.096, z=0.006), _ALL, (_READY, _WRAP)),
     "precision_disk": _grasp(
-        _disk((0.034, 0.042), (0.005, 0.008), "z"), Between(("thumb",), _TIPS), _ALL, _pinching(*_PINCH4, idle=_AWAY)
+        _disk((0.034, 0.042), (0.005, 0.008), "z"), Between(("thumb",), _FOUR), _ALL,
+        _pinching(*_PINCH4, idle=_AWAY),
     ),
     "precision_sphere": _grasp(
-        _ball(0.026, 0.033), Between(("thumb",), _TIPS), _ALL, _pinching(*_PINCH4, idle=_AWAY, spread=1.5)
+        _ball(0.026, 0.033), Between(("thumb",), _FOUR), _ALL, _pinching(*_PINCH4, idle=_AWAY, spread=1.5)
     ),
     "tripod": _grasp(
-        _ball(0.013, 0.018), Between(("thumb",), _TIPS[:2]), _ALL[:3], _pinching(*_PINCH2, idle=_TUCKED)
+        _ball(0.013, 0.018), Between(("thumb",), _FOUR[:2]), _ALL[:3], _pinching(*_PINCH2, idle=_TUCKED)
     ),
     "fixed_hook": _grasp(
-        _rod(0.008, 0.012, 0.06, 0.09), Palm(-0.150), _FOUR,
+        _rod(0.008, 0.012, 0.06, 0.09), Palm(-0.130), _FOUR,
         (
             articulation((0, -5, 0, 5), (4, 40, 5), (4, 40, 5), (4, 40, 5), (4, 40, 5), (0, 0, 0, 0)),
-            articulation((0, -5, 0, 5), (18, 110, 70), (18, 110, 70), (18, 110, 70), (18, 110, 70), (0, 0, 0, 0)),
+            articulation((0, -5, 0, 5), *[(10, 112, 75)] * 4, (0, 0, 0, 0)),
         ),
     ),
     "lateral": _grasp(
-        _slab((0.022, 0.032), (0.0012, 0.002), (0.014, 0.02)),
-        Between(("thumb",), ("index+",), along="across", slide=0.018),
-        ("thumb",),
-        _side_hand((10, -10, 0, 0), (26, 40, 25, 20), (60, 70, 40), (72, 92, 50)),
+        _slab((0.026, 0.036), (0.0012, 0.002), (0.014, 0.02)),
+        Between(("thumb",), ("index+",), along="thumb", slide=0.018), ("thumb",),
+        _fixed_fingers((12, 0, -10, 0), (16, 32, -5, 25), (58, 72, 40), (66, 80, 40)),
     ),
     "index_finger_extension": _grasp(
-        _knife, Palm(-0.100, turn=40, slide=0.0), ("thumb", *FINGERS[2:]),
-        (_row(_ADDUCTED_OPEN, index=(14, 10, 6, 2)), _row(_ADDUCTED, thumb=(20, 30, 15, 20), index=(14, 10, 6, 2))),
+        _knife, Palm(-0.100, turn=40), ("thumb", *FINGERS[2:]),
+        (
+            _row(_ADDUCTED_OPEN, index=(14, 10, 6, 2)),
+            _row(_ADDUCTED, thumb=(20, 30, 15, 20), index=(14, 10, 6, 2)),
+        ),
     ),
     "extension_type": _grasp(
-        _slab((0.05, 0.065), (0.008, 0.012), (0.05, 0.06)),
-        Between(("thumb",), _TIPS, shift=-0.02),
-        _ALL,
-        _pinching((60, 0, 0, 0), *[(62, 6, 4)] * 4, idle=_AWAY),
+        _slab((0.05, 0.065), (0.010, 0.014), (0.05, 0.06)), Between(("thumb",), _FOUR, shift=-0.02), _ALL,
+        _pinching((72, 8, -4, -8), *[(62, 6, 4)] * 4, idle=_AWAY),
     ),
     "distal_type": _grasp(
-        _scissors, Between(("thumb",), _TIPS[:2]), (), _pinching(*_PINCH2, idle=_RELAXED)
+        _scissors, Between(("thumb",), _FOUR[:2]), (), _pinching(*_PINCH2, idle=_RELAXED)
     ),
     "writing_tripod": _grasp(
-        _rod(0.0035, 0.005, 0.065, 0.08),
-        Between(("thumb",), ("index",), along="web", slide=0.035),
-        ("thumb", "index"),
-        _pinching(*_PINCH, idle=(58, 62, 30)),
+        _rod(0.0035, 0.005, 0.065, 0.08), Between(("thumb",), ("index",), along="web", slide=0.035),
+        _ALL[:2], _pinching(*_PINCH, idle=(58, 62, 30)),
     ),
     "tripod_variation": _grasp(
-        _rod(0.0035, 0.005, 0.065, 0.08),
-        Between(("middle+",), ("index-",), along="web", slide=0.02),
-        ("thumb",),
-        _pinching(*_PINCH2, idle=_TUCKED),
+        _rod(0.0035, 0.005, 0.07, 0.09), Between(("thumb",), _FOUR[:2], along="gap", slide=0.035),
+        _ALL[:3], _pinching(*_PINCH2, idle=_TUCKED, spread=2),
     ),
     "parallel_extension": _grasp(
-        _slab((0.045, 0.06), (0.002, 0.004), (0.04, 0.05)),
-        Between(("thumb",), _TIPS, shift=0.02),
-        _ALL,
-        _pinching((60, 0, 0, 0), *[(66, 4, 2)] * 4, idle=_AWAY),
+        _slab((0.045, 0.06), (0.002, 0.004), (0.04, 0.05)), Between(("thumb",), _FOUR, shift=0.02), _ALL,
+        _pinching((72, 8, -4, -8), *[(66, 4, 2)] * 4, idle=_AWAY),
     ),
     "adduction_grip": _grasp(
-        _rod(0.004, 0.0055, 0.04, 0.05),
-        Between(("middle+",), ("index-",), along="across", slide=0.01),
-        (),
+        _rod(0.004, 0.0055, 0.04, 0.05), Between(("middle+",), ("index-",), along="web", slide=0.0), (),
         (
-            articulation((20, 10, 10, 15), (8, 8, 5), (8, 8, 5), (20, 20, 10), (24, 22, 10), (16, -8, -4, -6)),
-            articulation((20, 10, 10, 15), (8, 8, 5), (8, 8, 5), (20, 20, 10), (24, 22, 10), (-12, 10, -4, -6)),
+            articulation((20, 10, 10, 15), _AWAY, _AWAY, (20, 20, 10), (24, 22, 10), (16, -8, -4, -6)),
+            articulation((20, 10, 10, 15), _AWAY, _AWAY, (20, 20, 10), (24, 22, 10), (-12, 10, -4, -6)),
         ),
     ),
     "tip_pinch": _grasp(
         _ball(0.0035, 0.005), Between(("thumb",), ("index",)), _ALL[:2],
-        _pinching((42, 12, 20, 38), (42, 62, 40), idle=_RELAXED),
+        _pinching((27, 31, 0, 30), (38, 62, 50), idle=_RELAXED),
     ),
     "lateral_tripod": _grasp(
-        _ball(0.011, 0.014), Between(("thumb",), ("index+",)), ("thumb", "middle"),
-        _side_hand((20, -10, 0, 0), (40, 35, 25, 20), (50, 60, 30), (60, 70, 35)),
+        _spoon, Between(("thumb",), ("index+",), along="thumb", slide=0.02), ("thumb",),
+        _fixed_fingers((14, 0, -10, 0), (18, 38, -5, 5), (48, 55, 28), (62, 72, 35)),
     ),
     "sphere_4_finger": _grasp(
-        _ball(0.024, 0.029), Palm(-0.112, z=0.010, gap=0.006), _ALL[:4], (_row(_READY, little=_AWAY), _WRAP)
+        _ball(0.024, 0.029), Palm(-0.108, z=0.010), _ALL[:4], (_row(_READY, little=_AWAY), _WRAP)
     ),
     "quadpod": _grasp(
-        _ball(0.017, 0.022), Between(("thumb",), _TIPS[:3]), _ALL[:4], _pinching(*_PINCH3, idle=_TUCKED)
+        _ball(0.017, 0.022), Between(("thumb",), _FOUR[:3]), _ALL[:4], _pinching(*_PINCH3, idle=_TUCKED)
     ),
     "sphere_3_finger": _grasp(
-        _ball(0.019, 0.024), Palm(-0.112, z=0.020, gap=0.008), _ALL[:3],
-        (_row(_READY, ring=_TUCKED, little=_TUCKED), _WRAP),
+        _ball(0.019, 0.024), Palm(-0.108, z=0.020), _ALL[:3],
+        (_row(_READY, ring=(60, 70, 35), little=(66, 74, 35)), _WRAP),
     ),
     "stick": _grasp(
-        _rod(0.0035, 0.005, 0.08, 0.1), Palm(-0.118, turn=-10, slide=0.03), _ALL,
-        (_row(_ADDUCTED_OPEN, thumb=(6, -6, 0, 0)), _row(_ADDUCTED, thumb=(26, 30, 20, 15))),
+        _rod(0.0035, 0.005, 0.08, 0.1), Between(("thumb",), ("index+",), along="thumb", slide=0.045), ("thumb",),
+        _fixed_fingers((12, 0, -10, 0), (16, 32, -5, 25), (70, 88, 45), _TUCKED),
     ),
     "palmar": _grasp(
-        _slab((0.05, 0.065), (0.006, 0.01), (0.035, 0.045)), Palm(-0.085), _ALL,
-        (_ADDUCTED_OPEN, _row(_ADDUCTED, index=(86, 20, 10), middle=(86, 20, 10), ring=(86, 20, 10), little=(86, 20, 10))),
+        _slab((0.05, 0.065), (0.008, 0.012), (0.022, 0.028)), Palm(-0.083), _ALL,
+        (
+            _row(_ADDUCTED_OPEN, thumb=(18, -15, -6, -4)),
+            _row(articulation((26, 42, 10, 12), *[(88, 30, 15)] * 4, (0, 0, 0, 0))),
+        ),
     ),
     "ring": _grasp(
         _rod(0.019, 0.024, 0.05, 0.08), Palm(-0.115, z=0.02, gap=0.01), _ALL[:2],
@@ -392,8 +397,13 @@ GRASPS = tuple(GRASP_TABLE)
 
 
 @cache
-def _hand_parts() -> tuple[dict[str, int], Ints, list[tuple[Ints, Floats, Ints]]]:
-    """Pads (name -> vertex), vertices of the palm, and per finger its vertices, weights (n, 4) and owners."""
+def _hand_parts() -> tuple[dict[str, int], Ints, list[tuple[Ints, Floats, Ints]], dict[int, int]]:
+    """What of the hand matters here.
+
+    Returns:
+        Pads (name -> vertex); vertices of the palm and of the first phalanges; per finger its vertices, weights
+        (n, 4) and owners (n,); last joint of each finger -> vertex of its tip.
+    """
     model = surrogate_hand()
     vertices, joints = model.shape(np.zeros(10))
     tips = model.landmarks or {}
@@ -425,7 +435,9 @@ def _hand_parts() -> tuple[dict[str, int], Ints, list[tuple[Ints, Floats, Ints]]
         chosen = np.flatnonzero(own.sum(1) > 0.5)
         weights = np.column_stack([1 - own[chosen].sum(1), own[chosen]])
         fingers.append((chosen, weights, own[chosen].argmax(1)))
-    return pads, np.flatnonzero(model.weights[:, 0] > 0.6), fingers
+    inner = model.weights[:, [0, *FIRST[1:]]].sum(1) > 0.6
+    last = {first + 2: tips[f"{finger} tip"] for finger, first in zip(FINGERS, FIRST, strict=True)}
+    return pads, np.flatnonzero(inner), fingers, last
 
 
 def close(name: str, rng: Generator, betas: ArrayLike) -> tuple[Floats, Held]:
@@ -456,7 +468,8 @@ def close(name: str, rng: Generator, betas: ArrayLike) -> tuple[Floats, Held]:
     turns = local_rotations(path)  # (S, 16, 3, 3)
     if isinstance(grasp.place, Palm):
         fit = START
-        held = _in_palm(shape, grasp.place, rest, lean, shift)
+        inner = surrogate_hand().pose(vertices, joints, turns[START])[0][_hand_parts()[1]]
+        held = _in_palm(shape, grasp.place, inner, lean, shift)
     else:
         fit, frame, centre = _between(shape, grasp.place, rest, joints, turns)
         held = shape.held.moved(frame @ axis_angle_to_matrix(lean), centre)
@@ -477,8 +490,8 @@ def _at(turns: Floats, steps: Ints) -> Floats:
     return rotations
 
 
-def _in_palm(shape: Shape, place: Palm, rest: Floats, lean: Floats, shift: Floats) -> Held:
-    """Bring the object to the palm from below."""
+def _in_palm(shape: Shape, place: Palm, inner: Single, lean: Floats, shift: Floats) -> Held:
+    """Bring the object from below to the inside (n, 3) of the open hand."""
     angle = np.radians(place.turn)
     along = np.array([-np.sin(angle), 0, np.cos(angle)])
     up = np.array([0.0, 1, 0])
@@ -486,9 +499,8 @@ def _in_palm(shape: Shape, place: Palm, rest: Floats, lean: Floats, shift: Float
     frame = frame @ _turned("z", -place.tip) @ axis_angle_to_matrix(lean)
     centre = np.array([place.x, -_FAR, place.z]) + place.slide * along + shift * [1, 0, 1]
     held = shape.held.moved(frame, centre)
-    palm = rest[_hand_parts()[1]]
     for _ in range(40):  # a step as long as the smallest distance never goes too far
-        room = held.distances(palm).min() - MARGIN - place.gap
+        room = held.distances(inner).min() - MARGIN - place.gap
         held = held.moved(np.eye(3), [0, room, 0])
         if room < 1e-4:
             break
@@ -512,28 +524,39 @@ def _between(
     fits = np.flatnonzero(apart[START:] <= shape.width + 2 * MARGIN)
     fit = START + int(fits[0]) if len(fits) else START + int(apart[START:].argmin())
     grip = (other[fit] - one[fit]) / apart[fit]
+
+    def across(direction: Floats) -> Floats:
+        """Part of a direction at right angles to the grip, as a unit vector."""
+        part = direction - (direction @ grip) * grip
+        unit: Floats = part / np.linalg.norm(part)
+        return unit
+
+    def bone(joint: int) -> Floats:
+        """Where a phalanx points."""
+        last = rest[_hand_parts()[3][joint]] if joint in _hand_parts()[3] else joints[joint + 1]
+        pointing: Floats = turned[fit, joint] @ (last - joints[joint])
+        return pointing
+
     if len(place.other) > 1:
-        row = second[fit, 0] - second[fit, -1]
-    else:  # about which the finger bends
-        joint = int(weights[-1].argmax())
-        row = turned[fit, joint] @ [0, 0, 1]
-    row -= (row @ grip) * grip
-    row /= np.linalg.norm(row)
-    ahead = np.cross(grip, row)  # towards the finger tips
-    centre = (one[fit] + other[fit]) / 2 + place.shift * ahead
-    if place.along == "fingers":
-        along = row
-    elif place.along == "across":
-        along = ahead
+        row = across(second[fit, 0] - second[fit, -1])
+        ahead = np.cross(grip, row)  # towards the finger tips
     else:
-        web = joints[1] + _WEB - centre
-        web -= (web @ grip) * grip
-        along = web / np.linalg.norm(web)
+        ahead = across(bone(int(weights[-1].argmax())))
+        row = np.cross(ahead, grip)
+    centre = (one[fit] + other[fit]) / 2 + place.shift * ahead
+    along = {
+        "row": row,
+        "ahead": ahead,
+        "web": across(joints[1] + _WEB - centre),
+        "gap": across((joints[1] + joints[4]) / 2 + _GAP - centre),
+        "thumb": across(bone(15)),
+    }[place.along]
     frame = np.stack([along, grip, np.cross(along, grip)], 1)
     return fit, frame, centre + place.slide * along
 
 
 _WEB = np.array([0.012, 0.004, 0.020])  # from the knuckle of the index finger to where a pen rests
+_GAP = np.array([0.0, 0.012, 0.0])  # from between the knuckles of index and middle finger to above them
 
 
 def _with_fingers(held: Held, turns: Floats, steps: Ints, joints: Floats, rest: Floats) -> Held:
@@ -544,7 +567,7 @@ def _with_fingers(held: Held, turns: Floats, steps: Ints, joints: Floats, rest: 
     parts = [held]
     for finger in (1, 2):
         last = FIRST[finger] + 2
-        tip = rest[(model.landmarks or {})[f"{FINGERS[finger]} tip"]]
+        tip = rest[_hand_parts()[3][last]]
         end = placed[0, last] + 0.8 * turned[0, last] @ (tip - joints[last])
         chain = [*placed[0, last - 2 : last + 1], end]
         for a, b in zip(chain[:-1], chain[1:], strict=True):
