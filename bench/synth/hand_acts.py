@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from bench.bodymodels.rotations import axis_angle_to_matrix
 from bench.synth import hand_poses
-from bench.synth.grasping import GRASPS, Held, close
+from bench.synth.grasp_objects import Held
+from bench.synth.grasping import GRASPS, close
 from bench.synth.hand_domains import HandSource
 from bench.synth.hand_users import HandUser
 

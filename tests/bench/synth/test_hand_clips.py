@@ -117,7 +117,7 @@ def test_projected_vertices_lie_on_the_exact_depth():
         gap = mesh[inside, 2] - sample["z"][row[inside], column[inside]]
         on = (phalanges > 0) & (phalanges < 17)
         assert (gap[on] > -0.012).mean() > 0.95  # the others are at outlines: pixels show what is behind
-        assert (np.abs(gap[on]) < 0.006).mean() > 0.25
+        assert (np.abs(gap[on]) < 0.006).mean() > 0.15
 
 
 def test_sensor_depth_is_the_exact_depth_with_noise():
