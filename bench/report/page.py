@@ -355,7 +355,7 @@ def samples(
     """Return sheets of test samples for `render`, and lines about those that cannot be made.
 
     Args:
-        tasks: the tables; each row has the sheet of its first run at the largest label share.
+        tasks: the tables; each row has the sheet of its first run at the largest budget of its table.
         draw: makes JPEGs by record key.
     """
     shown = {
