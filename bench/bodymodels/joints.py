@@ -52,6 +52,10 @@ _COCO_SIGMAS += [0.087, 0.087, 0.089, 0.089]
 _MPII_SIGMAS = [0.089, 0.083, 0.107, 0.107, 0.083, 0.089, 0.026, 0.026, 0.026, 0.026, 0.062, 0.072, 0.179]
 _MPII_SIGMAS += [0.179, 0.072, 0.062]  # mmpose's values; the key points of MPII are scored without them
 
+# COCO-WholeBody's values: the four joints of a finger from the palm outwards, the thumb first.
+_HAND_SIGMAS = [0.029, 0.022, 0.035, 0.037, 0.047, 0.026, 0.025, 0.024, 0.035, 0.018, 0.024, 0.022, 0.026]
+_HAND_SIGMAS += [0.017, 0.021, 0.021, 0.032, 0.02, 0.019, 0.022, 0.031]
+
 _SETS = (
     _joint_set(
         "coco17",
@@ -115,6 +119,21 @@ _SETS = (
         "right elbow, right shoulder, left shoulder, left elbow, left wrist",
         [1, 2, 9, 10, 3, 4, -1, 8, 9, 6, 6, 10, 11],
     ),
+    _joint_set(  # of FreiHAND and OpenPose; a mirrored hand is the other hand with the same names
+        "hand21",
+        "wrist, thumb 1, thumb 2, thumb 3, thumb tip, index 1, index 2, index 3, index tip, "
+        "middle 1, middle 2, middle 3, middle tip, ring 1, ring 2, ring 3, ring tip, "
+        "little 1, little 2, little 3, little tip",
+        [-1, 0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11, 0, 13, 14, 15, 0, 17, 18, 19],
+        _HAND_SIGMAS,
+    ),
+    _joint_set(
+        "mano16",
+        "wrist, index 1, index 2, index 3, middle 1, middle 2, middle 3, little 1, little 2, little 3, "
+        "ring 1, ring 2, ring 3, thumb 1, thumb 2, thumb 3",
+        [-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14],
+        [_HAND_SIGMAS[joint] for joint in (0, 5, 6, 7, 9, 10, 11, 17, 18, 19, 13, 14, 15, 1, 2, 3)],
+    ),
 )
 JOINT_SETS: dict[str, JointSet] = {joint_set.name: joint_set for joint_set in _SETS}
 
@@ -177,7 +196,7 @@ def places_in(source: str, wanted: str) -> tuple[int, ...]:
     have, want = joint_set(source), joint_set(wanted)
     names = list(want.names)
     if source == "smpl24":
-        rules = (_RULES[wanted].get(joint, {joint: 1.0}) for joint in names)
+        rules = (_RULES.get(wanted, {}).get(joint, {joint: 1.0}) for joint in names)
         names = [
             next(iter(rule)) if len(rule) == 1 else joint for rule, joint in zip(rules, names, strict=True)
         ]
@@ -188,14 +207,15 @@ def places_in(source: str, wanted: str) -> tuple[int, ...]:
 
 
 def root_of(name: str) -> tuple[int, ...]:
-    """Positions of the joints whose mean is the root of a skeleton: the pelvis, else both hips.
+    """Positions of the joints whose mean is the root of a skeleton: pelvis, both hips, or a hand's wrist.
 
     Raises:
-        ConfigError: no such set, or it has neither.
+        ConfigError: no such set, or it has none of these.
     """
     names = joint_set(name).names
-    if "pelvis" in names:
-        return (names.index("pelvis"),)
+    for root in ("pelvis", "wrist"):
+        if root in names:
+            return (names.index(root),)
     hips = [joint for joint in ("left hip", "right hip") if joint in names]
     if len(hips) < 2:
         raise ConfigError(f'joint set "{name}" has no pelvis and not both hips, hence no root')
@@ -213,10 +233,12 @@ def regressor(model: BodyModel, joint_set_name: str) -> NDArray[np.float64]:
         Non-negative weights whose rows sum to 1, (J, V); joints = matrix @ vertices, posed or not.
 
     Raises:
-        ConfigError: no such set.
+        ConfigError: no such set, or one of hands.
         DataError: the body has other joints, or lacks a landmark that the set needs.
     """
     wanted = joint_set(joint_set_name)
+    if joint_set_name not in _RULES:
+        raise ConfigError(f'joint set "{joint_set_name}" is not one of bodies: use {", ".join(_RULES)}')
     sources = _sources(model)
     rows = np.zeros((len(wanted), len(model.v_template)))
     for row, joint in zip(rows, wanted.names, strict=True):

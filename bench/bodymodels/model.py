@@ -26,6 +26,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
 
 SURROGATE_FILE = "surrogate_body.npz"
+HAND_FILE = "surrogate_hand.npz"
 LEAST_INFLUENCES = 4  # columns of weight_ids; more only where a file needs them
 ROOT = 2**32 - 1  # parent of the root in `kintree_table`
 
@@ -123,6 +124,18 @@ class BodyModel:
 def surrogate_body() -> BodyModel:
     """The body that ships with the package, 6,890 vertices, 24 joints, 10 betas; loaded once."""
     with resources.as_file(resources.files("bench.bodymodels") / "assets" / SURROGATE_FILE) as path:
+        return load_body_model(path)
+
+
+@cache
+def surrogate_hand() -> BodyModel:
+    """The right hand that ships with the package, in MANO's layout; loaded once.
+
+    778 vertices (the body's `hand_vertex_ids`, same order), 1,538 faces, the 16 joints of `mano16`, 10 betas
+    of its own, no pose correctives. Fingers point along -x, the palm faces -y, the thumb lies on the side of +z;
+    the origin is at the wrist joint of the mean shape. `landmarks` are the five finger tips.
+    """
+    with resources.as_file(resources.files("bench.bodymodels") / "assets" / HAND_FILE) as path:
         return load_body_model(path)
 
 

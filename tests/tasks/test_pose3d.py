@@ -177,7 +177,7 @@ def test_drawings_have_a_column_per_sample() -> None:
 def test_data_without_a_root_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="these have none"):
         Pose3D(Pose3DConfig(), replace(INFO, joint_set=""))
-    hand = replace(JOINT_SETS["coco17"], name="hand", names=("wrist", "thumb"), parents=(-1, 0), flip=(0, 1))
+    hand = replace(JOINT_SETS["coco17"], name="hand", names=("palm", "thumb"), parents=(-1, 0), flip=(0, 1))
     monkeypatch.setitem(registry.JOINT_SETS, "hand", hand)
     with pytest.raises(ConfigError, match=r"no pelvis and not both hips"):
         Pose3DConfig().check(joint_set="hand", fields=[], where="task.pose3d.config")

@@ -16,6 +16,7 @@ from scipy import sparse
 
 from bench.bodymodels.build.charts import chart_coordinates
 from bench.bodymodels.build.correctives import fit_correctives
+from bench.bodymodels.build.hand import Hand, fit_hand, hands_of
 from bench.bodymodels.build.labels import (
     chart_parts,
     joint_parts,
@@ -37,13 +38,14 @@ from bench.bodymodels.build.skeleton import JOINTS, merge_matrix, pose_globally,
 from bench.bodymodels.build.source import NativeBody, digest_of_sources, load_native_body
 from bench.bodymodels.build.surface_mesh import SurfaceMesh, decimate
 from bench.bodymodels.joints import JOINT_SETS
-from bench.bodymodels.model import LEAST_INFLUENCES, ROOT, SURROGATE_FILE
+from bench.bodymodels.model import HAND_FILE, LEAST_INFLUENCES, ROOT, SURROGATE_FILE
 from bench.bodymodels.surface import DP24_NAMES, LABELS_FILE, P25_NAMES, UV_STEPS
 
 Floats = NDArray[np.float64]
 Arrays = dict[str, NDArray[Any]]
 
 NAME = "surrogate-v1"
+HAND_NAME = "surrogate-hand-v1"
 VERSION = 1
 SEED = 0
 REGRESSOR_PEOPLE = 250
@@ -64,7 +66,7 @@ class Body:
 
 
 def build(directory: Path, people: int) -> dict[str, float]:
-    """Build body and labels, and write both npz files and their checksums.
+    """Build body, labels and hand, and write the npz files and their checksums.
 
     Args:
         directory: where to write; made if missing.
@@ -77,16 +79,18 @@ def build(directory: Path, people: int) -> dict[str, float]:
     mesh = decimate(native, *_t_posed_mean(native))
     samples = draw_samples(native, mesh, people, np.random.default_rng(SEED))
     body = fit_body(native, mesh, samples)
+    hand = fit_hand(native, mesh, samples, REGRESSOR_PEOPLE)
     directory.mkdir(parents=True, exist_ok=True)
     files = {
         SURROGATE_FILE: body_arrays(body, mesh),
         LABELS_FILE: label_arrays(body, mesh),
+        HAND_FILE: hand_arrays(hand),
     }
     for name, arrays in files.items():
         write_npz(directory / name, arrays)
     sums = [f"{hashlib.sha256((directory / name).read_bytes()).hexdigest()}  {name}\n" for name in files]
     (directory / SUMS_FILE).write_text("".join(sums))
-    return held_out_errors(native, mesh, body)
+    return held_out_errors(native, mesh, body, hand)
 
 
 def _t_posed_mean(native: NativeBody) -> tuple[Floats, float]:
@@ -126,8 +130,6 @@ def fit_body(native: NativeBody, mesh: SurfaceMesh, samples: Samples) -> Body:
 
 def body_arrays(body: Body, mesh: SurfaceMesh) -> Arrays:
     """Contents of the body file: half floats and sparse rows where they cost no accuracy that matters."""
-    strongest = np.argsort(-body.weights, axis=1, kind="stable")[:, :LEAST_INFLUENCES]
-    joint, vertex = np.nonzero(body.regressor)
     parents = np.array(JOINT_SETS["smpl24"].parents)
     return {
         "v_template": body.template.astype(np.float32),
@@ -135,20 +137,48 @@ def body_arrays(body: Body, mesh: SurfaceMesh) -> Arrays:
         "posedirs_values": body.correctives.data.astype(np.float16),
         "posedirs_columns": body.correctives.indices.astype(np.uint8),
         "posedirs_rows": body.correctives.indptr.astype(np.int32),
-        "J_regressor_rows": joint.astype(np.uint8),
-        "J_regressor_vertices": vertex.astype(np.uint16),
-        "J_regressor_values": body.regressor[joint, vertex].astype(np.float32),
-        "weights_ids": strongest.astype(np.uint8),
-        "weights_values": np.take_along_axis(body.weights, strongest, 1).astype(np.float16),
-        "kintree_table": np.stack([np.where(parents < 0, ROOT, parents), np.arange(len(JOINTS))]).astype(
-            np.uint32
-        ),
+        **_joint_arrays(body.regressor, body.weights, parents),
         "f": mesh.faces.astype(np.uint16),
         "mirror": mesh.mirror.astype(np.uint16),
         "hand_vertex_ids": mesh.hand.astype(np.uint16),
-        "keypoint_names": np.array(list(body.landmarks)),
-        "keypoint_vertices": np.array(list(body.landmarks.values()), np.uint16),
-        "model_name": np.array(NAME),
+        **_closing_arrays(body.landmarks, NAME),
+    }
+
+
+def hand_arrays(hand: Hand) -> Arrays:
+    """Contents of the hand file, laid out like the body's; it has no pose correctives."""
+    return {
+        "v_template": hand.template.astype(np.float32),
+        "shapedirs": hand.directions.astype(np.float16),
+        "posedirs_values": np.zeros(0, np.float16),
+        "posedirs_columns": np.zeros(0, np.uint8),
+        "posedirs_rows": np.zeros(3 * len(hand.template) + 1, np.int32),
+        **_joint_arrays(hand.regressor, hand.weights, np.array(JOINT_SETS["mano16"].parents)),
+        "f": hand.faces.astype(np.uint16),
+        **_closing_arrays(hand.landmarks, HAND_NAME),
+    }
+
+
+def _joint_arrays(regressor: Floats, weights: Floats, parents: NDArray[np.int64]) -> Arrays:
+    strongest = np.argsort(-weights, axis=1, kind="stable")[:, :LEAST_INFLUENCES]
+    joint, vertex = np.nonzero(regressor)
+    return {
+        "J_regressor_rows": joint.astype(np.uint8),
+        "J_regressor_vertices": vertex.astype(np.uint16),
+        "J_regressor_values": regressor[joint, vertex].astype(np.float32),
+        "weights_ids": strongest.astype(np.uint8),
+        "weights_values": np.take_along_axis(weights, strongest, 1).astype(np.float16),
+        "kintree_table": np.stack([np.where(parents < 0, ROOT, parents), np.arange(len(parents))]).astype(
+            np.uint32
+        ),
+    }
+
+
+def _closing_arrays(landmarks: dict[str, int], name: str) -> Arrays:
+    return {
+        "keypoint_names": np.array(list(landmarks)),
+        "keypoint_vertices": np.array(list(landmarks.values()), np.uint16),
+        "model_name": np.array(name),
         "version": np.array(VERSION),
         "sha256_of_sources": np.array(digest_of_sources()),
     }
@@ -187,15 +217,17 @@ def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
             archive.writestr(entry, content.getvalue())
 
 
-def held_out_errors(native: NativeBody, mesh: SurfaceMesh, body: Body, people: int = 100) -> dict[str, float]:
-    """Reconstruct new people with the ten betas and with the joint regressor; millimetres."""
+def held_out_errors(
+    native: NativeBody, mesh: SurfaceMesh, body: Body, hand: Hand, people: int = 100
+) -> dict[str, float]:
+    """Reconstruct new people and hands with the ten betas and with the joint regressor; millimetres."""
     fresh = draw_samples(native, mesh, people, np.random.default_rng(SEED + 1))
-    basis = body.directions.reshape(-1, body.directions.shape[2])
-    offset = (fresh.vertices - body.root - body.template).reshape(people, -1)
-    betas = np.linalg.lstsq(basis, offset.T, rcond=None)[0]
-    gap = 1e3 * np.linalg.norm((offset.T - basis @ betas).T.reshape(people, -1, 3), axis=2)
+    gap = _residuals(body.directions, fresh.vertices - body.root - body.template)
     joints = np.einsum("jv,svd->sjd", body.regressor, fresh.vertices) - fresh.joints
     height = np.ptp(fresh.vertices[..., 1], axis=1)
+    hands, hand_joints = hands_of(native, mesh, fresh)
+    hand_gap = _residuals(hand.directions, hands - hand.template)
+    finger_joints = np.einsum("jv,svd->sjd", hand.regressor, hands) - hand_joints
     return {
         "vertex error mean, mm": float(gap.mean()),
         "vertex error 95 %, mm": float(np.percentile(gap, 95)),
@@ -203,4 +235,16 @@ def held_out_errors(native: NativeBody, mesh: SurfaceMesh, body: Body, people: i
         "joint error mean, mm": float(1e3 * np.linalg.norm(joints, axis=2).mean()),
         "height mean, m": float(height.mean()),
         "height deviation, m": float(height.std()),
+        "hand vertex error mean, mm": float(hand_gap.mean()),
+        "hand vertex error 95 %, mm": float(np.percentile(hand_gap, 95)),
+        "hand joint error mean, mm": float(1e3 * np.linalg.norm(finger_joints, axis=2).mean()),
     }
+
+
+def _residuals(directions: Floats, offset: Floats) -> Floats:
+    """Distances (S, V), mm, that offsets (S, V, 3) keep from the span of directions (V, 3, B)."""
+    basis = directions.reshape(-1, directions.shape[2])
+    flat = offset.reshape(len(offset), -1).T
+    betas = np.linalg.lstsq(basis, flat, rcond=None)[0]
+    gap: Floats = 1e3 * np.linalg.norm((flat - basis @ betas).T.reshape(offset.shape), axis=2)
+    return gap

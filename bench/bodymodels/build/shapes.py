@@ -85,13 +85,19 @@ def principal_shapes(samples: Samples, mirror: Ints) -> tuple[Floats, Floats]:
     mean = samples.vertices.mean(0)
     mean = (mean + mean[mirror] * REFLECT) / 2
     centred = (samples.vertices - mean).reshape(len(samples.vertices), -1)
-    # The Gram matrix of the samples is far smaller than their covariance; eigenvector u, direction X' u.
-    _, vectors = np.linalg.eigh(centred @ centred.T)
-    strongest = vectors[:, ::-1][:, :BETAS]
-    directions = (centred.T @ strongest / np.sqrt(len(centred) - 1)).reshape(*mean.shape, BETAS)
+    directions = principal_directions(centred).reshape(*mean.shape, BETAS)
     directions = (directions + directions[mirror] * REFLECT[:, None]) / 2
     taller = np.sign(np.einsum("vk,v->k", directions[:, 1], np.sign(mean[:, 1])))
     return mean, directions * taller
+
+
+def principal_directions(centred: Floats) -> Floats:
+    """Return the ten strongest directions of centred samples (S, D), scaled by their deviations, (D, 10)."""
+    # The Gram matrix of the samples is far smaller than their covariance; eigenvector u, direction X' u.
+    _, vectors = np.linalg.eigh(centred @ centred.T)
+    strongest = vectors[:, ::-1][:, :BETAS]
+    directions: Floats = centred.T @ strongest / np.sqrt(len(centred) - 1)
+    return directions
 
 
 def fit_joint_regressor(samples: Samples, weights: Floats, mirror: Ints) -> Floats:
@@ -109,25 +115,41 @@ def fit_joint_regressor(samples: Samples, weights: Floats, mirror: Ints) -> Floa
         (24, V).
     """
     regressor = np.zeros((len(OTHER_SIDE), len(mirror)))
-    mean = samples.vertices.mean(0)
     for joint, other in enumerate(OTHER_SIDE):
         if other > joint:
             continue  # the right one of a pair comes second and is fitted
-        target = samples.joints[:, joint]
-        distance = np.linalg.norm(mean - target.mean(0), axis=1)
-        near = np.argsort(distance - 0.02 * weights[:, joint], kind="stable")[: 3 * CANDIDATES]
-        near = near[np.linspace(0, len(near) - 1, CANDIDATES).astype(int)]
-        transition = weights[:, joint] * (1 - weights[:, joint]) * (distance < REACH)
-        chosen = np.unique(np.append(near, np.argsort(-transition, kind="stable")[:CANDIDATES]))
-        equations = samples.vertices[:, chosen].transpose(0, 2, 1).reshape(-1, len(chosen))
-        equations = np.concatenate([equations, np.full((1, len(chosen)), SUM_WEIGHT)])
-        solution, _ = nnls(equations, np.append(target.ravel(), SUM_WEIGHT))
-        regressor[joint, chosen] = solution / solution.sum()
+        row = regressor_row(samples.vertices, samples.joints[:, joint], weights[:, joint], CANDIDATES)
+        regressor[joint] = row
         if other == joint:
-            regressor[joint] = (regressor[joint] + regressor[joint, mirror]) / 2
+            regressor[joint] = (row + row[mirror]) / 2
         else:
-            regressor[other] = regressor[joint, mirror]
+            regressor[other] = row[mirror]
     return regressor
+
+
+def regressor_row(vertices: Floats, targets: Floats, weights: Floats, candidates: int) -> Floats:
+    """Non-negative weights of vertices, with sum one, whose mean is a joint.
+
+    Args:
+        vertices: people, (S, V, 3).
+        targets: their joint, (S, 3).
+        weights: skin weights of the joint, (V,).
+        candidates: vertices taken near the joint, and as many of its skinning transition.
+
+    Returns:
+        (V,).
+    """
+    distance = np.linalg.norm(vertices.mean(0) - targets.mean(0), axis=1)
+    near = np.argsort(distance - 0.02 * weights, kind="stable")[: 3 * candidates]
+    near = near[np.linspace(0, len(near) - 1, candidates).astype(int)]
+    transition = weights * (1 - weights) * (distance < REACH)
+    chosen = np.unique(np.append(near, np.argsort(-transition, kind="stable")[:candidates]))
+    equations = vertices[:, chosen].transpose(0, 2, 1).reshape(-1, len(chosen))
+    equations = np.concatenate([equations, np.full((1, len(chosen)), SUM_WEIGHT)])
+    solution, _ = nnls(equations, np.append(targets.ravel(), SUM_WEIGHT))
+    row = np.zeros(len(weights))
+    row[chosen] = solution / solution.sum()
+    return row
 
 
 def symmetric_weights(weights: Floats, mirror: Ints, influences: int = 4) -> Floats:
@@ -141,11 +163,13 @@ def symmetric_weights(weights: Floats, mirror: Ints, influences: int = 4) -> Flo
     Returns:
         (V, 24), exactly symmetric.
     """
-    both = (weights + weights[mirror][:, OTHER_SIDE]) / 2
-    least = -np.sort(-both, axis=1)[:, influences - 1 : influences]
-    tied = (both >= least).sum(
-        1, keepdims=True
-    ) > influences  # left and right weigh the same on the mid-plane
-    pruned = np.where((both > least) | ((both == least) & ~tied), both, 0)
+    return strongest_weights((weights + weights[mirror][:, OTHER_SIDE]) / 2, influences)
+
+
+def strongest_weights(weights: Floats, influences: int = 4) -> Floats:
+    """Keep the strongest joints of each vertex, drop ties for the last place, scale the rows to sum one."""
+    least = -np.sort(-weights, axis=1)[:, influences - 1 : influences]
+    tied = (weights >= least).sum(1, keepdims=True) > influences  # as left and right on the mid-plane
+    pruned = np.where((weights > least) | ((weights == least) & ~tied), weights, 0)
     scaled: Floats = pruned / pruned.sum(1, keepdims=True)
     return scaled

@@ -11,9 +11,11 @@ from bench.errors import ConfigError, DataError
 
 LENGTHS = {
     "coco17": 17, "mpii16": 16, "h36m17": 17, "itop15": 15, "smpl24": 24, "lsp14": 14, "penn13": 13,
-    "ntu25": 25, "reduced13": 13,
+    "ntu25": 25, "reduced13": 13, "hand21": 21, "mano16": 16,
 }  # fmt: skip
 SETS = sorted(LENGTHS)
+HANDS = ["hand21", "mano16"]
+BODIES = [name for name in SETS if name not in HANDS]
 
 
 def test_the_sets_are_the_agreed_ones():
@@ -63,7 +65,7 @@ def test_published_permutations():
     assert [name.replace("nose", "head") for name in taken] == list(reduced)
 
 
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("name", BODIES)
 def test_regressed_joints_are_convex_symmetric_and_on_their_side(name):
     body = surrogate_body()
     joints = JOINT_SETS[name]
@@ -121,4 +123,18 @@ def test_places_in_another_set():
 @pytest.mark.parametrize("name", SETS)
 def test_every_set_has_a_root(name):
     names = [JOINT_SETS[name].names[k] for k in root_of(name)]
-    assert names in (["pelvis"], ["left hip", "right hip"])
+    assert names == ["wrist"] if name in HANDS else names in (["pelvis"], ["left hip", "right hip"])
+
+
+def test_sets_of_hands():
+    hand, mano = JOINT_SETS["hand21"], JOINT_SETS["mano16"]
+    order = [0, 5, 6, 7, 9, 10, 11, 17, 18, 19, 13, 14, 15, 1, 2, 3]  # published: mano16 -> hand21
+    assert [hand.names.index(name) for name in mano.names] == order
+    for joint, parent in zip(mano.names[1:], mano.parents[1:], strict=True):
+        assert hand.names[hand.parents[hand.names.index(joint)]] == mano.names[parent]
+    assert hand.flip == tuple(range(21)) and mano.flip == tuple(range(16))
+    assert [name for name in hand.names if "tip" in name] == [hand.names[k] for k in (4, 8, 12, 16, 20)]
+    with pytest.raises(ConfigError, match='"hand21" is not one of bodies'):
+        regressor(surrogate_body(), "hand21")
+    with pytest.raises(ConfigError, match='"smpl24" has no joint for wrist'):
+        places_in("smpl24", "hand21")
