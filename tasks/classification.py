@@ -30,7 +30,10 @@ class Classification(Task):
 
     names: ClassVar[tuple[str, ...]]  # of the classes, in the order of their numbers
     norm: ClassVar[bool] = False  # whether the fine-tuned head begins with a layer norm
-    metrics = (Metric(name="top1", unit="%"), Metric(name="mean_class", unit="%"))
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        Metric(name="top1", unit="%"),
+        Metric(name="mean_class", unit="%"),
+    )
 
     def head(self, info: FeatureInfo) -> nn.Module:
         return PooledHead(info.pooled, len(self.names), norm=self.norm)
