@@ -56,11 +56,21 @@ def test_classes_are_balanced_and_every_user_shows_every_class_once(name, split)
     shown = [(clip_class(name, k), clip_ids(name, split, k).identity) for k in clips]
     assert len(set(shown[: classes * users])) == classes * users == len(set(shown))
     assert len({user for _, user in shown}) == users
-    for count in (classes, 5 * classes):  # any run of clips
-        assert set(Counter(label for label, _ in shown[7 : 7 + count]).values()) == {count // classes}
+    for rounds in (1, 5):
+        assert set(Counter(label for label, _ in shown[: rounds * classes]).values()) == {rounds}
+        run = Counter(label for label, _ in shown[7 : 7 + rounds * classes])
+        assert max(run.values()) <= rounds + 1 and sum(run.values()) == rounds * classes
     for label in range(classes):  # users of a class repeat when all have had their turn
         turns = [user for own, user in shown[: 3 * classes] if own == label]
         assert len(set(turns)) == min(3, users)
+
+
+@pytest.mark.parametrize("name", ["d_gesture", "d_grasp"])
+@pytest.mark.parametrize("step", [2, 3, 5, 10, 20])
+def test_label_shares_show_all_classes_about_equally(name, step):
+    classes = SOURCES[name].classes
+    shown = Counter(clip_class(name, k) for k in range(0, 20 * step * classes, step))
+    assert len(shown) == classes and min(shown.values()) >= 14 and max(shown.values()) <= 26
 
 
 def test_free_sources_have_no_classes():
