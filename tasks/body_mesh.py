@@ -7,7 +7,7 @@ the loss; those of SPIN's official code, which EFT keeps, are taken.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -15,13 +15,14 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import sparse
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.api import Batch, DataInfo, FeatureInfo, Metric, Outputs, Stats, Task
 from bench.bodymodels.lbs_torch import TorchBody
-from bench.bodymodels.mean_pose import SCALE
-from bench.bodymodels.model import surrogate_body
+from bench.bodymodels.mean_pose import MeanState, mean_body
+from bench.bodymodels.model import BodyModel, surrogate_body
 from bench.bodymodels.rotations_torch import axis_angle_to_matrix, matrix_from_6d, matrix_to_6d
 from bench.drawing import enlargement
 from bench.errors import ConfigError, DataError
@@ -34,7 +35,6 @@ from bench.settings import Count, Decay, NotNegative
 Floats = NDArray[np.float64]
 
 FIELDS = ("rotations", "betas", "joints3d", "camera")  # what the data must have
-JOINT_SET = "smpl24"
 PART = 32  # meshes that are made at once
 SHOWN = 240  # pixels of a drawn picture, at least
 
@@ -68,12 +68,15 @@ class BodyMeshConfig(MeshConfig):
 
 
 class MeshTask(Task):
-    """What all tasks of body meshes share: truth, scores, what no image and a flawless network reach.
+    """What all tasks of meshes share: truth, scores, what no image and a flawless network reach.
 
     Errors are those of `bench.metrics.mesh`: 14 joints that the body's own rules find on both meshes, the
     pelvis as the root, every sample counted once. The truth is the body that `rotations` and `betas` give.
+    A task of another body, such as a hand, names its joint set, its model, its mean and its errors.
     """
 
+    joint_set: ClassVar[str] = "smpl24"  # of `joints3d`, the root first
+    unit: ClassVar[float] = 1.0  # metres, of lengths in the loss and of the weak-perspective camera
     targets = FIELDS
     metrics: ClassVar[tuple[Metric, ...]] = tuple(
         Metric(name=name, unit="mm", higher_is_better=False)
@@ -84,14 +87,27 @@ class MeshTask(Task):
         """Check that the data are of bodies like ours.
 
         Raises:
-            ConfigError: their joints are other ones.
+            ConfigError: their joints are other ones, or the mean pose is that of another model.
         """
         super().__init__(cfg, data)
-        if data.joint_set != JOINT_SET:
+        if data.joint_set != self.joint_set:
             raise ConfigError(
-                f"meshes need data with joints {JOINT_SET}; these have {data.joint_set or 'none'}"
+                f"meshes need data with joints {self.joint_set}; these have {data.joint_set or 'none'}"
             )
-        self.model = surrogate_body()
+        self.model, self.start = self.body_model(), self.mean_state()
+        if len(self.model.parents) != len(self.start.rotations):
+            raise ConfigError(
+                f"{self.model.name} has {len(self.model.parents)} joints, "
+                f"its mean pose {len(self.start.rotations)}"
+            )
+
+    def body_model(self) -> BodyModel:
+        """Return the body whose pose and shape the labels are."""
+        return surrogate_body()
+
+    def mean_state(self) -> MeanState:
+        """Return where predictions start."""
+        return mean_body()
 
     @cached_property
     def body(self) -> TorchBody:
@@ -100,49 +116,73 @@ class MeshTask(Task):
 
     @abstractmethod
     def encoded(self, rotations: Tensor, betas: Tensor) -> Stats:
-        """Return what `predict` would give, but for the camera, for rotations (n, 24, 3, 3) and betas."""
+        """Return what `predict` would give, but for the camera, for rotations (n, J, 3, 3) and betas."""
 
     @abstractmethod
     def vertices(self, predicted: Stats) -> Floats:
         """Return the predicted meshes, wherever they are in space, (n, V, 3), metres."""
 
     def true_vertices(self, truth: Stats) -> tuple[Floats, Floats]:
-        """Return true meshes (n, V, 3) and pelvises (n, 1, 3) in the frame of the body, metres.
+        """Return true meshes (n, V, 3) and roots (n, 1, 3) in the frame of the body, metres.
 
         Raises:
             DataError: the labels are those of another body, or not all numbers.
         """
-        check_labels(truth)
-        vertices, joints = self.body(*_parameters(truth))
+        vertices, joints = self.body(*self.parameters(truth))
         return vertices.double().numpy(), joints[:, :1].double().numpy()
 
     def oracle_prediction(self, truth: Stats) -> Stats:
-        check_labels(truth)
-        betas, rotations = _parameters(truth)
-        return {**self.encoded(rotations, betas), "camera": _fitted_cameras(truth, self.data.size)}
+        betas, rotations = self.parameters(truth)
+        return {**self.encoded(rotations, betas), "camera": fitted_cameras(truth, self.data.size, self.unit)}
 
     def ceiling_prediction(self, truth: Stats, info: FeatureInfo) -> Stats:
         return self.oracle_prediction(truth)
 
     def floor_prediction(self, seen: Stats, n: int) -> Stats:
         """Return the mean pose (of rotation matrices, made orthogonal) and the mean shape."""
-        betas, rotations = _parameters(seen)
+        betas, rotations = self.parameters(seen)
         u, _, vt = torch.linalg.svd(rotations.mean(0))
         sign = torch.ones(len(u), 1, 3)
         sign[:, 0, 2] = torch.linalg.det(u @ vt)
         mean = self.encoded(((u * sign) @ vt)[None], betas.mean(0, keepdim=True))
-        camera = np.array([[SCALE, 0, 0]], np.float32)
+        camera = np.array([[self.start.scale, 0, 0]], np.float32)
         return {name: values.repeat(n, 0) for name, values in {**mean, "camera": camera}.items()}
 
     def score_samples(self, predicted: Stats, truth: Stats) -> Stats:
-        """Return the four errors of each sample, mm; meshes are made part by part."""
-        joints = evaluation_joints(self.model)
+        """Return the errors of each sample; meshes are made part by part."""
         count = len(truth["rotations"])
         parts = []
         for start in range(0, max(1, count), PART):
             found, wanted = ({k: v[start : start + PART] for k, v in s.items()} for s in (predicted, truth))
-            parts.append(mesh_errors(self.vertices(found), self.true_vertices(wanted)[0], joints))
+            parts.append(self.errors(found, wanted))
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def errors(self, predicted: Stats, truth: Stats) -> dict[str, Floats]:
+        """Return the `metrics` of each sample, (n,) each; the meshes of all of them are made at once."""
+        joints = self.evaluated
+        return mesh_errors(self.vertices(predicted), self.true_vertices(truth)[0], joints)
+
+    @cached_property
+    def evaluated(self) -> sparse.csr_array:
+        """The matrix from vertices to the joints that are evaluated."""
+        return evaluation_joints(self.model)
+
+    def parameters(self, truth: Stats) -> tuple[Tensor, Tensor]:
+        """Return betas (n, 10) and rotations (n, J, 3, 3) of stored labels.
+
+        Raises:
+            DataError: they are those of another body, or not all numbers; names field and sample.
+        """
+        sizes = {"rotations": (len(self.model.parents), 3), "betas": (self.model.shapedirs.shape[2],)}
+        for name, shape in sizes.items():
+            check_shape(name, truth[name].shape[1:], shape, self.model.name)
+            bad = np.flatnonzero(~np.isfinite(truth[name]).reshape(len(truth[name]), -1).all(1))
+            if len(bad):
+                raise DataError(
+                    f"{name} of sample {bad[0]} of {len(truth[name])} hold NaN or infinite values"
+                )
+        betas, vectors = (torch.from_numpy(truth[name].astype(np.float32)) for name in ("betas", "rotations"))
+        return betas, axis_angle_to_matrix(vectors)
 
     def aggregate(self, rows: Stats, weights: Floats) -> dict[str, Floats]:
         total = np.maximum(1, weights.sum(-1))
@@ -155,7 +195,7 @@ class MeshTask(Task):
         size = pictures.shape[1], pictures.shape[2]
         zoom = enlargement(size, SHOWN)
         found, camera = self.vertices(predicted), torch.from_numpy(predicted["camera"])
-        places = project_weakly(torch.from_numpy(found).float(), camera).double().numpy()
+        places = project_weakly(torch.from_numpy(found).float() / self.unit, camera).double().numpy()
         wanted, pelvis = self.true_vertices(truth)
         wanted = wanted - pelvis + truth["joints3d"][:, :1, :3]
         lens = torch.from_numpy(truth["camera"]).float()
@@ -184,14 +224,28 @@ class BodyMesh(MeshTask):
         return TorchBody(self.model, None if self.cfg.vertices_weight else [])
 
     def head(self, info: FeatureInfo) -> nn.Module:
-        return BodyRegressor(info.pooled, self.cfg.hidden, self.cfg.iterations, self.cfg.dropout)
+        return self.regressor(info.pooled)
+
+    def regressor(self, inputs: int) -> BodyRegressor:
+        """Return a fresh head on vectors of so many numbers."""
+        cfg = self.cfg
+        return BodyRegressor(inputs, self.start, cfg.hidden, cfg.iterations, cfg.dropout)
+
+    def placed(self, body: TorchBody, betas: Tensor, rotations: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the vertices of a body and the joints that `joints3d` hold, (N, V, 3) and (N, J, 3)."""
+        vertices, joints = body(betas, rotations)
+        return vertices, joints
 
     def loss(self, out: Outputs, batch: Batch) -> dict[str, Tensor]:
         cfg, body = self.cfg, self.trained_body.to(out["pose"].device)
         pose, betas, camera = (out[name].float() for name in ("pose", "betas", "camera"))
+        check_shape("rotations", batch["rotations"].shape[1:], (len(body.parents), 3), self.model.name)
         rotations, wanted = matrix_from_6d(pose), axis_angle_to_matrix(batch["rotations"])
-        joints, true_joints = body.joints(betas, rotations), batch["joints3d"][..., :3]
-        joints, true_joints = joints - joints[:, :1], true_joints - true_joints[:, :1]
+        vertices, joints = self.placed(body, betas, rotations)
+        true_joints = batch["joints3d"][..., :3]
+        vertices = (vertices - joints[:, :1]) / self.unit
+        joints, true_joints = (j - j[:, :1] for j in (joints, true_joints))
+        joints, true_joints = joints / self.unit, true_joints / self.unit
         seen = project_exactly(batch["joints3d"][..., :3], batch["camera"], self.data.size)
         terms = {
             "keypoints": cfg.keypoints_weight * F.mse_loss(project_weakly(joints, camera), seen),
@@ -201,12 +255,13 @@ class BodyMesh(MeshTask):
             "camera": cfg.camera_weight * scale_penalty(camera),
         }
         if cfg.vertices_weight:
-            (v, p), (w, q) = body(betas, rotations), body(batch["betas"], wanted)
-            terms["vertices"] = cfg.vertices_weight * F.l1_loss(v - p[:, :1], w - q[:, :1])
+            true_vertices, placed = self.placed(body, batch["betas"], wanted)
+            true_vertices = (true_vertices - placed[:, :1]) / self.unit
+            terms["vertices"] = cfg.vertices_weight * F.l1_loss(vertices, true_vertices)
         return terms
 
     def predict(self, out: Outputs, batch: Batch) -> Stats:
-        """Return `pose` (N, 24, 6), `betas` (N, 10), `camera` (N, 3); scoring makes meshes of them."""
+        """Return `pose` (N, J, 6), `betas` (N, 10), `camera` (N, 3); scoring makes meshes of them."""
         return {name: out[name].float().cpu().numpy() for name in ("pose", "betas", "camera")}
 
     def encoded(self, rotations: Tensor, betas: Tensor) -> Stats:
@@ -219,36 +274,24 @@ class BodyMesh(MeshTask):
         return found
 
 
-def check_labels(truth: Stats) -> None:
-    """Make sure that labels are those of the body, and numbers.
+def check_shape(name: str, found: Sequence[int], wanted: Sequence[int], model: str) -> None:
+    """Make sure that labels are those of the body.
 
     Raises:
-        DataError: they are not; names field and sample.
+        DataError: they are not.
     """
-    body = surrogate_body()
-    for name, shape in (("rotations", (len(body.parents), 3)), ("betas", (body.shapedirs.shape[2],))):
-        values = truth[name]
-        if values.shape[1:] != shape:
-            raise DataError(
-                f"{name} of shape {values.shape[1:]} do not fit {body.name}, which needs {shape}; "
-                "are they of another body model?"
-            )
-        bad = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(1))
-        if len(bad):
-            raise DataError(f"{name} of sample {bad[0]} of {len(values)} hold NaN or infinite values")
+    if tuple(found) != tuple(wanted):
+        raise DataError(
+            f"{name} of shape {tuple(found)} do not fit {model}, which needs {tuple(wanted)}; "
+            "are they of another body model?"
+        )
 
 
-def _parameters(truth: Stats) -> tuple[Tensor, Tensor]:
-    """Return betas (n, 10) and rotations (n, 24, 3, 3) of stored labels."""
-    betas, vectors = (torch.from_numpy(truth[name].astype(np.float32)) for name in ("betas", "rotations"))
-    return betas, axis_angle_to_matrix(vectors)
-
-
-def _fitted_cameras(truth: Stats, size: tuple[int, int]) -> NDArray[np.float32]:
-    """Return the weak-perspective cameras that see the true joints best, (n, 3)."""
+def fitted_cameras(truth: Stats, size: tuple[int, int], unit: float) -> NDArray[np.float32]:
+    """Return the weak-perspective cameras that see the true joints best, (n, 3); `unit` is in metres."""
     joints, intrinsics = (torch.from_numpy(truth[n].astype(np.float32)) for n in ("joints3d", "camera"))
     places = project_exactly(joints[..., :3], intrinsics, size)
-    flat = joints[..., :2] - joints[:, :1, :2]
+    flat = (joints[..., :2] - joints[:, :1, :2]) / unit
     middle, target = flat.mean(1, keepdim=True), places.mean(1, keepdim=True)
     x, y = flat - middle, places - target
     scale = (x * y).sum((1, 2)) / x.square().sum((1, 2))

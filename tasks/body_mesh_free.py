@@ -17,12 +17,10 @@ from torch.nn import functional as F
 from bench.api import Batch, DataInfo, FeatureInfo, Outputs, Stats
 from bench.bodymodels.coarse import coarse_mesh
 from bench.bodymodels.lbs_torch import TorchBody
-from bench.bodymodels.mean_pose import mean_rotations
 from bench.bodymodels.rotations_torch import axis_angle_to_matrix
 from bench.errors import ConfigError
 from bench.heads.mesh_transformer import MeshTransformer
 from bench.losses.mesh import project_exactly, project_weakly
-from bench.metrics.mesh import evaluation_joints
 from bench.settings import Count, Decay, NotNegative
 from tasks.body_mesh import MeshConfig, MeshTask
 
@@ -64,7 +62,7 @@ class BodyMeshFree(MeshTask):
     def __init__(self, cfg: Any, data: DataInfo) -> None:
         super().__init__(cfg, data)
         self.coarse = coarse_mesh(self.model, cfg.coarse)
-        rows = evaluation_joints(self.model)
+        rows = self.evaluated
         self.used = np.unique(rows.indices)  # vertices that joints are made of
         self.rows = torch.tensor(rows[:, self.used].toarray(), dtype=torch.float32)  # (15, used)
         matrix = self.coarse.upsampling[self.used].toarray()
@@ -89,7 +87,7 @@ class BodyMeshFree(MeshTask):
         return coarse, used, joints[:, :1], joints[:, 1:]
 
     def head(self, info: FeatureInfo) -> nn.Module:
-        pose = torch.tensor(mean_rotations(), dtype=torch.float32)[None]
+        pose = torch.tensor(self.start.rotations, dtype=torch.float32)[None]
         coarse, _, root, joints = self.placed(torch.zeros(1, self.model.shapedirs.shape[2]), pose)
         cfg, template = self.cfg, (torch.cat([joints, coarse], 1) - root)[0]
         return MeshTransformer(

@@ -65,7 +65,7 @@ class BodyMeshPair(BodyMesh):
                 f"the method's decoder is no pair decoder of {grid[0]} x {grid[1]} patches, which images of "
                 f"{self.data.size[0]} x {self.data.size[1]} pixels have; pretrain at the size of the task"
             )
-        head = BodyRegressor(decoder.cfg.width, self.cfg.hidden, self.cfg.iterations, self.cfg.dropout)
+        head = self.regressor(decoder.cfg.width)
         return PairNetwork(encoder, decoder, head, modality, self.cfg.second == "pair")
 
 

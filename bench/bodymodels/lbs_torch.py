@@ -59,20 +59,28 @@ class TorchBody(nn.Module):
         Returns:
             Vertices (N, V', 3) and joints (N, J, 3), metres.
         """
-        used = betas.shape[1]
-        vertices = self.v_template + torch.einsum("vdb,nb->nvd", self.shapedirs[..., :used], betas)
-        joints = self._rest_joints(betas)
-        identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
-        feature = (rotations[:, 1:] - identity).flatten(1)  # (N, 9 (J - 1))
-        vertices = vertices + (feature @ self.posedirs).reshape(len(feature), -1, 3)
-        turned, placed = self._chain(rotations, joints)
-        moved = placed - torch.einsum("njik,njk->nji", turned, joints)
-        transforms = torch.cat([turned, moved[..., None]], 3)  # (N, J, 3, 4)
-        blended = torch.einsum("vj,njab->nvab", self.weights, transforms)  # (N, V, 3, 4)
-        posed = torch.einsum("nvab,nvb->nva", blended[..., :3], vertices) + blended[..., 3]
+        rest = self._rest_joints(betas)
+        turned, placed = self._chain(rotations, rest)
+        posed = (
+            self._skinned(betas, rotations, rest, turned, placed) if len(self.v_template) else placed[:, :0]
+        )
         if translation is None:
             return posed, placed
         return posed + translation[:, None], placed + translation[:, None]
+
+    def _skinned(
+        self, betas: Tensor, rotations: Tensor, rest: Tensor, turned: Tensor, placed: Tensor
+    ) -> Tensor:
+        """Posed vertices (N, V', 3), of joints at rest and posed (N, J, 3) and global rotations."""
+        used = betas.shape[1]
+        vertices = self.v_template + torch.einsum("vdb,nb->nvd", self.shapedirs[..., :used], betas)
+        identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
+        feature = (rotations[:, 1:] - identity).flatten(1)  # (N, 9 (J - 1))
+        vertices = vertices + (feature @ self.posedirs).reshape(len(feature), -1, 3)
+        moved = placed - torch.einsum("njik,njk->nji", turned, rest)
+        transforms = torch.cat([turned, moved[..., None]], 3)  # (N, J, 3, 4)
+        blended = torch.einsum("vj,njab->nvab", self.weights, transforms)  # (N, V, 3, 4)
+        return torch.einsum("nvab,nvb->nva", blended[..., :3], vertices) + blended[..., 3]
 
     def joints(self, betas: Tensor, rotations: Tensor) -> Tensor:
         """Return the posed joints alone, (N, J, 3), which need no vertex."""

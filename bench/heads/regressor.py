@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.api import Features, Outputs
-from bench.bodymodels.mean_pose import SCALE, mean_rotations
+from bench.bodymodels.mean_pose import MeanState
 from bench.bodymodels.rotations_torch import matrix_to_6d
 
 BETAS = 10
@@ -64,18 +64,29 @@ class IterativeRegressor(nn.Module):
 
 
 class BodyRegressor(nn.Module):
-    """Pose in six numbers per joint, shape and weak-perspective camera of a body of 24 joints."""
+    """Pose in six numbers per joint, shape and weak-perspective camera of a body, or of a hand."""
 
-    def __init__(self, inputs: int, hidden: int = 1024, iterations: int = 3, dropout: float = 0.5) -> None:
+    def __init__(
+        self, inputs: int, start: MeanState, hidden: int = 1024, iterations: int = 3, dropout: float = 0.5
+    ) -> None:
+        """Create the regressor.
+
+        Args:
+            inputs: D, width of the vector.
+            start: mean pose of the J joints, and scale of the camera.
+            hidden: width of both layers.
+            iterations: how often residuals are added.
+            dropout: after each of the layers.
+        """
         super().__init__()
-        pose = matrix_to_6d(torch.tensor(mean_rotations(), dtype=torch.float32)).flatten()
-        camera = torch.tensor([SCALE, 0.0, 0.0])
+        pose = matrix_to_6d(torch.tensor(start.rotations, dtype=torch.float32)).flatten()
+        camera = torch.tensor([start.scale, 0.0, 0.0])
         self.parts = (len(pose), BETAS, len(camera))
         mean = torch.cat([pose, torch.zeros(BETAS), camera])
         self.regressor = IterativeRegressor(inputs, mean, self.parts, hidden, iterations, dropout)
 
     def regress(self, x: Tensor) -> Outputs:
-        """Map vectors (N, D) to `pose` (N, 24, 6), `betas` (N, 10) and `camera` (N, 3): scale, x, y."""
+        """Map vectors (N, D) to `pose` (N, J, 6), `betas` (N, 10) and `camera` (N, 3): scale, x, y."""
         pose, betas, camera = self.regressor(x).split(self.parts, 1)
         return {"pose": pose.unflatten(1, (-1, 6)), "betas": betas, "camera": camera}
 

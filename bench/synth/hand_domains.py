@@ -12,9 +12,10 @@ from typing import Literal
 from bench.errors import ConfigError, nearest
 from bench.synth.domains import BLOCK, SPLITS, ClipIds, Domain
 
-GENERATOR_VERSION = 1  # raise whenever a draw changes
+GENERATOR_VERSION = 3  # raise whenever a draw changes
 CLASSES = {"free": 0, "gesture": 18, "grasp": 33}  # of whole samples, by what hands do
 STRIDE = 11  # users between two neighbouring classes
+ROTATION = 13  # classes that a round begins after the one before; found to suit strides of 2 to 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,9 +112,13 @@ def clip_count(source: str, split: str, samples: int) -> int:
 
 
 def clip_class(source: str, clip: int) -> int:
-    """Gesture or grasp of a clip, -1 = none. Classes take turns, so any run of clips is balanced."""
+    """Gesture or grasp of a clip, -1 = none.
+
+    Classes take turns in rounds, so that any run of clips is balanced. Each round begins with another class:
+    else every tenth clip, as a label share takes them, would show only half of the gestures.
+    """
     classes = source_named(source).classes
-    return clip % classes if classes else -1
+    return (clip + ROTATION * (clip // classes)) % classes if classes else -1
 
 
 def clip_ids(source: str, split: str, clip: int) -> ClipIds:
@@ -135,8 +140,7 @@ def clip_ids(source: str, split: str, clip: int) -> ClipIds:
     base = block * BLOCK
     turn = clip
     if settings.classes:
-        around, number = divmod(clip, settings.classes)
-        turn = around + STRIDE * number
+        turn = clip // settings.classes + STRIDE * clip_class(source, clip)
     return ClipIds(
         identity=base + turn % domain.identities.get(split, BLOCK),
         scene=base + clip % domain.scenes.get(split, BLOCK),

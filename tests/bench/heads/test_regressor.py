@@ -2,17 +2,17 @@ from __future__ import annotations
 
 import torch
 
-from bench.bodymodels.mean_pose import mean_rotations
+from bench.bodymodels.mean_pose import mean_body
 from bench.bodymodels.rotations_torch import matrix_from_6d
 from bench.heads.regressor import BodyRegressor, IterativeRegressor
 
 
 def test_a_fresh_head_says_the_mean_body() -> None:
     torch.manual_seed(0)
-    head = BodyRegressor(96).eval()
+    head = BodyRegressor(96, mean_body()).eval()
     out = head.regress(torch.randn(4, 96))
     assert out["pose"].shape == (4, 24, 6) and out["betas"].shape == (4, 10) and out["camera"].shape == (4, 3)
-    wanted = torch.tensor(mean_rotations(), dtype=torch.float32).expand(4, 24, 3, 3)
+    wanted = torch.tensor(mean_body().rotations, dtype=torch.float32).expand(4, 24, 3, 3)
     torch.testing.assert_close(matrix_from_6d(out["pose"]), wanted, atol=0.1, rtol=0)
     torch.testing.assert_close(out["camera"], torch.tensor([1.4, 0, 0]).expand(4, 3), atol=0.1, rtol=0)
 

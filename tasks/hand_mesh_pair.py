@@ -1,0 +1,12 @@
+"""Mesh of a right hand from two pictures, the second one by another camera (arXiv:2311.09104, Sec. 4)."""
+
+from __future__ import annotations
+
+from tasks.body_mesh_pair import BodyMeshPair
+from tasks.hand_mesh import HandMesh
+
+
+class HandMeshPair(HandMesh, BodyMeshPair):
+    """The network of `BodyMeshPair` on the hand of `HandMesh`, to which the first picture belongs."""
+
+    Config = BodyMeshPair.Config
