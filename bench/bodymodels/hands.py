@@ -57,11 +57,9 @@ def hand_joints(vertices: Points, joints: Points, model: BodyModel | None = None
     Raises:
         DataError: the model is no hand with named finger tips.
     """
-    tips, order = hand_places(surrogate_hand() if model is None else model)
+    tips, order = map(list, hand_places(surrogate_hand() if model is None else model))
     if isinstance(vertices, np.ndarray):
-        both = np.concatenate([joints, vertices[..., list(tips), :]], -2)
-    else:
-        import torch
+        return cast(Points, np.concatenate([joints, vertices[..., tips, :]], -2)[..., order, :])
+    import torch
 
-        both = torch.cat([joints, vertices[..., list(tips), :]], -2)
-    return cast(Points, both[..., list(order), :])
+    return torch.cat([joints, vertices[..., tips, :]], -2)[..., order, :]

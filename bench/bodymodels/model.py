@@ -132,8 +132,8 @@ def surrogate_hand() -> BodyModel:
     """The right hand that ships with the package, in MANO's layout; loaded once.
 
     778 vertices (the body's `hand_vertex_ids`, same order), 1,538 faces, the 16 joints of `mano16`, 10 betas
-    of its own, no pose correctives. Fingers point along -x, the palm faces -y, the thumb lies on the side of +z;
-    the origin is at the wrist joint of the mean shape. `landmarks` are the five finger tips.
+    of its own, no pose correctives. Fingers point along -x, the palm faces -y, the thumb lies at +z; the
+    origin is at the wrist joint of the mean shape. `landmarks` are the five finger tips.
     """
     with resources.as_file(resources.files("bench.bodymodels") / "assets" / HAND_FILE) as path:
         return load_body_model(path)

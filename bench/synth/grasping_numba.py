@@ -99,7 +99,7 @@ def close_finger(
 ) -> None:  # fmt: skip
     """Close a finger step by step; a joint stops when a phalanx that it moves touches, those beyond go on.
 
-    A finger that touches at the start opens until it does not.
+    A finger that touches at the start first opens until it does not; if it cannot, it stays as it was.
 
     Args:
         vertices: of the finger at rest, (n, 3).
@@ -120,16 +120,18 @@ def close_finger(
     hit = _deepest_touch(
         vertices, weights, owner, joints, turns, state, kinds, centres, axes, halves, margin, moves, point
     )
+    start, first = state[0], 0
+    while hit >= 0 and state[0] > 0:
+        first = max(first, hit + 1)
+        for k in range(3):
+            state[k] -= 1
+        hit = _deepest_touch(
+            vertices, weights, owner, joints, turns, state, kinds, centres, axes, halves, margin, moves, point
+        )
     if hit >= 0:
-        while hit >= 0 and state[0] > 0:
-            for k in range(3):
-                state[k] -= 1
-            hit = _deepest_touch(
-                vertices, weights, owner, joints, turns, state,
-                kinds, centres, axes, halves, margin, moves, point,
-            )  # fmt: skip
+        for k in range(3):
+            state[k] = start
         return
-    first = 0
     while first < 3 and state[2] < last:
         for k in range(first, 3):
             state[k] += 1

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from bench.bodymodels.rotations import axis_angle_to_matrix
 from bench.synth import hand_poses
-from bench.synth.grasping import GRASPS, Held, close
+from bench.synth.grasp_objects import Held
+from bench.synth.grasping import GRASPS, close
 from bench.synth.hand_domains import HandSource
 from bench.synth.hand_users import HandUser
 
@@ -23,6 +24,7 @@ WRIST_SD_DEG = (5.0, 9.0, 20.0)  # of the forearm: twist, to the sides, flexion
 WRIST_LIMIT = 2.0  # standard deviations
 MUTE = hand_poses.GESTURES.index("mute")
 MUTE_HEADS = 0.7  # share of its pictures with a head
+FOREARM_AHEAD, TRIES = 0.5, 8  # cosine between forearm and viewer that poses from anywhere stay below
 GESTURE_NOISE = 0.85
 TURN_SD_DEG = 25.0  # of a hand over a clip
 LIP_M = np.array([0.0, -0.03, -0.034])  # from the tip of the index finger to the mouth behind it
@@ -67,7 +69,10 @@ def _free(settings: HandSource, label: int, user: HandUser, rng: Generator) -> A
     frames = settings.domain.frames
     facing, holds = rng.random() < settings.facing, rng.random() < settings.objects
     forearm = _forearm(rng)
-    first = hand_poses.view_rotation("any", "fingers up", rng) if facing else hand_poses.any_rotation(rng)
+    first = hand_poses.view_rotation("any", "fingers up", rng)
+    if not facing:
+        turned = (hand_poses.any_rotation(rng) for _ in range(TRIES))
+        first = next((turn for turn in turned if turn[2, 0] < FOREARM_AHEAD), first)
     spin = rng.normal(size=3) * np.radians(TURN_SD_DEG)
     time = np.linspace(-0.5, 0.5, frames) if frames > 1 else np.zeros(1)
     if holds:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from bench.errors import ConfigError
 from bench.synth import materials
 from bench.synth.camera import Camera, look_at
 from bench.synth.clips import LARGEST
-from bench.synth.cuts import SLOTS
+from bench.synth.cuts import SKIN, SLOTS
 from bench.synth.domains import ClipIds
 from bench.synth.hand_acts import Act, perform
 from bench.synth.hand_domains import (
@@ -31,6 +31,7 @@ from bench.synth.hand_domains import (
 from bench.synth.hand_mesh import SCALE, arm, pose_arm, trunk
 from bench.synth.hand_render import HandImage, render_hand
 from bench.synth.hand_users import HandUser, draw_user, pose_trunk
+from bench.synth.keypoints import VISIBLE
 from bench.synth.materials import FREQUENCY, GRAIN_FREQUENCY
 from bench.synth.raster import vertex_normals
 from bench.synth.rng import Stream, generator
@@ -45,8 +46,10 @@ MIDDLE = np.array([0.0, 1.2, 0.0])  # of the hand, drawn
 MIRROR = np.array([1.0, -1.0, -1.0], np.float32)  # of axis-angle vectors
 REACH = 1.6  # times that of the arm towards the camera is the least distance
 ROOM = (1.0, 3.0)  # factor of the sizes of rooms, log-uniform; beside them a hand is smaller
+NEXT_TO_ARM, TRIES = 0.75, 8  # cosine between elbow and camera, seen from the hand, that is avoided so often
+ROLL_SD_DEG = 7.0
 LOWEST_M, FREE_M = 0.15, 0.9  # drawn: of cameras above the floor, and around the hand without things
-BEST_JOINTS = 15  # of 21 that the best views show
+BEST_JOINTS, BEST_SHARE = 13, 0.01  # best views show so many joints, and so much of what is held
 
 # Arrays of one sample: type, and shape as a function of the side of the image in pixels.
 FIELDS: dict[str, tuple[DTypeLike, Shape]] = {
@@ -60,7 +63,7 @@ FIELDS: dict[str, tuple[DTypeLike, Shape]] = {
     "camera": (np.float32, lambda s: (3, 3)),  # intrinsics
     "ids": (np.int32, lambda s: (8,)),  # see `bench.synth.clips.IDS`; the class takes the place of the action
     "side": (np.uint8, lambda s: ()),  # 0 right, 1 left
-    "best_view": (np.bool_, lambda s: ()),  # at least `BEST_JOINTS` joints can be seen
+    "best_view": (np.bool_, lambda s: ()),  # most joints can be seen, and what is held
 }
 # Only with `exact=True`.
 EXACT_FIELDS: dict[str, tuple[DTypeLike, Shape]] = {
@@ -108,26 +111,23 @@ def render_clip(
     left = bool(rng.random() < 0.5) and settings.both_sides
     act = perform(settings, label, user, rng)
     azimuth = rng.uniform(-180, 180)
-    moments = _moments(settings, ids, user, act, azimuth, split, seed, rng)
+    scene, moments = _moments(settings, ids, user, act, azimuth, split, seed, rng)
     fields = {**FIELDS, **EXACT_FIELDS} if exact else FIELDS
     out = {
         name: np.empty((samples_per_clip(source), *shape(size)), dtype)
         for name, (dtype, shape) in fields.items()
     }
     out["betas"][:], out["side"][:] = user.betas, left
+    cameras = [
+        _place_camera(
+            settings, act, azimuth, number, scene, moments, generator(seed, Stream.CAMERA, ids.clip, number)
+        )
+        for number in range(domain.cameras)
+    ]
     row = 0
-    for frame, (scene, moment) in enumerate(moments):
+    for frame, moment in enumerate(moments):
         out["rotations"][row : row + domain.cameras] = matrix_to_axis_angle(act.rotations[frame])
-        for number in range(domain.cameras):
-            camera = _place_camera(
-                settings,
-                act,
-                azimuth,
-                number,
-                scene,
-                moment,
-                generator(seed, Stream.CAMERA, ids.clip, number),
-            )
+        for number, camera in enumerate(cameras):
             picture = generator(seed, Stream.HAND_PICTURE, ids.clip, frame, number)
             image = render_hand(moment.posed, scene, moment.held, moment.world, camera, domain, size, picture)
             _store(out, row, image, moment)
@@ -167,7 +167,8 @@ def _store(out: dict[str, NDArray[Any]], row: int, image: HandImage, moment: Mom
     out["joints3d"][row] = view.seen(moment.posed.joints).T / SCALE
     out["rotations"][row, 0] = matrix_to_axis_angle(view.rotation @ moment.root)
     out["camera"][row] = [[view.focal, 0, view.cx], [0, view.focal, view.cy], [0, 0, 1]]
-    out["best_view"][row] = np.count_nonzero(image.keypoints[:, 3] == 2) >= BEST_JOINTS
+    shown = np.count_nonzero(image.keypoints[:, 3] == VISIBLE)
+    out["best_view"][row] = shown >= BEST_JOINTS and image.held >= BEST_SHARE
     if "z" in out:
         out["z"][row] = image.z
 
@@ -181,7 +182,7 @@ def _axes(azimuth_deg: float) -> Floats:
 def _moments(
     settings: HandSource, ids: ClipIds, user: HandUser, act: Act, azimuth: float, split: str, seed: int,
     rng: Generator,
-) -> list[tuple[Scene, Moment]]:  # fmt: skip
+) -> tuple[Scene, list[Moment]]:  # fmt: skip
     """Surroundings and hand at every frame."""
     domain = settings.domain
     lab = act.head is None and bool(generator(seed, Stream.SCENE, ids.scene, 1).random() < 0.5)
@@ -189,7 +190,11 @@ def _moments(
     # with a head behind, things are as large as they are; floor and walls are where they belong
     factor = SCALE if act.head is not None else float(np.exp(rng.uniform(*np.log(ROOM))))
     scene = _grown(scene, factor)
-    cloth = materials.cloth(rng, domain.patterns_in(split), domain.colourfulness)
+    skin = user.materials[SKIN, materials.FIRST : materials.FIRST + 3].astype(np.float64) ** (1 / 2.2)
+    for _ in range(8):  # what is held in the colour of the skin could not be told from it
+        cloth = materials.cloth(rng, domain.patterns_in(split), domain.colourfulness)
+        if not materials.resembles(cloth, skin):
+            break
     cloth[[materials.GLOSS, materials.BUMP]] = rng.uniform(0, 0.25), 0.05
     cloth[FREQUENCY] *= 0.4
     scene = replace(scene, materials=np.concatenate([scene.materials, cloth[None]]))
@@ -232,8 +237,8 @@ def _moments(
             held = there.solids(number)
         world = world_around(user.materials, scene, shadowed, shadowing)
         moment = Moment(posed=posed, world=world, root=rotations[0], held=stack(held))
-        found.append((_cleared(scene), moment))
-    return found
+        found.append(moment)
+    return _cleared(scene), found
 
 
 def _trunk_behind(user: HandUser, act: Act, hand: Single, middle: Single, axes: Floats) -> Floats:
@@ -278,27 +283,37 @@ def _cleared(scene: Scene) -> Scene:
 
 
 def _place_camera(
-    settings: HandSource, act: Act, azimuth: float, number: int, scene: Scene, moment: Moment, rng: Generator
-) -> Camera:
+    settings: HandSource, act: Act, azimuth: float, number: int, scene: Scene, moments: Sequence[Moment],
+    rng: Generator,
+) -> Camera:  # fmt: skip
     """Put a camera somewhere around the hand; it stays there for the whole clip."""
-    domain = settings.domain
-    near, far = domain.distance_m
-    u, normal = rng.random(), rng.normal(size=4)
-    aside = domain.rig_deg[number] if domain.rig_deg else 0.0
-    if act.egocentric:
-        turn, elevation = 18 * normal[0], float(np.clip(45 + 14 * normal[1], 15, 75))
-    elif settings.subject == "grasp":
-        turn, elevation = rng.uniform(-180, 180), float(np.clip(20 + 18 * normal[1], -15, 70))
-    else:
-        turn, elevation = aside + 8 * normal[0], float(np.clip(6 + 10 * normal[1], -20, 50))
-    a, e = np.radians(azimuth + turn), np.radians(elevation)
-    towards = np.array([np.sin(a) * np.cos(e), np.sin(e), np.cos(a) * np.cos(e)])
-    count = len(arm().canon)
-    reach = float(((moment.posed.dressed[:count] - MIDDLE) @ towards).max())
-    distance = max(SCALE * float(np.exp(np.log(near) + u * np.log(far / near))), REACH * reach)
-    target = MIDDLE + 0.05 * normal[3]
+    near, far = settings.domain.distance_m
+    arms = np.concatenate([m.posed.dressed[: len(arm().canon)] for m in moments]) - MIDDLE
+    elbow = moments[0].posed.dressed[len(arm().canon) - 1] - MIDDLE
+    elbow /= np.linalg.norm(elbow)
+    towards = _direction(settings, act, azimuth, number, rng)
+    for _ in range(TRIES):
+        if elbow @ towards < NEXT_TO_ARM:
+            break
+        towards = _direction(settings, act, azimuth, number, rng)
+    reach = float((arms @ towards).max())
+    distance = max(SCALE * float(np.exp(rng.uniform(np.log(near), np.log(far)))), REACH * reach)
+    target = MIDDLE + 0.05 * rng.normal(size=3)
     eye = target + distance * towards
-    planes = scene.solids.take((scene.solids.kind == PLANE) & (scene.solids.axes[:, 0, 1] > 0.9))
-    if len(planes.kind):
-        eye[1] = max(eye[1], float(planes.centre[0, 1]) + LOWEST_M)
-    return Camera(rotation=look_at(eye, target, np.radians(7 * normal[2])), eye=eye)
+    floors = scene.solids.take((scene.solids.kind == PLANE) & (scene.solids.axes[:, 0, 1] > 0.9))
+    if len(floors.kind):
+        eye[1] = max(eye[1], float(floors.centre[0, 1]) + LOWEST_M)
+    return Camera(rotation=look_at(eye, target, np.radians(ROLL_SD_DEG * rng.normal())), eye=eye)
+
+
+def _direction(settings: HandSource, act: Act, azimuth: float, number: int, rng: Generator) -> Floats:
+    """Where a camera is, seen from the hand, unit, (3,)."""
+    rig, normal, turn = settings.domain.rig_deg, rng.normal(size=2), rng.uniform(-180, 180)
+    if act.egocentric:
+        turn, elevation = 18 * normal[0], np.clip(45 + 14 * normal[1], 15, 75)
+    elif settings.subject == "grasp":
+        elevation = np.clip(20 + 18 * normal[1], -15, 70)
+    else:
+        turn, elevation = (rig[number] if rig else 0) + 8 * normal[0], np.clip(6 + 10 * normal[1], -20, 50)
+    a, e = np.radians(azimuth + turn), np.radians(elevation)
+    return np.array([np.sin(a) * np.cos(e), np.sin(e), np.cos(a) * np.cos(e)])

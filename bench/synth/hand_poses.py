@@ -1,4 +1,4 @@
-"""Poses of a right hand: articulation in degrees, the 18 gestures, free poses, and how a gesture faces the viewer.
+"""Poses of a right hand: articulation in degrees, 18 gestures, free poses, and how gestures face the viewer.
 
 An articulation is an array (5, 4) in degrees, one row per finger of `FINGERS`. Fingers have MCP, PIP and DIP
 flexion and abduction (positive towards the thumb); the thumb has opposition, adduction, MCP and IP flexion.
@@ -28,6 +28,12 @@ _THUMB = np.array([-0.72, -0.28, 0.64])  # where the thumb points at rest
 _CURL = np.array([-0.25, -0.72, -0.62])  # where it bends to
 _CROSS = np.cross(_THUMB, _CURL)
 _THUMB_AXIS = _CROSS / np.linalg.norm(_CROSS)
+_BENDS = [[np.sin(fan), 0, np.cos(fan)] for fan in _FAN]  # axes that the fingers bend about
+# The first joint of a finger turns about two axes, the others about one: columns of the articulation, axes.
+_ORDER = np.array([[0, 1, 2, 3], *[[3, 0, 1, 2]] * 4])
+_AXES = np.array(
+    [[[1, 0, 0], [0, -1, 0], _THUMB_AXIS, _THUMB_AXIS], *[[[0, 1, 0], bend, bend, bend] for bend in _BENDS]]
+)
 _NOISE = np.array([[6, 6, 7, 8], *[[7, 7, 5, 3.5]] * 4])  # degrees
 _VIEW_NOISE = np.radians([16, 20, 14])
 _COUPLING = 0.62  # DIP follows PIP
@@ -76,7 +82,7 @@ GESTURE_TABLE: dict[str, Gesture] = {
     "like": Gesture(_LIKE, "any", "thumb up"),
     "mute": Gesture(articulation(_IN, _O, _C, _C, _C), "side", "fingers up"),
     "ok": Gesture(
-        articulation((40, 12, 22, 38), (46, 62, 30), (8, 8, 4), (4, 6, 3), (2, 4, 2), (0, 2, -5, -14)),
+        articulation((29, 21, -8, 11), (50, 49, 28), (8, 8, 4), (4, 6, 3), (2, 4, 2), (0, 2, -5, -14)),
         "palm",
         "fingers up",
     ),
@@ -104,25 +110,13 @@ def local_rotations(degrees: ArrayLike) -> Floats:
     Returns:
         (..., 16, 3, 3) in the order of `mano16`; the wrist (row 0) is the identity.
     """
-    angles = np.radians(np.asarray(degrees, np.float64))
+    angles = np.radians(np.asarray(degrees, np.float64)[..., np.arange(5)[:, None], _ORDER])
+    turns = axis_angle_to_matrix(angles[..., None] * _AXES)  # (..., 5, 4, 3, 3)
     local = np.tile(np.eye(3), (*angles.shape[:-2], 16, 1, 1))
-    for finger, first in enumerate(FIRST):
-        a, b, c, d = (angles[..., finger, k, None] for k in range(4))
-        if finger == 0:
-            local[..., first, :, :] = _about([1, 0, 0], a) @ _about([0, -1, 0], b)
-            bends = (_about(_THUMB_AXIS, c), _about(_THUMB_AXIS, d))
-        else:
-            fan = _FAN[finger - 1]
-            axis = [np.sin(fan), 0, np.cos(fan)]
-            local[..., first, :, :] = _about([0, 1, 0], d) @ _about(axis, a)
-            bends = (_about(axis, b), _about(axis, c))
-        local[..., first + 1, :, :], local[..., first + 2, :, :] = bends
+    local[..., FIRST, :, :] = turns[..., 0, :, :] @ turns[..., 1, :, :]
+    for k in (1, 2):
+        local[..., np.add(FIRST, k), :, :] = turns[..., k + 1, :, :]
     return local
-
-
-def _about(axis: ArrayLike, angle: Floats) -> Floats:
-    """Rotations (..., 3, 3) about a unit axis (3,) by angles (..., 1), radians."""
-    return axis_angle_to_matrix(angle * np.asarray(axis, np.float64))
 
 
 def jitter(degrees: Floats, rng: Generator, strength: float = 1.0) -> Floats:
@@ -142,7 +136,7 @@ def view_rotation(side: Side, pointing: Pointing, rng: Generator, strength: floa
     """Rotation (3, 3) of the wrist that shows a hand to a viewer.
 
     Args:
-        side: which side of the hand the viewer sees; "any" draws one. Does not matter where the thumb decides.
+        side: which side of the hand the viewer sees; "any" draws one. Plays no part where the thumb points.
         pointing: what points where in the picture.
         rng: the random stream.
         strength: 1 = noise of 16, 20 and 14 degrees about the viewer's x, y and z axes.
@@ -180,8 +174,8 @@ def gesture(name: str, rng: Generator, strength: float = 1.0) -> Floats:
         strength: of the noise of the articulation and of the view.
 
     Returns:
-        (16, 3, 3); row 0 leads to the viewer's axes (x right, y up, z towards the viewer), the others are local
-        rotations in the order of `mano16`.
+        (16, 3, 3) in the order of `mano16`: row 0 leads to the viewer's axes (x right, y up, z towards the
+        viewer), the others are local.
     """
     row = GESTURE_TABLE[name]
     rotations = local_rotations(jitter(row.articulation, rng, strength))

@@ -25,7 +25,7 @@ Single = NDArray[np.float32]
 
 LEAST_VISIBLE = 0.4  # of the hand in the frame; else clutter is taken away
 # distance from a joint of `hand21` to the skin in front of it, metres: wrist, then the joints of each finger
-DEPTH_OF_JOINT: Floats = np.array([0.028, *(0.022, 0.016, 0.014, 0.01), *4 * (0.02, 0.014, 0.012, 0.008)])
+DEPTH_OF_JOINT: Floats = np.array([0.034, *(0.042, 0.02, 0.016, 0.012), *4 * (0.03, 0.021, 0.017, 0.011)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -37,6 +37,7 @@ class HandImage:
     z: Single
     phalanges: NDArray[np.uint8]
     keypoints: Single
+    held: float  # share of the pixels that show what is in the hand
     camera: Camera
 
 
@@ -98,5 +99,6 @@ def render_hand(
         z=np.where(np.isfinite(real), real, 0.0).astype(np.float32),
         phalanges=phalanges,
         keypoints=keypoints,
+        held=float((who >= len(kept.kind)).mean()),
         camera=view,
     )

@@ -22,6 +22,7 @@ Floats = NDArray[np.float64]
 Single = NDArray[np.float32]
 
 SHORTEST_SLEEVE_M = 0.008  # from its end to the wrist: hands stay bare
+BARE_HANDS = 0.7  # of those who would wear gloves
 THICKEST_GLOVE_M = 0.002
 NOWHERE_M = -19.0  # drawn height below everything
 ARMS_DOWN_RAD = 1.2
@@ -61,6 +62,8 @@ def draw_user(
     rows = draw_materials(rng, patterns, colourfulness)
     worn, wrist = outfit.cuts, landmarks().wrist_x
     worn[cuts.SLEEVE_X] = min(worn[cuts.SLEEVE_X], wrist - SHORTEST_SLEEVE_M)
+    if rng.random() < BARE_HANDS:
+        worn[cuts.GLOVE_X] = cuts.NEVER
     cloth = stand_off(outfit, trunk().canon)
     outfit.thickness[cuts.ACCESSORY] = min(outfit.thickness[cuts.ACCESSORY], THICKEST_GLOVE_M)
     offsets = stand_off(outfit, arm().body)
