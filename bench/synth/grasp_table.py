@@ -187,12 +187,12 @@ GRASP_TABLE: dict[str, Grasp] = {
     "adduction_grip": Grasp(
         rod(0.004, 0.0055, 0.04, 0.05), Between(("middle+",), ("index-",), slide=0.008), (),
         (
-            articulation((20, 10, 10, 15), _AWAY, _AWAY, (20, 20, 10), (24, 22, 10), (16, -8, -4, -6)),
-            articulation((20, 10, 10, 15), _AWAY, _AWAY, (20, 20, 10), (24, 22, 10), (-12, 10, -4, -6)),
+            articulation((20, 10, 10, 15), _AWAY, _AWAY, (8, 10, 5), (10, 12, 6), (16, -8, -9, -12)),
+            articulation((20, 10, 10, 15), _AWAY, _AWAY, (8, 10, 5), (10, 12, 6), (-12, 10, -9, -12)),
         ),
     ),
     "tip_pinch": Grasp(
-        rod(0.0015, 0.0022, 0.022, 0.03), Between(("thumb",), ("index",), along="ahead"), _ALL[:2],
+        rod(0.0015, 0.0022, 0.022, 0.03), Between(("thumb",), ("index",), slide=0.014), _ALL[:2],
         _pinching((24, 30, -4, 36), (48, 62, 46), idle=_RELAXED),
     ),
     "lateral_tripod": Grasp(
