@@ -119,7 +119,7 @@ def _data(request: Request, step: Step) -> dict[str, Any]:
     lacks = set.intersection(*absent(body, data["parts"]))
     return {
         "samples": sum(part["samples"] for part in data["parts"]),
-        "batch": spec["train"]["batch"],
+        "batch": spec["train"].get("batch", 0),  # neighbours train nothing
         "views": spec.get("views", 1),
         "joint_set": body["joint_set"],
         "pairs": [kind for kind in body["pairs"] if kind not in lacks],

@@ -51,6 +51,10 @@ def test_more_shots_than_the_training_data_hold_are_refused() -> None:
         check(methods="scratch", tasks="gesture,grasp", shots="81")
 
 
+def test_every_protocol_passes() -> None:
+    check(methods="scratch", tasks="action,gesture", protocol="finetune,linear,attentive,knn", shots="4")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
