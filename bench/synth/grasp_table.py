@@ -32,14 +32,15 @@ class Palm(NamedTuple):
 class Between(NamedTuple):
     """Lies between the pads of one side and those of the other, where they are as far apart as it is wide.
 
-    Its long side follows the row of the fingers, points ahead of their tips, lies in the web of the thumb or
-    in the gap between index and middle finger, or follows the thumb.
+    Its long side follows the row of the fingers, points ahead of their tips or down from the palm, lies in
+    the web of the thumb or in the gap between index and middle finger, or follows the thumb.
     """
 
     one: tuple[str, ...]
     other: tuple[str, ...]
-    along: Literal["row", "ahead", "web", "gap", "thumb"] = "row"
+    along: Literal["row", "ahead", "down", "web", "gap", "thumb"] = "row"
     slide: float = 0.0  # metres along the long side
+    alike: bool = False  # the noise of the middle finger is that of the index finger
     shift: float = 0.0  # metres across the grip and the row of fingers, towards the finger tips
 
 
@@ -185,8 +186,8 @@ GRASP_TABLE: dict[str, Grasp] = {
         _pinching((72, 8, -4, -8), *[(66, 4, 2)] * 4, idle=_AWAY),
     ),
     "adduction_grip": Grasp(
-        rod(0.004, 0.0055, 0.04, 0.05), Between(("middle+",), ("index-",), slide=0.008), (),
-        (
+        rod(0.004, 0.0055, 0.04, 0.05), Between(("middle+",), ("index-",), along="down", slide=0.008,
+        alike=True), (), (
             articulation((20, 10, 10, 15), _AWAY, _AWAY, (8, 10, 5), (10, 12, 6), (16, -8, -9, -12)),
             articulation((20, 10, 10, 15), _AWAY, _AWAY, (8, 10, 5), (10, 12, 6), (-12, 10, -9, -12)),
         ),
