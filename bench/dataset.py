@@ -50,7 +50,7 @@ class Field:
     dtype: str  # as numpy spells it, e.g. "uint8"
     shape: tuple[int, ...]  # of one sample
     kind: FieldKind = "plain"
-    flip: str = ""  # what mirroring swaps: a joint set, "p25", "dp24", "garments20"; "" = nothing
+    flip: str = ""  # what mirroring swaps: a joint set, "p25", "dp24", "garments20", "sides"; "" = nothing
     of: str = ""  # the field that this one belongs to, e.g. the charts of a `uv` map
     absent: int = 0  # value of samples that lack the field
 

@@ -354,14 +354,15 @@ def _camera(name: str, values: Tensor, field: Field, move: Move) -> Tensor:
     return (move.exact @ given @ move.turn.transpose(1, 2)).to(values.device, values.dtype)
 
 
-def _unmoved(name: str, values: Tensor, field: Field, move: Move) -> Tensor:
-    return values
+def _plain(name: str, values: Tensor, field: Field, move: Move) -> Tensor:
+    """Leave values as they are, but for classes of the whole sample that tell left from right."""
+    return _other_side(values, field.flip, move)
 
 
 MOVERS: dict[FieldKind, Callable[[str, Tensor, Field, Move], Tensor]] = {
     "image": _image, "depth": _map, "classes": _classes, "mask": _map, "uv": _uv, "pixels": _pixels,
     "point_classes": _point_classes, "point_uv": _point_uv, "boxes": _boxes, "joints2d": _joints2d,
-    "joints3d": _space, "vertices": _space, "rotations": _rotations, "camera": _camera, "plain": _unmoved,
+    "joints3d": _space, "vertices": _space, "rotations": _rotations, "camera": _camera, "plain": _plain,
 }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,8 +12,10 @@ from bench.bodymodels.joints import JOINT_SETS
 from bench.bodymodels.surface import DP24_FLIP, GARMENT_FLIP, P25_FLIP
 from bench.errors import ConfigError, nearest
 
-CLASSES = {"p25": P25_FLIP, "dp24": DP24_FLIP, "garments20": GARMENT_FLIP}
-BODY = "surrogate-v1"
+SIDES = np.array([1, 0], np.uint8)  # of a hand: right, left
+CLASSES = {"p25": P25_FLIP, "dp24": DP24_FLIP, "garments20": GARMENT_FLIP, "sides": SIDES}
+BODY, HAND = "surrogate-v1", "surrogate-hand-v1"
+HAND_VERTICES = 778
 VALUES = 256  # classes that a table knows; what it says nothing of stays, e.g. the class of absent samples
 
 
@@ -39,5 +42,7 @@ def table(flip: str, device: torch.device) -> Tensor:
         mirror = surrogate_body().mirror
         assert mirror is not None
         return torch.from_numpy(mirror.astype("int64")).to(device)
-    known = [*CLASSES, *JOINT_SETS, BODY]
+    if flip == HAND:  # the mirror image of a hand is the other hand, whose vertices have the same numbers
+        return torch.arange(HAND_VERTICES, device=device)
+    known = [*CLASSES, *JOINT_SETS, BODY, HAND]
     raise ConfigError(f'nobody knows what mirroring "{flip}" swaps.{nearest(flip, known)}')

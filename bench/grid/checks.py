@@ -55,7 +55,7 @@ def check_plan(request: Request, plan: Plan) -> None:
         if step.kind == "finetune":
             _check_pairs(request, spec.get("pairs", ()), spec["data"]["train"], f"task {spec['task']}")
         if step.kind != "pretrain":
-            _check_budget(spec)
+            _check_budget(request, spec)
             _check_inputs(request, spec)
 
 
@@ -250,9 +250,18 @@ def _check_inputs(request: Request, spec: Mapping[str, Any]) -> None:
             )
 
 
-def _check_budget(spec: Mapping[str, Any]) -> None:
+def _check_budget(request: Request, spec: Mapping[str, Any]) -> None:
+    """Refuse budgets that the training data cannot fill, as far as their YAML tells."""
     name, _, value = str(spec["budget"]).partition("=")
-    samples = sum(part["samples"] for part in spec["data"]["train"]["parts"])
+    data = spec["data"]["train"]
+    samples = sum(part["samples"] for part in data["parts"])
+    told = request.datasets[data["name"]]["classes"]
+    each = [part["samples"] // told[part["source"]] for part in data["parts"] if part["source"] in told]
+    if name == "shots" and each and int(value) > sum(each):
+        raise ConfigError(
+            f"--shots: {value} samples of each class are more than the {sum(each)} that the {samples} "
+            f"training samples of task {spec['task']} hold"
+        )
     if name == "fraction" and samples and samples * Fraction(value) < 1:
         raise ConfigError(
             f"--fractions: {float(Fraction(value)):g} of the {samples} samples of the "

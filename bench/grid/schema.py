@@ -242,6 +242,9 @@ class Dataset(_Described, kw_only=True, forbid_unknown_fields=True):
     pairs: list[Literal["view", "pose"]] = field(default_factory=list)
     fields: list[str] = field(default_factory=list)  # of the samples; empty = not said
     lacks: dict[str, list[str]] = field(default_factory=dict)  # source -> fields and pairs it has none of
+    classes: dict[str, Count] = field(
+        default_factory=dict
+    )  # source -> classes of whole samples, equally frequent
 
 
 GROUPS: Mapping[str, type[Struct]] = {

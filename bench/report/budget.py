@@ -9,6 +9,9 @@ from functools import lru_cache
 
 from bench.errors import DataError
 
+SHARES, SHOTS = "fractions", "shots"  # kinds of budgets, which no table mixes
+EACH = {SHARES: "label share", SHOTS: "shot count"}  # what a column of a table is
+AXIS = {SHARES: "share of the labels", SHOTS: "labelled examples per class"}
 _SHOTS = re.compile(r"(?:shots=(\d+)|(\d+)[ -]?shots?)")
 
 
@@ -18,6 +21,16 @@ class Budget:
 
     is_fraction: bool
     value: Fraction  # share of the labels in (0, 1], or labelled examples per class
+
+    @property
+    def kind(self) -> str:
+        """Return `SHARES` or `SHOTS`."""
+        return SHARES if self.is_fraction else SHOTS
+
+    @property
+    def whole(self) -> bool:
+        """Say whether these are all labels."""
+        return self.is_fraction and self.value == 1
 
     @property
     def label(self) -> str:

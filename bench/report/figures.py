@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from bench.files import sha256_file, sha256_text, write_atomic, writing
 from bench.report import budget, text
 from bench.report.overview import distinctions, is_scratch
-from bench.report.records import SETTING, TABLE, common_curves
+from bench.report.records import SETTING, TABLE, common_curves, with_kinds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -143,13 +143,14 @@ def plots(
         over_tasks: of `over_tasks.csv`.
         curves: by record key, (P, 2): fine-tuning progress in (0, 1] and the validation metric.
     """
-    primary = cells[cells["primary"].astype(bool)]
+    primary = with_kinds(cells[cells["primary"].astype(bool)])
     style = looks([*primary["name"], *(over_tasks["method"] if len(over_tasks) else ())])
-    paired, costs, words = _by_table(differences), _by_table(cost_quality), distinctions(primary)
+    paired, costs = _by_table(with_kinds(differences)), _by_table(with_kinds(cost_quality))
+    words = distinctions(primary)
     made: list[Plot | None] = []
     for key, rows in _by_table(primary).items():
         table = _Table(key, rows, style, words[key])
-        made += [efficiency(table, shots=False), efficiency(table, shots=True)]
+        made.append(efficiency(table))
         if key in paired:
             against = paired[key][paired[key]["against"] == "reference"]
             made += [bars(table, part) for _, part in against.groupby("reference", sort=False)]
@@ -165,14 +166,16 @@ def _by_table(frame: pd.DataFrame) -> dict[tuple[Any, ...], pd.DataFrame]:
 
 
 class _Table:
-    """One task under one protocol: its primary cells, and what its figures have in common."""
+    """One task under one protocol, with one kind of budget: primary cells, and what all figures share."""
 
     def __init__(
         self, key: tuple[Any, ...], cells: pd.DataFrame, style: Mapping[str, Look], distinction: str
     ) -> None:
         self.key, self.cells = key, cells
         self.at: dict[str, Any] = dict(zip(TABLE, key, strict=True))
-        self.task = str(self.at["task"])
+        self.kind = str(self.at["budgets"])
+        self.few = self.kind == budget.SHOTS
+        self.task = f"{self.at['task']}{', few-shot' * self.few}"
         self.metric = f"{self.at['metric']} ({text.unit_name(self.at['unit'])})"
         self._style, self._distinction = style, distinction
 
@@ -182,11 +185,11 @@ class _Table:
         lacking = self.cells[~self.cells["complete"].astype(bool) & self.cells["name"].isin(names)]
         named = sorted({f"{a} on {b}" for a, b in zip(lacking["name"], lacking["encoder"], strict=True)})
         partial = f" Incomplete: {text.listed(named)}." if named else ""
-        where = (self.task, str(self.at["dataset"]), more.get("encoder", ""), *setting, self._distinction)
+        where = (str(self.at["task"]), str(self.at["dataset"]), more.get("encoder", ""))
         return Plot(
             kind=kind or file,
             subject=self.key,
-            name=text.slug(file, *where),
+            name=text.slug("shots" * self.few, file, *where, *setting, self._distinction),
             caption=f"{said}. {_setting(setting)}{partial}",
             looks={name: self._style[name] for name in sorted(names, key=_scratch_first)},
             **more,
@@ -223,28 +226,24 @@ def _dashed(levels: Sequence[tuple[float, float]]) -> str:
     return "; dashed: floor and ceiling on the test data, where in range" * (not np.isnan(levels).all())
 
 
-def efficiency(table: _Table, *, shots: bool) -> Plot | None:
-    """Show the test metric over the labels, one panel per encoder; None without such label budgets."""
-    budgets = {b.label: b for b in map(budget.parse, table.cells["fraction"]) if b.is_fraction != shots}
-    cells = table.cells[table.cells["fraction"].isin(set(budgets))]
-    if cells.empty:
-        return None
-    cells = cells.assign(x=[float(budgets[label].value) for label in cells["fraction"]])
+def efficiency(table: _Table) -> Plot:
+    """Show the test metric over the labels, one panel per encoder."""
+    budgets = {b.label: b for b in map(budget.parse, table.cells["fraction"])}
+    cells = table.cells.assign(x=[float(budgets[label].value) for label in table.cells["fraction"]])
     cells = cells.sort_values("x", kind="stable")
     levels = _levels(cells)
     covered = ", for one seed over ".join(sorted(set(cells["kind"]) - {"none"}))
     bands = f"bands and bars: 95 % interval over {covered}" if covered else "no intervals recorded"
     return table.plot(
-        "shots" if shots else "efficiency",
+        "efficiency",
         cells["name"],
         f"{_seeds(cells['n'])}; lines: mean over seeds; {bands}{_dashed(levels)}",
-        kind="efficiency",
         title=f"{table.task}: data efficiency",
         panels=_panels(cells, "name x mean low high"),
         levels=levels,
-        x=f"{'labelled examples per class' if shots else 'share of the labels'} (log scale)",
+        x=f"{budget.AXIS[table.kind]} (log scale)",
         y=f"{table.metric}, test",
-        ticks=[(float(b.value), str(b.value) if shots else b.title) for b in sorted(budgets.values())],
+        ticks=[(float(b.value), str(b.value) if table.few else b.title) for b in sorted(budgets.values())],
     )
 
 
@@ -294,9 +293,9 @@ def bars(table: _Table, found: pd.DataFrame) -> Plot:
         kind="differences",
         title=f"{table.task}: difference to {reference}",
         panels=_panels(found, "method place difference low high verdict"),
-        x="labels",
+        x=budget.AXIS[table.kind],
         y=f"difference in {at['metric']} ({unit})",
-        ticks=[(float(i), b.title) for i, b in enumerate(order)],
+        ticks=[(float(i), str(b.value) if table.few else b.title) for i, b in enumerate(order)],
     )
 
 
@@ -347,7 +346,7 @@ def ranks(found: pd.DataFrame, style: Mapping[str, Look]) -> Plot | None:
         subject=(*setting, encoder),
         name=text.slug("ranks", encoder, *setting),
         title=f"{encoder}: average ranks over {tasks} tasks",
-        caption="1 is best; ranks of mean scores, averaged over label shares, then over tasks (n = "
+        caption="1 is best; ranks of mean scores, averaged over label budgets, then over tasks (n = "
         f"{tasks} tasks). {said} {_setting(setting)}",
         looks={name: style[name] for _, name in order},
         panels=[("", (order, critical))],

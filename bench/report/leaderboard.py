@@ -1,9 +1,10 @@
 """Records to summaries: everything that a report shows, as data frames.
 
-A table is one combination of `TABLE`: preset, track, mode, protocol and task; never several of them. Its rows
-are grouped by encoder and compared within it, on the same seeds and test units. What is ranked rests on the
-*common runs*: the runs (seed and label subset) that most rows of the encoder have. A row that lacks one of
-them is incomplete, listed and not ranked; runs that a row has beyond them are listed and not used.
+A table is one combination of `TABLE`: preset, track, mode, protocol, task and kind of budget (shares of the
+labels or shots per class); never several of them. Its rows are grouped by encoder and compared within it, on
+the same seeds and test units. What is ranked rests on the *common runs*: the runs (seed and label subset)
+that most rows of the encoder have. A row that lacks one of them is incomplete, listed and not ranked; runs
+that a row has beyond them are listed and not used.
 
 The columns of `cells`, `differences`, `savings`, `cost_quality` and `over_tasks` are those of the CSV files
 (`cells`: leaderboard.csv) and `EXTRA`; empty frames have their columns, too.
@@ -22,7 +23,7 @@ from scipy.special import stdtrit
 
 from bench.errors import ConfigError, nearest
 from bench.report import cost, intervals, over_tasks, savings
-from bench.report.budget import Budget, parse
+from bench.report.budget import EACH, SHOTS, Budget, parse
 from bench.report.intervals import LEVEL, Interval
 from bench.report.over_tasks import Overall
 from bench.report.records import (
@@ -41,7 +42,12 @@ from bench.report.records import (
 from bench.report.text import listed
 
 ROW = ("encoder", "method", "init", "pretrain_data", "backbone", "config", "encoder_modality")
-EXTRA = ("table", "n_units", "ranked")  # columns that no CSV has: number of the table, test units, ...
+EXTRA = (
+    "table",
+    "budgets",
+    "n_units",
+    "ranked",
+)  # columns that no CSV has: number of the table, test units, ...
 T_SEEDS = 5  # fewest seeds for a t interval over seeds alone
 
 CELLS = (
@@ -65,7 +71,7 @@ class Task:
 
     key: Mapping[str, Any]  # by `TABLE`
     several: bool  # another table has the same task and data set, so that titles must tell them apart
-    budgets: tuple[Budget, ...]  # ascending
+    budgets: tuple[Budget, ...]  # of one kind, ascending
     interval: str  # what the brackets mean and cover
     published: str  # name of this task in the published numbers
     runs: pd.DataFrame  # one row per record in the table, with `name`
@@ -84,8 +90,13 @@ class Task:
     @property
     def distinction(self) -> str:
         """Return what tells this table apart from others of its task and data set, "" where it is alone."""
-        at = "{metric}, test set {test_set}, minimum effect {minimum_effect:g}".format_map(self.key)
-        return f", {at}" if self.several else ""
+        at = ", {metric}, test set {test_set}, minimum effect {minimum_effect:g}".format_map(self.key)
+        return ", few-shot" * (self.key["budgets"] == SHOTS) + at * self.several
+
+    @property
+    def each(self) -> str:
+        """Return what its columns are: "label share" or "shot count"."""
+        return EACH[self.key["budgets"]]
 
     @cached_property
     def primary(self) -> pd.DataFrame:
@@ -266,13 +277,14 @@ def _cells(runs: pd.DataFrame, records: Records) -> pd.DataFrame:
         "dataset",
         "test_set",
         "minimum_effect",
+        "budgets",
         "encoder_kind",
         "modality",
         "uses",
         *ROW,
     )
     first = ("table", "name", "fraction", "n_units", "complete", *dict.fromkeys(constant))
-    stride = runs["value"].where(runs["subset"] == 0)
+    stride = runs["value"].where((runs["subset"] == 0) & (runs["budgets"] != SHOTS))
     of_cells = runs.assign(stride=stride, commits=commits(runs)).groupby("cell", sort=False)
     cells = of_cells.agg(
         **{name: (name, "first") for name in first},
@@ -333,7 +345,7 @@ def _interval(runs: pd.DataFrame) -> str:
     several = cells[(cells["n"] > 1) & (cells["method"] != SCRATCH) & (cells["first"] >= 0)]["pretrained"]
     budgets = set(map(parse, cells["fraction"]))
     varying = set(map(parse, cells["fraction"][cells["subsets"] > 1]))
-    same = {budget for budget in budgets if budget.value < 1} - varying
+    same = {budget for budget in budgets if not budget.whole} - varying
     varies = "seeds of fine-tuning" + (", of pretraining" if several.min() > 1 else "")
     varies += f", the label subset ({_titles(varying)})" if varying else ""
     fixed = ["other data sets and recipes"]
@@ -442,7 +454,7 @@ def _mark_best(cells: pd.DataFrame, differences: pd.DataFrame) -> pd.DataFrame:
 def _tasks(runs: pd.DataFrame, frames: Mapping[str, pd.DataFrame]) -> tuple[Task, ...]:
     """Split the summaries by table."""
     heads = runs[["table", *TABLE]].drop_duplicates(ignore_index=True)
-    several = heads.duplicated([*SETTING, "task", "dataset"], keep=False)
+    several = heads.duplicated([*SETTING, "task", "dataset", "budgets"], keep=False)
     budgets = {number: set(map(parse, part)) for number, part in runs.groupby("table")["fraction"]}
     split = {name: dict(list(frame.groupby("table", sort=False))) for name, frame in frames.items()}
     empty = {name: frame.iloc[:0] for name, frame in frames.items()}

@@ -107,7 +107,7 @@ def over_tasks(cells: pd.DataFrame, runs: pd.DataFrame, references: Sequence[str
     Args:
         cells: of `leaderboard`.
         runs: of `leaderboard`; of several tables about one task and data set, that of the newest record
-            counts.
+            counts. A task has one table per kind of budget, which count as its budgets.
         references: methods to state the probability of improvement over, scratch first.
     """
     primary = cells[cells["primary"]].assign(place=lambda frame: frame["task"] + " on " + frame["dataset"])
@@ -115,7 +115,7 @@ def over_tasks(cells: pd.DataFrame, runs: pd.DataFrame, references: Sequence[str
     primary = primary.assign(newest=primary["table"].map(newest)).sort_values(
         ["newest", "table"], kind="stable"
     )
-    last = primary.groupby([*SETTING, "encoder", "place"])["table"].transform("last")
+    last = primary.groupby([*SETTING, "encoder", "place", "budgets"])["table"].transform("last")
     primary = primary[primary["table"] == last].sort_index()
     places: list[tuple[Any, pd.DataFrame]] = list(primary.groupby([*SETTING, "encoder"]))
     return tuple(_overall(place, part, references) for place, part in places)
@@ -126,9 +126,9 @@ def _overall(place: Sequence[Any], cells: pd.DataFrame, references: Sequence[str
     why = {name: reason for name in methods if (reason := _unfit(name, cells))}
     chosen = sorted((name for name in methods if name not in why), key=lambda n: (methods[n] != SCRATCH, n))
     ranked = cells[cells["ranked"] & cells["name"].isin(chosen)]
-    holders = ranked.groupby("place")["name"].nunique()  # sorted
-    tasks = list(map(str, holders.index[holders == len(chosen)]))
-    ranked = ranked[ranked["place"].isin(tasks)]
+    holders = ranked.groupby(["place", "budgets"])["name"].transform("nunique")
+    ranked = ranked[holders == len(chosen)]
+    tasks = sorted(set(map(str, ranked["place"])))
     reason = ""
     if len(chosen) < 2:
         reason = "fewer than two methods are complete"

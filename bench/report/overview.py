@@ -1,4 +1,4 @@
-"""Which method wins where: one table of methods by tasks for every encoder and label share.
+"""Which method wins where: one table of methods by tasks for every encoder and label budget.
 
 The first thing that the page, the Markdown and the terminal show. All numbers come from the frames of
 `leaderboard.csv` and `differences.csv`.
@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from bench.report import budget, text
-from bench.report.records import SCRATCH, SETTING, TABLE, tuples
+from bench.report.records import SCRATCH, SETTING, TABLE, tuples, with_kinds
 from bench.report.tables import USES, Column, Entry, Row, Table, facets
 from bench.report.text import TIE
 
@@ -28,12 +28,12 @@ SHADES = (0.5, 1.0, 2.0)  # differences to scratch, in half-widths of their inte
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """One encoder and label share under one protocol."""
+    """One encoder and label budget under one protocol."""
 
     setting: tuple[str, ...]
     encoder: str
     fraction: str
-    labels: str  # the label share for people
+    labels: str  # the budget for people
     answer: str  # which methods have the best average rank; "" where there are no ranks
     table: Table  # methods by tasks, best average rank first
     facets: Mapping[str, Sequence[str]]
@@ -47,10 +47,10 @@ def is_scratch(name: str) -> bool:
 def distinctions(primary: pd.DataFrame) -> dict[tuple[Any, ...], str]:
     """Return by `TABLE` what tells tables of one task and data set apart, "" where there is one."""
     keys = list(dict.fromkeys(primary[list(TABLE)].itertuples(index=False, name=None)))
-    titles = [key[:6] for key in keys]
+    titles = [(*key[:6], key[-1]) for key in keys]
     return {
-        key: f", {key[6]}, test set {key[10]}, minimum effect {key[9]:g}" if titles.count(key[:6]) > 1 else ""
-        for key in keys
+        key: f", {key[6]}, test set {key[10]}, minimum effect {key[9]:g}" if titles.count(title) > 1 else ""
+        for key, title in zip(keys, titles, strict=True)
     }
 
 
@@ -61,12 +61,19 @@ def overview(cells: pd.DataFrame, differences: pd.DataFrame) -> list[Block]:
         cells: of `leaderboard.csv`.
         differences: of `differences.csv`.
     """
-    primary = cells[cells["primary"].astype(bool)]
+    primary = with_kinds(cells[cells["primary"].astype(bool)])
     words = distinctions(primary)
-    against = _against_scratch(differences)
+    against = _against_scratch(with_kinds(differences))
     grouped: dict[Any, pd.DataFrame] = dict(list(primary.groupby([*SETTING, "encoder", "fraction"])))
-    places = sorted(grouped, key=lambda place: (*place[:5], budget.parse(place[5])))
+    places = sorted(grouped, key=_order)
     return [_block(place, grouped[place], words, against) for place in places]
+
+
+def _order(place: Any) -> tuple[Any, ...]:
+    """Sort by setting and encoder, then shares of the labels before shots."""
+    *where, label = place
+    found = budget.parse(label)
+    return (*where, found.kind, found)
 
 
 def _against_scratch(differences: pd.DataFrame) -> dict[tuple[Any, ...], tuple[str, int]]:

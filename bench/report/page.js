@@ -207,7 +207,7 @@
       const chip = button({}, () => ((chosen = i), chooseBlock()), title, ...setting, make("span", {}, block.answer || "no ranks"));
       return filter(chip, block.facets);
     });
-    overview.append(make("div", { class: "chips", role: "group", "aria-label": "Encoder and label share" }, ...chips));
+    overview.append(make("div", { class: "chips", role: "group", "aria-label": "Encoder and labels" }, ...chips));
     for (const { table } of data.overview)
       overview.append(make("div", { class: table.columns.length > 6 ? "block dense" : "block" }, grid(table)));
     overview.append(...notes([data.overview_note]));

@@ -159,7 +159,7 @@ def _task(name: str, task: Task, plots: Sequence[Plot]) -> Section:
         id=name,
         title=task.title,
         gist=f"best at {largest.header}: {', '.join(best)}" if best else "",
-        facets=tables.facets(task.key),
+        facets=tables.facets(task.key) | {"share": [b.label for b in task.budgets]},
         said=[f"{tables.setting(task.key)} {tables.metric(task.key)}"],
         tables=tables.of_task(task),
         incomplete=tables.incomplete(task),
@@ -355,7 +355,7 @@ def samples(
     """Return sheets of test samples for `render`, and lines about those that cannot be made.
 
     Args:
-        tasks: the tables; each row has the sheet of its first run at the largest label share.
+        tasks: the tables; each row has the sheet of its first run at the largest budget of its table.
         draw: makes JPEGs by record key.
     """
     shown = {

@@ -13,7 +13,8 @@ Columns of `Records.runs`:
 | method, init, pretrain_data, backbone, setting, config  | `config`: what was overridden in the method      |
 | encoder, encoder_kind, encoder_modality, uses           | `uses`: beyond colour pictures; "" = not said    |
 | weights                                                 | what a row of given weights says of them         |
-| fraction, seed, subset, pretrain_seed                   | `pretrain_seed` -1 = not recorded                |
+| fraction, budgets                                       | `budgets`: kind of it, fractions or shots        |
+| seed, subset, pretrain_seed                             | `pretrain_seed` -1 = not recorded                |
 | metric, value, unit, higher_is_better, primary          |                                                  |
 | floor, ceiling                                          | of the metric; NaN where not recorded            |
 | minimum_effect                                          | of the primary metric, 0 where not recorded      |
@@ -48,6 +49,7 @@ SCRATCH = "scratch"  # the method without pretraining
 SETTING = ("preset", "track", "mode", "protocol")
 TABLE = (  # what all numbers of a table share
     *SETTING, "task", "dataset", "metric", "unit", "higher_is_better", "minimum_effect", "test_set",
+    "budgets",
 )  # fmt: skip
 PLACE = (*SETTING, "task", "dataset", "test_set", "minimum_effect", "encoder")  # begins rows of CSV files
 REQUIRED = ("preset", "track", "mode", "protocol", "task", "dataset", "method", "encoder")
@@ -60,8 +62,8 @@ COSTS = (
     "pretrain_wall_s", "pretrain_samples_seen", "pretrain_forward_passes", "device_s", "pretrain_device_s",
 )  # fmt: skip
 COLUMNS = (
-    "key", *REQUIRED, *OPTIONAL, "weights", "seed", "subset", "pretrain_seed", "metric", "value", "unit",
-    "higher_is_better", "floor", "ceiling", "primary", "minimum_effect", "exposure", "test_set",
+    "key", *REQUIRED, *OPTIONAL, "budgets", "weights", "seed", "subset", "pretrain_seed", "metric", "value",
+    "unit", "higher_is_better", "floor", "ceiling", "primary", "minimum_effect", "exposure", "test_set",
     "interval_unit", "n_units", "n_samples", "n_replicates", *COSTS, "commit", "dirty", "source_sha256",
     "device", "created", "imported",
 )  # fmt: skip
@@ -162,7 +164,7 @@ def _labels(record: Mapping[str, Any], where: str) -> dict[str, Any]:
             raise DataError(f'{where}: label "{name}" is not a whole number')
     texts = {name: str(labels.get(name) or "") for name in (*REQUIRED, *OPTIONAL)}
     try:  # shots stand in the setting alone
-        texts["fraction"] = budget.parse(texts["fraction"] or texts["setting"]).label
+        labelled = budget.parse(texts["fraction"] or texts["setting"])
     except DataError as error:
         raise DataError(f"{where}: {error}") from error
     effect = _number(labels.get("minimum_effect") or 0.0, where)
@@ -174,6 +176,7 @@ def _labels(record: Mapping[str, Any], where: str) -> dict[str, Any]:
     sha = str(test.get("sha256", "")) if isinstance(test, dict) else ""
     cost = {name: _number(record["cost"].get(name), where) for name in COSTS}
     made = record["provenance"]
+    texts |= {"fraction": labelled.label, "budgets": labelled.kind}
     texts |= {name: str(made.get(name) or "") for name in ("commit", "source_sha256", "device", "created")}
     return {
         **texts,
@@ -321,3 +324,9 @@ def common_curves(curves: Sequence[Floats]) -> tuple[Floats, Floats] | None:
     if not grid.size:
         return None
     return grid, np.stack([np.interp(grid, curve[:, 0], curve[:, 1]) for curve in curves])
+
+
+def with_kinds(frame: pd.DataFrame) -> pd.DataFrame:
+    """Add the column `budgets`, the kind of the budget in `fraction`; empty frames stay as they are."""
+    kinds = [budget.parse(label).kind for label in frame["fraction"]] if len(frame) else []
+    return frame.assign(budgets=kinds) if kinds else frame

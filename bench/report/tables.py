@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.report import bounds, text
 from bench.report.bootstrap import Aggregate
-from bench.report.budget import Budget, parse
+from bench.report.budget import SHOTS, Budget, parse
 from bench.report.leaderboard import Task
 from bench.report.over_tasks import Overall
 from bench.report.published import LABELS, PublishedTable
@@ -163,6 +163,8 @@ def scores(task: Task) -> Table:
 def _score_notes(task: Task) -> list[str]:
     primary = task.primary
     notes = [f"n = number of seeds. {USES} {task.interval}"]
+    if task.key["budgets"] == SHOTS:
+        notes.insert(0, "Shots: labelled training samples of each class.")
     if ((primary["n"] > 1) & primary["low"].isna()).any():
         notes.append("Braces: smallest to largest seed; these cells have no interval.")
     if primary["best"].any():
@@ -170,7 +172,7 @@ def _score_notes(task: Task) -> list[str]:
         least = task.key["minimum_effect"]
         small = f", or below the minimum effect ({least:g})" if least else ""
         notes.append(
-            f"Bold: best mean of its encoder and label share. {TIE}: a tie with it: the paired difference is "
+            f"Bold: best mean of its encoder and {task.each}. {TIE}: a tie with it: the paired difference is "
             f"not beyond p < 0.05 after Holm's correction{small}, or has no interval "
             f"({_family(families['family'])} of an encoder with its best ones)."
         )
@@ -300,7 +302,7 @@ def differences(task: Task) -> Table:
         notes=[
             f"Paired differences over common seeds and test units ({unit}; {better} is better) with 95 % "
             "intervals; n = number of common seeds. p: two-sided, after Holm's correction within a family "
-            "(one encoder and reference, all methods and label shares: "
+            f"(one encoder and reference, all methods and {task.each}s: "
             f"{_family(found['family'])}). Bold: better or worse: p < 0.05{least}; all others are ties."
         ],
     )
@@ -394,8 +396,9 @@ def epochs_saved(task: Task) -> Table:
         left=("method", "as good as"),
         notes=[
             "How many times fewer epochs of fine-tuning a method needs to reach the last validation value of "
-            "the reference at the same label share: monotone interpolation of its mean curve, nothing beyond "
-            "what was measured. The schedule is that of the whole training; a shorter one would end sooner. "
+            f"the reference at the same {task.each}: monotone interpolation of its mean curve, nothing "
+            "beyond what was measured. The schedule is that of the whole training; a shorter one would end "
+            "sooner. "
             f"Brackets: 95 % interval over {_varied(found)}; the validation part is taken as given. n = "
             "number of seeds."
         ],
@@ -486,9 +489,9 @@ def _rank_notes(found: Overall) -> list[str]:
     seeds = text.count(low, "seed") if low == high else f"{low} to {high} seeds"
     notes = [
         f"Common to all of them: {len(found.tasks)} of {text.count(len(found.all_tasks), 'task')}, "
-        f"{text.count(found.cells, 'cell')} (task and label share), n = {seeds} each: "
+        f"{text.count(found.cells, 'cell')} (task and label budget), n = {seeds} each: "
         f"{text.listed(list(found.tasks), limit=30)}.",
-        "Average rank: 1 is best; by mean score per cell, averaged over the label shares of a task, then "
+        "Average rank: 1 is best; by mean score per cell, averaged over the label budgets of a task, then "
         f"over tasks. {critical_text(found)}",
     ]
     if found.normalised:
@@ -496,7 +499,7 @@ def _rank_notes(found: Overall) -> list[str]:
         low_end, high_end = found.normalised_ends
         guard = f" Left out, since {low_end} and {high_end} are less than two seed deviations apart: {left}."
         notes.append(
-            f"Normalised score: {low_end} = 0, {high_end} = 1 per cell, averaged over label shares; "
+            f"Normalised score: {low_end} = 0, {high_end} = 1 per cell, averaged over label budgets; "
             "interquartile mean over tasks and seeds. Brackets: 95 % stratified bootstrap interval over "
             "seeds; tasks, test units and both ends of the scale are taken as given."
             f"{guard if found.guarded else ''}"
@@ -558,7 +561,7 @@ def _pairs(found: Overall) -> Table:
         notes=[
             f"Wilcoxon signed-rank tests over tasks (n = {tasks}) of the log ratio of errors, which has no "
             "unit (error: the metric itself where lower is better, else what lacks to 100 % or 1), averaged "
-            f"over label shares; Holm's correction over {text.count(pairs, 'pair')}. Bold: p < 0.05."
+            f"over label budgets; Holm's correction over {text.count(pairs, 'pair')}. Bold: p < 0.05."
             f"{never if least >= 0.05 else ''}"
         ],
     )

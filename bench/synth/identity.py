@@ -59,6 +59,19 @@ def draw_identity(
     rng, normal, outfit = _draw_first(seed, identity)
     betas = np.clip(normal * beta_limit / 2.1, -beta_limit, beta_limit).astype(np.float32)
     vertices, joints = surrogate_body().shape(betas)
+    rows = draw_materials(rng, patterns, colourfulness)
+    return Identity(
+        betas=betas,
+        vertices=np.ascontiguousarray(vertices, np.float32),
+        joints=joints,
+        offsets=stand_off(outfit, surrogate_body().v_template),
+        outfit=outfit,
+        materials=rows,
+    )
+
+
+def draw_materials(rng: Generator, patterns: tuple[str, ...], colourfulness: float) -> Single:
+    """Skin, hair and clothes of a person, one row per slot, (7, 18)."""
     skin = materials.skin_colour(rng)
     palette = [materials.cloth_colour(rng, colourfulness) for _ in range(3)]
     rows = np.zeros((cuts.SLOTS, materials.WIDTH), np.float32)
@@ -76,11 +89,4 @@ def draw_identity(
     rows[cuts.HAIR] = materials.solid(
         hair, gloss=0.06, bump=0.3, grain=0.3, size=0.022, seed=int(rng.integers(SEEDS))
     )
-    return Identity(
-        betas=betas,
-        vertices=np.ascontiguousarray(vertices, np.float32),
-        joints=joints,
-        offsets=stand_off(outfit, surrogate_body().v_template),
-        outfit=outfit,
-        materials=rows,
-    )
+    return rows

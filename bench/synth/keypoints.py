@@ -24,18 +24,24 @@ _LOOSE = np.array([JOINTS[j] for j in ("l_wrist", "r_wrist", "l_hand", "r_hand",
 LIMBS: tuple[tuple[str, ...], ...] = (("shoulder", "elbow", "wrist", "hand"), ("hip", "knee", "ankle", "toe"))
 
 
-def project_joints(camera: Camera, joints: Floats, depth: Single) -> Single:
-    """Joints (24, 3) in the world to rows of x, y in pixels, depth in metres, visibility; (24, 4).
+def project_joints(camera: Camera, joints: Floats, depth: Single, reach: Floats = DEPTH_OF_JOINT) -> Single:
+    """Joints (J, 3) in the world to rows of x, y in pixels, depth in metres, visibility; (J, 4).
 
     Visibility is 0 outside the image, 1 where something lies in front of the joint by more than the local
     radius of the body, else 2.
+
+    Args:
+        camera: the crop.
+        joints: metres, (J, 3).
+        depth: of what is seen, metres, (S, S).
+        reach: distance from each joint to the skin in front of it, metres, (J,); those of the body.
     """
     pixels = camera.project(joints)
     size = len(depth)
     column, row = np.floor(pixels[:, 0]).astype(int), np.floor(pixels[:, 1]).astype(int)
     inside = (column >= 0) & (row >= 0) & (column < size) & (row < size)
     front = depth[np.clip(row, 0, size - 1), np.clip(column, 0, size - 1)]
-    seen = np.where(front > pixels[:, 2] - DEPTH_OF_JOINT, VISIBLE, HIDDEN)
+    seen = np.where(front > pixels[:, 2] - reach, VISIBLE, HIDDEN)
     return np.concatenate([pixels, np.where(inside, seen, OUTSIDE)[:, None]], 1).astype(np.float32)
 
 

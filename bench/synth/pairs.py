@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import DataError
 from bench.synth.clips import IDS
-from bench.synth.domains import DOMAINS
+from bench.synth.domains import DOMAINS, Domain
 
 Ints = NDArray[np.integer]
 Pairs = NDArray[np.int64]
@@ -27,12 +29,15 @@ def cross_view_pairs(ids: Ints) -> Pairs:
     return _pairs(ids, (_CLIP, _FRAME))
 
 
-def cross_pose_pairs(ids: Ints, *, gap_s: tuple[float, float] = (0.2, 1.5)) -> Pairs:
+def cross_pose_pairs(
+    ids: Ints, *, gap_s: tuple[float, float] = (0.2, 1.5), domains: Iterable[Domain] = DOMAINS.values()
+) -> Pairs:
     """Same clip and camera, two moments.
 
     Args:
         ids: rows of sample ids, (N, 8), any order.
         gap_s: shortest and longest time between them.
+        domains: those that the ids name; tell the time between frames.
 
     Returns:
         Row numbers, (M, 2), each unordered pair once, first < second.
@@ -41,7 +46,7 @@ def cross_pose_pairs(ids: Ints, *, gap_s: tuple[float, float] = (0.2, 1.5)) -> P
         DataError: a domain number that this version does not know.
     """
     pairs = _pairs(ids, (_CLIP, _CAMERA))
-    steps = {domain.index: domain.frame_step_s for domain in DOMAINS.values()}
+    steps = {domain.index: domain.frame_step_s for domain in domains}
     unknown = set(np.unique(ids[:, _DOMAIN]).tolist()) - set(steps)
     if unknown:
         raise DataError(f"sample ids name unknown domains {sorted(unknown)}: rebuild the data set")

@@ -79,7 +79,7 @@ def render_picture(
     joints = project_joints(view, posed.joints, z)
     return Image(
         rgb=rgb,
-        depth=_depth(z, fid, coarse, posed, view, domain, scene, light, rng),
+        depth=sense_depth(z, fid, coarse, posed, view, domain, scene, light, rng),
         z=np.where(np.isfinite(z), z, 0.0).astype(np.float32),
         fid=fid,
         uv=labels.surface_uv(fid, coarse.bary),
@@ -125,7 +125,7 @@ def shade(
     return out
 
 
-def _depth(
+def sense_depth(
     z: Single,
     fid: NDArray[np.int16],
     coarse: Raster,
@@ -136,7 +136,7 @@ def _depth(
     light: Single,
     rng: Generator,
 ) -> NDArray[np.uint16]:
-    """Sensor depth in millimetres, zero where the domain has no depth."""
+    """Sensor depth in millimetres, zero where the domain has no depth; `z` in real metres."""
     if "depth" not in domain.modalities:
         return np.zeros(z.shape, np.uint16)
     seen = fid >= 0

@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Stream(IntEnum):
-    """Purpose of a random stream; 51-53 are kept free for hands."""
+    """Purpose of a random stream."""
 
     IDENTITY = 11  # ids: identity
     SCENE = 22  # ids: scene
@@ -16,6 +16,9 @@ class Stream(IntEnum):
     PICTURE = 34  # ids: clip, frame, camera
     CAMERA = 35  # ids: clip, camera; what stays fixed over the frames of a clip
     GROUP = 36  # ids: clip; how many people, and where they stand
+    HAND_USER = 51  # ids: user
+    HAND_CLIP = 52  # ids: clip; pose or motion, what is held, who stands behind
+    HAND_PICTURE = 53  # ids: clip, frame, camera
     BACKDROP = 77  # ids: bank, number
 
 

@@ -39,7 +39,7 @@ def contact_sheet(samples: Sequence[Sample], *, columns: int = 12) -> Image.Imag
         "chart, u, v": [iuv_tile(s) for s in shown],
         "24 joints (white visible, red hidden)": [joints_tile(s) for s in shown],
     }
-    return _stack([(title, tiles) for title, tiles in rows.items()], columns)
+    return stacked([(title, tiles) for title, tiles in rows.items()], columns)
 
 
 def overview(*, size: int = 128, seed: int = 0, columns: int = 12, first: int = 0) -> Image.Image:
@@ -68,7 +68,7 @@ def overview(*, size: int = 128, seed: int = 0, columns: int = 12, first: int = 
     rows.append(
         ("cross-pose: one camera, all frames", [t for c in lab[: columns // frames] for t in c[::views]])
     )
-    top = _stack(rows, columns)
+    top = stacked(rows, columns)
     sheet = Image.new("RGB", (max(top.width, body.width), top.height + body.height), "white")
     sheet.paste(top, (0, 0))
     sheet.paste(body, (0, top.height))
@@ -109,7 +109,8 @@ def _one(clip: Mapping[str, NDArray[Any]], row: int) -> Sample:
     return {name: array[row] for name, array in clip.items()}
 
 
-def _stack(rows: Sequence[tuple[str, Sequence[Tile]]], columns: int) -> Image.Image:
+def stacked(rows: Sequence[tuple[str, Sequence[Tile]]], columns: int) -> Image.Image:
+    """Rows of tiles under their titles."""
     size = rows[0][1][0].shape[0]
     sheet = Image.new("RGB", (columns * (size + 1), len(rows) * (size + 1 + LABEL_HEIGHT)), "white")
     draw = ImageDraw.Draw(sheet)

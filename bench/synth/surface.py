@@ -85,20 +85,32 @@ def pose_frame(identity: Identity, motion: Motion, frame: int) -> Posed:
 
 def light_world(identity: Identity, scene: Scene, posed: Posed) -> World:
     """Materials, light and the shadow that the person casts at this moment."""
+    return world_around(identity.materials, scene, posed.dressed, posed.person.faces)
+
+
+def world_around(own: Single, scene: Scene, surface: Single, faces: NDArray[np.int32]) -> World:
+    """Materials, light and the shadow that a mesh casts.
+
+    Args:
+        own: materials of whom it belongs to, (7, 18).
+        scene: the surroundings.
+        surface: vertices, metres, (V, 3).
+        faces: of the mesh, (F, 3).
+    """
     towards = scene.light.direction
     up = np.array([0.0, 1.0, 0.0]) if abs(towards[1]) < 0.95 else np.array([1.0, 0.0, 0.0])
     across = np.cross(up, towards)
     across /= np.linalg.norm(across)
     axes = np.stack([across, np.cross(towards, across), -towards])
-    seen: Floats = axes @ posed.dressed.T.astype(np.float64)
+    seen: Floats = axes @ surface.T.astype(np.float64)
     low, high = seen[:2].min(1) - 0.05, seen[:2].max(1) + 0.05
     scale = SHADOW_SIZE / (high - low)
     seen[:2] = (seen[:2] - low[:, None]) * scale[:, None]
     seen[2] += SHADOW_OFFSET
     return World(
-        materials=np.concatenate([identity.materials, scene.materials]),
+        materials=np.concatenate([own, scene.materials]),
         light=scene.light.packed(),
-        shadow=rasterize(seen, posed.person.faces, SHADOW_SIZE).depth,
+        shadow=rasterize(seen, faces, SHADOW_SIZE).depth,
         shadow_frame=np.concatenate([axes.ravel(), low, scale, [SHADOW_OFFSET]]),
         backdrop=scene.backdrop,
         turn=scene.turn,

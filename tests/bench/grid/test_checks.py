@@ -37,6 +37,20 @@ def test_every_preset_passes() -> None:
         check(preset=path.stem, fractions="0.1,1")
 
 
+def test_more_shots_than_the_training_data_hold_are_refused() -> None:
+    check(methods="scratch", tasks="gesture,grasp,action", shots="4,50")
+    few = "++task.gesture.data.hands.samples={train: 100, val: 36, test: 36}"  # 5 of each of 18 classes
+    check(few, methods="scratch", tasks="gesture", shots="5")
+    with pytest.raises(
+        ConfigError, match="--shots: 6 samples of each class are more than the 5 that the 100"
+    ):
+        check(few, methods="scratch", tasks="gesture", shots="5,6")
+    with pytest.raises(
+        ConfigError, match=r"51 samples .* more than the 50 that the 1650 .* of task grasp hold"
+    ):
+        check(methods="scratch", tasks="gesture,grasp", shots="51")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -40,13 +40,14 @@ def record(
     **changes: Any,
 ) -> Record:
     """Return a sealed score record of a model with these scores on the test units, (units,)."""
+    few = fraction.startswith("shots=")
     all_labels: dict[str, Any] = {
         "preset": "tiny", "track": "controlled", "mode": "strict", "protocol": 1, "task": "parts",
         "modality": "rgb", "dataset": "people", "method": method, "init": "random",
         "pretrain_data": "none" if method == "scratch" else "lab", "pretrain_seed": seed,
-        "backbone": "resnet10", "setting": f"fraction={fraction}", "encoder": "resnet10",
-        "encoder_kind": "pyramid", "encoder_modality": "rgb", "fraction": fraction, "seed": seed,
-        "subset": 0,
+        "backbone": "resnet10", "setting": fraction if few else f"fraction={fraction}", "encoder": "resnet10",
+        "encoder_kind": "pyramid", "encoder_modality": "rgb", "seed": seed, "subset": 0,
+        "fraction": "" if few else fraction,
         "uses": "none" if method == "scratch" else "depth, 2D joints", **(labels or {}),
     }  # fmt: skip
     end = float(scores.mean())

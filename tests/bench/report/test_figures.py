@@ -230,11 +230,19 @@ def test_efficiency_draws_means_and_intervals_on_a_log_axis(shown: Shown) -> Non
 
 
 def test_shots_have_a_figure_of_their_own(shown: Shown) -> None:
-    both = cells({"scratch": {"shots=16": 5.0, "shots=32": 7.0, "1": 9.0}})
-    names = {plot.name.partition("_")[0]: plot for plot in plots(both, EMPTY, EMPTY, EMPTY, {})}
-    assert set(names) == {"shots", "efficiency"}
-    assert names["shots"].ticks == [(16.0, "16"), (32.0, "32")]
-    assert shown(names["shots"])[1][0].get_xlabel() == "labelled examples per class (log scale)"
+    both = cells({n: {"shots=16": 5.0, "shots=32": 7.0, "1/10": 8.0, "1": 9.0} for n in ("scratch", "cmc")})
+    paired = pd.DataFrame([difference("cmc", 1.0, "tie", b) for b in ("shots=16", "shots=32", "1/10", "1")])
+    found = {plot.name: plot for plot in plots(both, paired, EMPTY, EMPTY, {})}
+    where = "parts_people_tiny_controlled_strict_1"
+    kinds = ("efficiency", "differences_scratch")
+    assert set(found) == {f"{few}{kind}_{where}" for few in ("", "shots_") for kind in kinds}
+    shots, bars = found[f"shots_efficiency_{where}"], found[f"shots_differences_scratch_{where}"]
+    assert shots.ticks == [(16.0, "16"), (32.0, "32")] and shots.title == "parts, few-shot: data efficiency"
+    assert [x for _, data in shots.panels for _, x, *_ in data] == [16.0, 16.0, 32.0, 32.0]
+    ((ax,)) = shown(shots)[1]
+    assert ax.get_xscale() == "log" and ax.get_xlabel() == "labelled examples per class (log scale)"
+    assert bars.ticks == [(0.0, "16"), (1.0, "32")] and bars.x == "labelled examples per class"
+    assert found[f"efficiency_{where}"].ticks == [(0.1, "10 %"), (1.0, "100 %")]
 
 
 def test_incomplete_rows_and_the_number_of_seeds_are_named() -> None:

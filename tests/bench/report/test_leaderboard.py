@@ -79,6 +79,40 @@ def test_a_table_never_mixes_settings(labels: dict[str, Any], make_world: Make, 
     assert len(found.costs) == (2 if "task" in labels else 4)
 
 
+BOTH_KINDS = {"shots=4": -4.0, "shots=16": 0.0, "1/10": 0.0, "1": 8.0}
+
+
+def test_a_table_never_mixes_shots_and_label_shares(make_world: Make, summaries: Make) -> None:
+    records = make_world({"scratch": 25.0, "cmc": 30.0}, fractions=BOTH_KINDS)
+    records += make_world({"mae": 28.0}, fractions={"1/10": 0.0, "1": 8.0}, stream=1)
+    found = summaries(records)
+    assert [(t.title, [b.header for b in t.budgets]) for t in found.tasks] == [
+        ("parts on people", ["10 % labels", "100 % labels"]),
+        ("parts on people, few-shot", ["4 shots", "16 shots"]),
+    ]
+    shares, few = found.tasks
+    assert {cell.name for cell in shares.primary_cells if cell.ranked} == {"scratch", "cmc", "mae"}
+    assert {cell.name for cell in few.primary_cells if cell.ranked} == {"scratch", "cmc"}
+    assert shares.missing.empty and few.missing.empty  # a budget that a row was not asked for is not lacking
+    families = {t.title: set(t.differences["family"]) for t in found.tasks}
+    assert families == {"parts on people": {4}, "parts on people, few-shot": {2}}
+    columns = {t.title: [c.title for table in tables.of_task(t) for c in table.columns] for t in found.tasks}
+    assert not any("shots" in title for title in columns["parts on people"])
+    assert not any("labels" in title for title in columns["parts on people, few-shot"])
+    notes = " ".join(note for table in tables.of_task(few) for note in table.notes)
+    assert "labelled training samples of each class" in notes and "label share" not in notes
+    assert found.problems == ()
+
+
+def test_draws_of_shots_are_no_strides(make_record: Make, summaries: Make) -> None:
+    labels = [{"subset": seed, "pretrain_seed": 0} for seed in range(3)]
+    runs = [make_record(SCORES + s, seed=s, fraction="shots=4", labels=labels[s]) for s in range(3)]
+    found = summaries(runs)
+    assert primary(found)["stride_mean"].isna().all()
+    assert "the label subset (4 shots)" in found.tasks[0].interval
+    assert "other label subsets (4 shots)" in summaries(runs[:1]).tasks[0].interval
+
+
 def test_other_test_data_and_other_encoders_are_kept_apart(make_record: Make, summaries: Make) -> None:
     other = {"test": {"n": 240, "sha256": "ffff" * 16}}
     found = summaries([

@@ -110,6 +110,17 @@ def test_missing_tasks_leave_the_common_subset(make_world: Make, summaries: Make
     assert "5 of 7 tasks, 10 cells" in tables.over_tasks(found)[0].notes[0]
 
 
+def test_shots_and_label_shares_are_budgets_of_one_task(make_world: Make, summaries: Make) -> None:
+    both = {"1/10": 0.0, "1": 8.0, "shots=4": -5.0}
+    records = records_of(make_world, TASKS[:1], fractions=both) + records_of(make_world, TASKS[1:2])
+    found = overall(summaries, records)
+    assert found.tasks == ("parts on people", "pose on people") and found.cells == 5
+    assert found.ranks is not None and found.ranks.average == (4.0, 3.0, 1.0, 2.0)
+    some = [r for r in records if (r["labels"]["setting"], r["labels"]["method"]) != ("shots=4", "cmc")]
+    assert overall(summaries, some).cells == 4  # without what one of the methods lacks
+    assert overall(summaries, some).left_out == ()
+
+
 @pytest.mark.parametrize(
     ("tasks", "effects", "said"),
     [

@@ -116,7 +116,7 @@ def test_blocks_never_mix_encoders_label_shares_or_protocols() -> None:
         for b in blocks
         if b.encoder == "resnet10" and b.setting == ("tiny", "controlled", "strict", "1")
     ]
-    assert same == ["shots=5", "1/10", "1"]
+    assert same == ["1/10", "1", "shots=5"]
 
 
 def test_tables_of_one_task_are_columns_of_their_own_with_names() -> None:

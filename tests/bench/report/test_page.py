@@ -218,3 +218,20 @@ def test_records_hold_what_opens_and_share_their_configurations(
     # 3 tasks, 4 methods; no seeds, so that runs of a cell share their configurations
     assert len(body["specs"]) == 1 + 1 + 3 + 4 < len(scores)
     assert all("seed" not in spec for spec in body["specs"])
+
+
+def test_figures_stand_beside_the_tables_of_their_kind_of_budget(
+    make_world: Make, store: Store, tmp_path: Path
+) -> None:
+    budgets = {"1": 8.0, "shots=4": -5.0, "shots=16": 0.0}
+    report(store(make_world({"scratch": 25.0, "cmc": 30.0}, fractions=budgets)), tmp_path / "out")
+    body = json.loads((tmp_path / "out" / "leaderboard.json").read_text())
+    shown = {s["title"]: s for s in body["sections"] if s["id"].startswith("t")}
+    assert list(shown) == ["parts on people", "parts on people, few-shot"]
+    assert shown["parts on people, few-shot"]["facets"]["share"] == ["shots=4", "shots=16"]
+    files = {title: [body["figures"][i]["file"] for i in s["figures"]] for title, s in shown.items()}
+    assert all(name.startswith("plots/shots_") for name in files["parts on people, few-shot"])
+    assert files["parts on people"] and not any("shots" in name for name in files["parts on people"])
+    blocks = {block["fraction"]: block["table"]["columns"][-1]["section"] for block in body["overview"]}
+    assert list(blocks.items()) == [("1", "t1"), ("shots=4", "t2"), ("shots=16", "t2")]
+    assert body["filters"]["share"][:2] == [["shots=4", "4 shots"], ["shots=16", "16 shots"]]
