@@ -190,11 +190,21 @@ def _between(
 
     if len(place.other) > 1:
         row = across(second[fit, 0] - second[fit, -1])
-        ahead = np.cross(grip, row)  # towards the finger tips
+        ahead = np.cross(row, grip)  # towards the finger tips
     else:
         ahead = across(bone(int(weights[-1].argmax())))
-        row = np.cross(ahead, grip)
-    centre = (one[fit] + other[fit]) / 2 + place.shift * ahead
+        row = np.cross(grip, ahead)
+    centre = (one[fit] + other[fit]) / 2
+    if place.flat:
+        bones = [bone(int(weights[k].argmax())) for k in range(len(place.one), len(names))]
+        ahead = np.sum(bones, 0) / np.linalg.norm(np.sum(bones, 0))
+        if len(bones) == 1:  # pads that nearly meet do not say how the grip runs
+            row = turned[fit, int(weights[-1].argmax())] @ [0, 0, 1]
+        row = row - (row @ ahead) * ahead
+        row /= np.linalg.norm(row)
+        grip = np.cross(ahead, row)
+        centre = other[fit] - (shape.width / 2 + MARGIN) * grip
+    centre = centre + place.shift * ahead
     along = {
         "row": row,
         "ahead": ahead,
