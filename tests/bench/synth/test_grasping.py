@@ -180,7 +180,6 @@ def test_flat_objects_stick_out_beyond_the_finger_tips(name):
         posed, placed, _ = hand.pose(vertices, joints, rotations)
         tip = posed[hand.landmarks["index tip"]]
         pointing = tip - placed[3]
-        assert (held.centres[0] - placed[3]) @ pointing > 0.2 * pointing @ pointing
         corners = held.centres[0] + np.array([[1, 1], [-1, 1], [1, -1], [-1, -1]]) @ (
             held.halves[0, [0, 2], None] * held.axes[0, [0, 2]]
         )
