@@ -82,7 +82,7 @@ GESTURE_TABLE: dict[str, Gesture] = {
     "like": Gesture(_LIKE, "any", "thumb up"),
     "mute": Gesture(articulation(_IN, _O, _C, _C, _C), "side", "fingers up"),
     "ok": Gesture(
-        articulation((40, 12, 22, 38), (46, 62, 30), (8, 8, 4), (4, 6, 3), (2, 4, 2), (0, 2, -5, -14)),
+        articulation((29, 21, -8, 11), (50, 49, 28), (8, 8, 4), (4, 6, 3), (2, 4, 2), (0, 2, -5, -14)),
         "palm",
         "fingers up",
     ),
