@@ -91,12 +91,13 @@ class Task:
     def distinction(self) -> str:
         """Return what tells this table apart from others of its task and data set, "" where it is alone."""
         at = ", {metric}, test set {test_set}, minimum effect {minimum_effect:g}".format_map(self.key)
-        return ", few-shot" * (self.key["budgets"] == SHOTS) + at * self.several
+        few = ", few-shot" if self.key["budgets"] == SHOTS else ""
+        return few + at * self.several
 
     @property
     def each(self) -> str:
         """Return what its columns are: "label share" or "shot count"."""
-        return EACH[self.key["budgets"]]
+        return EACH[str(self.key["budgets"])]
 
     @cached_property
     def primary(self) -> pd.DataFrame:

@@ -40,7 +40,7 @@ def test_the_head_of_the_paper_normalises_what_it_reads() -> None:
     assert TASK.norm and TASK.metrics[0].name == "top1"
 
 
-@pytest.mark.parametrize(("source", "clips", "users"), [("d_gesture", 1440, 200), ("d_grasp", 1650, 5)])
+@pytest.mark.parametrize(("source", "clips", "users"), [("d_gesture", 1440, 200), ("d_grasp", 3300, 5)])
 def test_budgets_on_the_embedded_hands_hold_all_classes_and_many_users(
     source: str, clips: int, users: int
 ) -> None:

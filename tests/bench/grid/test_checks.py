@@ -38,7 +38,7 @@ def test_every_preset_passes() -> None:
 
 
 def test_more_shots_than_the_training_data_hold_are_refused() -> None:
-    check(methods="scratch", tasks="gesture,grasp,action", shots="4,50")
+    check(methods="scratch", tasks="gesture,grasp,action", shots="4,80")
     few = "++task.gesture.data.hands.samples={train: 100, val: 36, test: 36}"  # 5 of each of 18 classes
     check(few, methods="scratch", tasks="gesture", shots="5")
     with pytest.raises(
@@ -46,9 +46,9 @@ def test_more_shots_than_the_training_data_hold_are_refused() -> None:
     ):
         check(few, methods="scratch", tasks="gesture", shots="5,6")
     with pytest.raises(
-        ConfigError, match=r"51 samples .* more than the 50 that the 1650 .* of task grasp hold"
+        ConfigError, match=r"81 samples .* more than the 80 that the 1440 .* of task gesture hold"
     ):
-        check(methods="scratch", tasks="gesture,grasp", shots="51")
+        check(methods="scratch", tasks="gesture,grasp", shots="81")
 
 
 @pytest.mark.parametrize(
