@@ -60,11 +60,11 @@ class BodyMeshConfig(MeshConfig):
     iterations: Count = 3
     dropout: Decay = 0.5
     keypoints_weight: NotNegative = 300.0  # squared error of projected joints, half images
-    joints_weight: NotNegative = 300.0  # squared error of 3D joints about the pelvis, metres
+    joints_weight: NotNegative = 300.0  # squared error of 3D joints about the root, in units of the task
     pose_weight: NotNegative = 60.0  # squared error of rotation matrices
     shape_weight: NotNegative = 0.06  # squared error of shape coefficients
     camera_weight: NotNegative = 60.0  # keeps the scale of the camera positive
-    vertices_weight: NotNegative = 0.0  # absolute error of vertices about the pelvis, metres; 0 as in SPIN
+    vertices_weight: NotNegative = 0.0  # absolute error of vertices about the root, likewise; 0 as in SPIN
 
 
 class MeshTask(Task):

@@ -1,7 +1,8 @@
 """Mesh of a right hand from one picture: the regressor of `body_mesh` on MANO's 16 joints (FreiHAND's task).
 
-CroCo-Hand (arXiv:2311.09104) fine-tunes so on FreiHAND, and names no weights of the loss: those of the body,
-with the absolute error of vertices beside them.
+CroCo-Hand (arXiv:2311.09104) fine-tunes so on FreiHAND and names no weights of the loss. Those of the body
+are taken, and vertices beside them; 2D and 3D joints count a tenth, since hands turn any way: at the start
+their errors are as large as hands are, and the head bends fingers to make up for a wrong view.
 """
 
 from __future__ import annotations
