@@ -112,6 +112,7 @@ class _File:
                 value = getattr(part, "value", None)
                 if isinstance(value, ast.Name):
                     return self.value(value.id)
+                raise Unreadable(name)  # not that of a base
         for base in node.bases:
             if isinstance(base, ast.Name) and base.id in self.names:
                 return self.config(base.id)

@@ -260,6 +260,7 @@ def test_configs_of_all_shipped_adapters_are_read_without_torch() -> None:
         ("import heavy\n" + DATA + "class C:\n    a: heavy.X\nclass A:\n    Config = C\n", None),
         (DATA + "class C:\n    a: Missing\nclass A:\n    Config = C\n", None),
         ("A = make()\n", None),
+        ("import heavy\nfrom helpers import A as B\nclass A(B):\n    Config = heavy.C\n", None),  # not B's
     ],
 )  # fmt: skip
 def test_a_config_is_read_where_it_is_made_of_light_things(
