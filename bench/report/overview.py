@@ -14,7 +14,7 @@ import pandas as pd
 
 from bench.report import budget, text
 from bench.report.records import SCRATCH, SETTING, TABLE, tuples, with_kinds
-from bench.report.tables import USES, Column, Entry, Row, Table, facets
+from bench.report.tables import ORIGIN, USES, Column, Entry, Row, Table, facets, several_origins
 from bench.report.text import TIE
 
 BETTER, WORSE = "▲", "▼"
@@ -101,6 +101,8 @@ def _block(
     cells, keys = cells.assign(key=every), list(dict.fromkeys(every))
     found = {(cell.key, cell.name): cell for cell in tuples(cells)}
     uses = dict(zip(cells["name"], cells["uses"].map(text.known), strict=True))
+    data = dict(zip(cells["name"], cells["pretrain_data"].map(text.known), strict=True))
+    origins = several_origins(cells["pretrain_data"])
     missing = {n: sum((k, n) not in found or not found[k, n].complete for k in keys) for n in uses}
     ranks = _average_ranks(cells[cells["name"].map(missing) == 0])
     rows = []
@@ -113,7 +115,7 @@ def _block(
             Entry(text="-" if rank is None else f"{rank:.2f}", value=rank),
             Entry(text=str(lacks or "")),
         ]
-        rows.append(Row(method=name, names=(name, uses[name]), entries=[*entries, *tiles]))
+        rows.append(Row(method=name, names=(name, *[data[name]] * origins, uses[name]), entries=[*entries, *tiles]))
     preset, track, mode, protocol = setting
     labels = budget.parse(fraction).header
     first = [name for name, rank in sorted(ranks.items()) if rank == min(ranks.values())]
@@ -127,7 +129,7 @@ def _block(
         table=Table(
             kind="matrix",
             title=f"{encoder}, {labels} ({preset}, {track}, {mode}, protocol {protocol})",
-            left=("method", "uses"),
+            left=("method", *[ORIGIN] * origins, "uses"),
             columns=[Column(title="average rank"), Column(title="missing"), *_columns(keys, words)],
             rows=rows,
             notes=[f"Best: {answer}."] if answer else [],

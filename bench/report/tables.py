@@ -23,6 +23,7 @@ COST = (
     "Means over records; a pretraining that several cells share is counted in each. Images read: from the "
     "data set, the budget. Forward passes: images through encoders. Device time: seconds times devices."
 )
+ORIGIN = "pretrained on"
 USES = "Uses: what pretraining had beyond colour pictures."
 NOT_COMPARABLE = "Published numbers (another protocol; not comparable)"
 PUBLISHED = (
@@ -141,12 +142,19 @@ def of_task(task: Task) -> list[Table]:
     return [scores(task), *(table for table in more if table.rows)]
 
 
+def several_origins(data: Iterable[str]) -> bool:
+    """Return whether methods were pretrained on different data, which a column of its own then tells."""
+    return len({*data} - {"none", ""}) > 1
+
+
 def scores(task: Task) -> Table:
     """Return means with intervals of complete rows."""
+    cells = [cell for cell in task.primary_cells if cell.complete]
+    origins = several_origins(cell.pretrain_data for cell in cells)
     return _pivot(
         task,
-        (cell for cell in task.primary_cells if cell.complete),
-        lambda cell: (marked(cell), text.known(cell.uses)),
+        cells,
+        lambda cell: (marked(cell), *[cell.pretrain_data] * origins, text.known(cell.uses)),
         lambda cell: Entry(
             text=f"{cell_text(cell)}{f' {TIE}' * cell.tie}",
             bold=cell.best,
@@ -155,7 +163,7 @@ def scores(task: Task) -> Table:
         ),
         kind="scores",
         title=task.title,
-        left=("method", "uses"),
+        left=("method", *[ORIGIN] * origins, "uses"),
         notes=_score_notes(task),
     )
 

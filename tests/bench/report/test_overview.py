@@ -20,7 +20,7 @@ LOWER = {"metric": "mpjpe", "unit": "mm", "higher_is_better": False}
 def cell(name: str, task: str, mean: float, **changes: Any) -> dict[str, Any]:
     return {
         **TABLE, "task": task, "encoder": "resnet10", "fraction": "1", "name": name, "primary": True, "n": 3,
-        "uses": "none" if name == "scratch" else "", "mean": mean, "complete": True, "best": False,
+        "uses": "none" if name == "scratch" else "", "pretrain_data": "none", "mean": mean, "complete": True, "best": False,
         "tie": False, "keys": [f"{name} {task}"], **changes,
     }  # fmt: skip
 
@@ -49,6 +49,17 @@ def lines(block: Block) -> list[list[str]]:
         [*row.names, *(f"{entry.text}{'*' * entry.bold}" for entry in row.entries)]
         for row in block.table.rows
     ]
+
+
+def test_data_of_pretraining_have_a_column_where_rows_differ_in_them() -> None:
+    body, hand = (cell(n, "parts", 3.0, pretrain_data=n) for n in ("body", "hand"))
+    (block,) = made([cell("scratch", "parts", 3.0), body, hand])
+    assert block.table.header[:3] == ["method", "pretrained on", "uses"]
+    assert {row.names[:2] for row in block.table.rows} == {
+        ("scratch", "none"), ("body", "body"), ("hand", "hand"),
+    }  # fmt: skip
+    (block,) = made([cell("scratch", "parts", 3.0), body])
+    assert block.table.header[:2] == ["method", "uses"]
 
 
 def test_ranks_are_of_methods_that_have_all_tasks_and_lower_may_be_better() -> None:
