@@ -115,7 +115,9 @@ def _block(
             Entry(text="-" if rank is None else f"{rank:.2f}", value=rank),
             Entry(text=str(lacks or "")),
         ]
-        rows.append(Row(method=name, names=(name, *[data[name]] * origins, uses[name]), entries=[*entries, *tiles]))
+        rows.append(
+            Row(method=name, names=(name, *[data[name]] * origins, uses[name]), entries=[*entries, *tiles])
+        )
     preset, track, mode, protocol = setting
     labels = budget.parse(fraction).header
     first = [name for name, rank in sorted(ranks.items()) if rank == min(ranks.values())]

@@ -20,8 +20,8 @@ LOWER = {"metric": "mpjpe", "unit": "mm", "higher_is_better": False}
 def cell(name: str, task: str, mean: float, **changes: Any) -> dict[str, Any]:
     return {
         **TABLE, "task": task, "encoder": "resnet10", "fraction": "1", "name": name, "primary": True, "n": 3,
-        "uses": "none" if name == "scratch" else "", "pretrain_data": "none", "mean": mean, "complete": True, "best": False,
-        "tie": False, "keys": [f"{name} {task}"], **changes,
+        "uses": "none" if name == "scratch" else "", "pretrain_data": "none", "mean": mean,
+        "complete": True, "best": False, "tie": False, "keys": [f"{name} {task}"], **changes,
     }  # fmt: skip
 
 
