@@ -32,14 +32,16 @@ class Palm(NamedTuple):
 class Between(NamedTuple):
     """Lies between the pads of one side and those of the other, where they are as far apart as it is wide.
 
-    Its long side follows the row of the fingers, points ahead of their tips, lies in the web of the thumb or
-    in the gap between index and middle finger, or follows the thumb.
+    Its long side follows the row of the fingers, points ahead of their tips or down from the palm, lies in
+    the web of the thumb or in the gap between index and middle finger, or follows the thumb.
     """
 
     one: tuple[str, ...]
     other: tuple[str, ...]
-    along: Literal["row", "ahead", "web", "gap", "thumb"] = "row"
+    along: Literal["row", "ahead", "down", "web", "gap", "thumb"] = "row"
     slide: float = 0.0  # metres along the long side
+    flat: bool = False  # lies along the fingers of the other side, whatever the thumb does
+    alike: bool = False  # the noise of the middle finger is that of the index finger
     shift: float = 0.0  # metres across the grip and the row of fingers, towards the finger tips
 
 
@@ -128,8 +130,9 @@ GRASP_TABLE: dict[str, Grasp] = {
         _pinching(*_PINCH2, idle=_TUCKED),
     ),
     "palmar_pinch": Grasp(
-        slab((0.013, 0.018), (0.0015, 0.003), (0.013, 0.018)), Between(("thumb",), ("index",), shift=0.006),
-        _ALL[:2], _pinching(*_PINCH, idle=_AWAY, spread=1),
+        slab((0.016, 0.023), (0.002, 0.004), (0.016, 0.023)),
+        Between(("thumb",), ("index",), shift=0.006, flat=True), _ALL[:2],
+        _pinching(*_PINCH, idle=_AWAY, spread=1),
     ),
     "power_disk": Grasp(
         disk((0.038, 0.046), (0.008, 0.012), "y"), Palm(-0.098), _ALL,
@@ -156,7 +159,7 @@ GRASP_TABLE: dict[str, Grasp] = {
     "lateral": Grasp(
         slab((0.026, 0.036), (0.0012, 0.002), (0.014, 0.02)),
         Between(("thumb",), ("index+",), along="thumb", slide=0.018), ("thumb",),
-        _fixed_fingers((12, 0, -10, 0), (16, 32, -5, 25), (58, 72, 40), (66, 80, 40)),
+        _fixed_fingers((15, 0, -20, 0), (2, 42, -16, 28), (58, 72, 40), (66, 80, 40)),
     ),
     "index_finger_extension": Grasp(
         knife, Palm(-0.100, turn=40), _ALL,
@@ -166,8 +169,8 @@ GRASP_TABLE: dict[str, Grasp] = {
         ),
     ),
     "extension_type": Grasp(
-        slab((0.05, 0.065), (0.010, 0.014), (0.05, 0.06)), Between(("thumb",), _FOUR, shift=-0.02), _ALL,
-        _pinching((72, 8, -4, -8), *[(62, 6, 4)] * 4, idle=_AWAY),
+        slab((0.05, 0.065), (0.010, 0.014), (0.045, 0.055)), Between(("thumb",), _FOUR, shift=0.015), _ALL,
+        _pinching((78, -2, -4, -6), *[(66, 6, 4)] * 4, idle=_AWAY),
     ),
     "distal_type": Grasp(
         scissors, Between(("thumb",), _FOUR[:2]), (), _pinching(*_PINCH2, idle=_RELAXED)
@@ -181,23 +184,23 @@ GRASP_TABLE: dict[str, Grasp] = {
         _pinching(*_PINCH2, idle=_TUCKED, spread=2),
     ),
     "parallel_extension": Grasp(
-        slab((0.045, 0.06), (0.002, 0.004), (0.04, 0.05)), Between(("thumb",), _FOUR, shift=0.02), _ALL,
-        _pinching((72, 8, -4, -8), *[(66, 4, 2)] * 4, idle=_AWAY),
+        slab((0.045, 0.06), (0.002, 0.004), (0.04, 0.05)), Between(("thumb",), _FOUR, shift=0.02, flat=True),
+        _ALL, _pinching((80, -4, -4, -6), *[(88, 6, 3)] * 4, idle=_AWAY),
     ),
     "adduction_grip": Grasp(
-        rod(0.004, 0.0055, 0.04, 0.05), Between(("middle+",), ("index-",), slide=0.008), (),
-        (
+        rod(0.004, 0.0055, 0.04, 0.05), Between(("middle+",), ("index-",), along="down", slide=0.008,
+        alike=True), (), (
             articulation((20, 10, 10, 15), _AWAY, _AWAY, (8, 10, 5), (10, 12, 6), (16, -8, -9, -12)),
             articulation((20, 10, 10, 15), _AWAY, _AWAY, (8, 10, 5), (10, 12, 6), (-12, 10, -9, -12)),
         ),
     ),
     "tip_pinch": Grasp(
-        rod(0.0015, 0.0022, 0.022, 0.03), Between(("thumb",), ("index",), slide=0.014), _ALL[:2],
-        _pinching((24, 30, -4, 36), (48, 62, 46), idle=_RELAXED),
+        rod(0.002, 0.003, 0.028, 0.036), Between(("thumb",), ("index",), slide=0.024, flat=True), _ALL[:2],
+        _pinching((26, 29, -17, 33), (47, 62, 46), idle=(10, 14, 8), spread=0.8),
     ),
     "lateral_tripod": Grasp(
         spoon, Between(("thumb",), ("index+",), along="thumb", slide=0.02), ("thumb",),
-        _fixed_fingers((14, 0, -10, 0), (18, 38, -5, 5), (48, 55, 28), (62, 72, 35)),
+        _fixed_fingers((20, 0, -12, 0), (5, 42, -14, 5), (52, 62, 33), (62, 72, 35)),
     ),
     "sphere_4_finger": Grasp(
         ball(0.024, 0.029), Palm(-0.108, z=0.010), _ALL[:4],
@@ -215,7 +218,7 @@ GRASP_TABLE: dict[str, Grasp] = {
     ),
     "stick": Grasp(
         rod(0.0035, 0.005, 0.08, 0.1), Between(("thumb",), ("index+",), along="thumb", slide=0.045),
-        ("thumb",), _fixed_fingers((12, 0, -10, 0), (16, 32, -5, 25), (70, 88, 45), _TUCKED),
+        ("thumb",), _fixed_fingers((15, 0, -20, 0), (2, 42, -16, 28), (58, 72, 40), _TUCKED),
     ),
     "palmar": Grasp(
         slab((0.042, 0.052), (0.008, 0.012), (0.022, 0.028)), Palm(-0.083, z=-0.022), _ALL,

@@ -33,7 +33,7 @@ MARGIN = 5e-4  # metres at which a finger touches
 STEPS = 46  # of the closing, from half-way beyond open (-0.5) to closed (1)
 START = 15  # step at which a hand is open
 SHARES = np.linspace(-0.5, 1, STEPS)
-ARTICULATION_NOISE = 0.45  # against that of gestures
+NOISE = {Palm: 0.45, Between: 0.3}  # of the articulation, against that of gestures; pads have to meet
 LEAN = (0.06, 0.08, 0.06)  # deviations of the object's axes, radians
 SHIFT = 0.002  # deviation of its place, metres
 _FAR = 0.2  # metres below the palm, where objects start towards it
@@ -109,8 +109,10 @@ def close(name: str, rng: Generator, betas: ArrayLike) -> tuple[Floats, Held]:
     vertices, joints = surrogate_hand().shape(betas)
     rest = vertices.astype(np.float64)
     shape = grasp.shape(rng)
-    noise = jitter(np.zeros((5, 4)), rng, ARTICULATION_NOISE)
+    noise = jitter(np.zeros((5, 4)), rng, NOISE[type(grasp.place)])
     noise[1:, 2] = 0
+    if isinstance(grasp.place, Between) and grasp.place.alike:
+        noise[2] = noise[1]
     opened, closed = (side + noise for side in grasp.hand)
     lean = rng.normal(size=3) * LEAN
     shift = rng.normal(size=3) * SHIFT
@@ -188,14 +190,25 @@ def _between(
 
     if len(place.other) > 1:
         row = across(second[fit, 0] - second[fit, -1])
-        ahead = np.cross(grip, row)  # towards the finger tips
+        ahead = np.cross(row, grip)  # towards the finger tips
     else:
         ahead = across(bone(int(weights[-1].argmax())))
-        row = np.cross(ahead, grip)
-    centre = (one[fit] + other[fit]) / 2 + place.shift * ahead
+        row = np.cross(grip, ahead)
+    centre = (one[fit] + other[fit]) / 2
+    if place.flat:
+        bones = [bone(int(weights[k].argmax())) for k in range(len(place.one), len(names))]
+        ahead = np.sum(bones, 0) / np.linalg.norm(np.sum(bones, 0))
+        if len(bones) == 1:  # pads that nearly meet do not say how the grip runs
+            row = turned[fit, int(weights[-1].argmax())] @ [0, 0, 1]
+        row = row - (row @ ahead) * ahead
+        row /= np.linalg.norm(row)
+        grip = np.cross(ahead, row)
+        centre = other[fit] - (shape.width / 2 + MARGIN) * grip
+    centre = centre + place.shift * ahead
     along = {
         "row": row,
         "ahead": ahead,
+        "down": across(np.array([0.0, -1, 0])),
         "web": across(joints[1] + _WEB - centre),
         "gap": across((joints[1] + joints[4]) / 2 + _GAP - centre),
         "thumb": across(bone(15)),

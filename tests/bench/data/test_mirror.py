@@ -4,18 +4,17 @@ import pytest
 import torch
 
 from bench.bodymodels.joints import JOINT_SETS
-from bench.bodymodels.model import surrogate_body
+from bench.bodymodels.model import surrogate_body, surrogate_hand
 from bench.data.mirror import table
+from bench.datasets.hands import HAND
 from bench.datasets.people import BODY
 from bench.errors import ConfigError
 
 CPU = torch.device("cpu")
+HANDS = ("hand21", "mano16", HAND)  # the mirror turns a hand into the other hand, joint by joint
 
 
-HANDS = ("hand21", "mano16")  # the mirror turns a hand into the other hand, joint by joint
-
-
-@pytest.mark.parametrize("flip", ["p25", "dp24", BODY, *JOINT_SETS])
+@pytest.mark.parametrize("flip", ["p25", "dp24", "sides", BODY, HAND, *JOINT_SETS])
 def test_mirroring_twice_changes_nothing(flip: str) -> None:
     found = table(flip, CPU)
     same = torch.arange(len(found))
@@ -25,6 +24,11 @@ def test_mirroring_twice_changes_nothing(flip: str) -> None:
 def test_classes_that_a_table_does_not_know_stay() -> None:
     for flip in ("p25", "dp24"):
         assert table(flip, CPU)[[0, 255]].tolist() == [0, 255]
+
+
+def test_the_mirror_image_of_a_right_hand_is_a_left_hand() -> None:
+    assert table("sides", CPU)[:2].tolist() == [1, 0]
+    assert len(table(HAND, CPU)) == len(surrogate_hand().v_template)
 
 
 def test_vertices_swap_with_their_mirror_image() -> None:
