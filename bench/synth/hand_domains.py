@@ -12,7 +12,7 @@ from typing import Literal
 from bench.errors import ConfigError, nearest
 from bench.synth.domains import BLOCK, SPLITS, ClipIds, Domain
 
-GENERATOR_VERSION = 3  # raise whenever a draw changes
+GENERATOR_VERSION = 4  # raise whenever a draw changes
 CLASSES = {"free": 0, "gesture": 18, "grasp": 33}  # of whole samples, by what hands do
 STRIDE = 11  # users between two neighbouring classes
 ROTATION = 13  # classes that a round begins after the one before; found to suit strides of 2 to 100
