@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tasks.body_mesh_pair import BodyMeshPair
+from tasks.body_mesh_pair import BodyMeshPair, BodyMeshPairConfig
 from tasks.hand_mesh import HandMesh
 
 
 class HandMeshPair(HandMesh, BodyMeshPair):
     """The network of `BodyMeshPair` on the hand of `HandMesh`, to which the first picture belongs."""
 
-    Config = BodyMeshPair.Config
+    Config = BodyMeshPairConfig
