@@ -314,7 +314,7 @@ def front(table: _Table, points: pd.DataFrame) -> Plot | None:
         shown["method"],
         f"{_seeds(shown['n'])}; points: means over seeds with 95 % intervals; device-hours: pretraining and "
         "fine-tuning of one run; dashed: Pareto front of the means (no method is better at no more cost)",
-        title=f"{table.task}, {largest.header}: quality beside cost",
+        title=f"{table.task}: cost, {largest.header}",
         panels=_panels(shown, "method device_hours mean low high front_device_hours"),
         x="device-hours (log scale)",
         y=f"{table.metric}, test",
