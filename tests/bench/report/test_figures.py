@@ -128,7 +128,7 @@ def tiny() -> list[Plot]:
 def test_a_report_has_figures_of_each_task_and_protocol(tiny: list[Plot]) -> None:
     kinds = [plot.kind for plot in tiny]
     per_protocol = ["efficiency", "differences", "convergence", "cost"]
-    assert kinds == [*per_protocol * 2, "ranks"]
+    assert kinds == [*per_protocol * 6, "ranks"]  # three tasks, two protocols
     assert len({plot.name for plot in tiny}) == len(tiny)
     assert {plot.encoder for plot in tiny if plot.kind == "convergence"} == {"resnet10_w24"}
 
