@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.producer import Size, rows_per_clip
-from bench.data.sharded import Read, ShardedDataset
+from bench.data.sharded import Read
 from bench.dataset import Arrays, DataSpec, Field, Ints
-from bench.errors import ConfigError
+from bench.datasets.people import Rendered, RenderedConfig
 from bench.synth import hand_domains
 
 HAND = "surrogate-hand-v1"
@@ -26,17 +26,6 @@ VERTICES, FOREARM = 778, 17  # of the hand; class of the forearm among the phala
 JOINT_SET, ROTATION_SET = "hand21", "mano16"
 CLASS = 5  # column of `ids`
 LABELS = {"gesture": "gesture", "grasp": "grasp"}  # field of the class, by what hands do
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HandsConfig:
-    """Settings of the data set."""
-
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.seed < 2**31:
-            raise ConfigError(f"data.config.seed: {self.seed} is not a whole number in 0..{2**31 - 1}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,10 +98,9 @@ class HandRenderer:
         return {name: drawn[name] for name in self.fields(source, size)}
 
 
-class Hands(ShardedDataset):
+class Hands(Rendered):
     """Rendered hands. Clusters are users, who never cross sources or splits; groups are clips."""
 
-    Config = HandsConfig
     joint_set = JOINT_SET
     unit = "user"
 
@@ -134,17 +122,8 @@ class Hands(ShardedDataset):
             self.info = replace(self.info, classes=settings[0].classes)
 
     @classmethod
-    def producer(cls, config: HandsConfig) -> HandRenderer:
+    def producer(cls, config: RenderedConfig) -> HandRenderer:
         return HandRenderer(seed=config.seed)
-
-    @classmethod
-    def check(cls, spec: DataSpec, root: Path | None = None) -> None:
-        if spec.size[0] != spec.size[1]:
-            raise ConfigError(
-                f"data.size: {list(spec.size)} is not square, and hands are rendered in squares; "
-                "choose equal height and width"
-            )
-        super().check(spec, root)
 
     @classmethod
     def derived(cls, stored: Mapping[str, Field], source: str) -> Mapping[str, Field]:

@@ -40,8 +40,8 @@ LOOK_UPS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PeopleConfig:
-    """Settings of the data set."""
+class RenderedConfig:
+    """Settings of rendered data."""
 
     seed: int = 0
 
@@ -128,19 +128,23 @@ class Renderer:
         return {name: drawn[STORED.get(name, name)] for name in self.fields(source, size)}
 
 
-class RenderedBodies(ShardedDataset):
-    """Square images of the surrogate body, whose label maps follow from the triangle at every pixel."""
+class Rendered(ShardedDataset):
+    """Square images that follow from a seed."""
 
-    Config = PeopleConfig
+    Config = RenderedConfig
 
     @classmethod
     def check(cls, spec: DataSpec, root: Path | None = None) -> None:
         if spec.size[0] != spec.size[1]:
             raise ConfigError(
-                f"data.size: {list(spec.size)} is not square, and people are rendered in squares; "
+                f"data.size: {list(spec.size)} is not square, and {spec.name} are rendered in squares; "
                 "choose equal height and width"
             )
         super().check(spec, root)
+
+
+class RenderedBodies(Rendered):
+    """Images of the surrogate body, whose label maps follow from the triangle at every pixel."""
 
     @classmethod
     def derived(cls, stored: Mapping[str, Field], source: str) -> Mapping[str, Field]:
@@ -167,10 +171,10 @@ class People(RenderedBodies):
 
     def __init__(self, spec: DataSpec, root: Path) -> None:
         super().__init__(spec, root)
-        self.seed = PeopleConfig(**spec.config).seed
+        self.seed = RenderedConfig(**spec.config).seed
 
     @classmethod
-    def producer(cls, config: PeopleConfig) -> Renderer:
+    def producer(cls, config: RenderedConfig) -> Renderer:
         return Renderer(seed=config.seed)
 
     @classmethod

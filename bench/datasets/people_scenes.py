@@ -14,7 +14,7 @@ import numpy as np
 
 from bench.data.producer import Size, clip_ids
 from bench.dataset import Arrays, Field
-from bench.datasets.people import PeopleConfig, RenderedBodies
+from bench.datasets.people import RenderedBodies, RenderedConfig
 from bench.synth import points
 
 VERSION = 1  # of the generator, `bench.synth.groups.GENERATOR_VERSION`
@@ -109,7 +109,7 @@ class PeopleScenes(RenderedBodies):
     unit = "picture"
 
     @classmethod
-    def producer(cls, config: PeopleConfig) -> GroupRenderer:
+    def producer(cls, config: RenderedConfig) -> GroupRenderer:
         return GroupRenderer(seed=config.seed)
 
     @classmethod
