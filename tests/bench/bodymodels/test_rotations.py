@@ -1,5 +1,5 @@
 import numpy as np
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial.transform import Rotation
@@ -9,6 +9,7 @@ from bench.bodymodels.rotations import axis_angle_to_matrix, forward_kinematics,
 VECTORS = arrays(np.float64, (4, 3), elements=st.floats(-1.8, 1.8, allow_subnormal=False))
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # a busy machine may stall a draw
 @given(VECTORS)
 def test_axis_angle_agrees_with_scipy(vectors):
     np.testing.assert_allclose(
@@ -16,6 +17,7 @@ def test_axis_angle_agrees_with_scipy(vectors):
     )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # a busy machine may stall a draw
 @given(VECTORS)
 def test_axis_angle_round_trip(vectors):
     np.testing.assert_allclose(matrix_to_axis_angle(axis_angle_to_matrix(vectors)), vectors, atol=1e-7)

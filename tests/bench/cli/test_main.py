@@ -24,7 +24,7 @@ from bench.cli.options import UserPath
             ["run", "--methods", "mae_body", "--encoders", "resnet10_w24"],
             ["mae_body trains tokens", "--encoders"],
         ),
-        (["plan", "--shots", "4"], ["no cell of this grid", "use --fractions"]),
+        (["plan", "--tasks", "densepose", "--shots", "4"], ["no cell of this grid", "use --fractions"]),
         (["plan", "--seeds", "1000000x"], ["--seeds: 1000000x asks for more than 1000 seeds"]),
     ],
 )
