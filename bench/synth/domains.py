@@ -193,11 +193,7 @@ def clip_ids(domain: str, split: str, clip: int) -> ClipIds:
         ConfigError: unknown domain, a split it does not have, or a number outside 0..2**23 - 1.
     """
     settings = domain_named(domain)
-    if split not in settings.splits:
-        raise ConfigError(f'domain "{domain}" has no split "{split}": it has {", ".join(settings.splits)}')
-    if not 0 <= clip < BLOCK:
-        raise ConfigError(f"clip {clip} of {domain}/{split} is outside 0..{BLOCK - 1}")
-    block = settings.index * len(SPLITS) + SPLITS.index(split)
+    block = block_of("domain", domain, settings, split, clip)
     base = block * BLOCK
     return ClipIds(
         identity=base + clip % settings.identities.get(split, BLOCK),
@@ -205,3 +201,16 @@ def clip_ids(domain: str, split: str, clip: int) -> ClipIds:
         clip=base + clip,
         block=block,
     )
+
+
+def block_of(kind: str, name: str, settings: Domain, split: str, clip: int) -> int:
+    """Number of the ids of a split, which begin at `BLOCK` times it; errors name the domain by kind and name.
+
+    Raises:
+        ConfigError: a split it does not have, or a number of a clip outside 0..2**23 - 1.
+    """
+    if split not in settings.splits:
+        raise ConfigError(f'{kind} "{name}" has no split "{split}": it has {", ".join(settings.splits)}')
+    if not 0 <= clip < BLOCK:
+        raise ConfigError(f"clip {clip} of {name}/{split} is outside 0..{BLOCK - 1}")
+    return settings.index * len(SPLITS) + SPLITS.index(split)

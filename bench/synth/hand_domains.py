@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.errors import ConfigError, nearest
-from bench.synth.domains import BLOCK, SPLITS, ClipIds, Domain
+from bench.synth.domains import BLOCK, ClipIds, Domain, block_of
 
 GENERATOR_VERSION = 1  # raise whenever a draw changes
 CLASSES = {"free": 0, "gesture": 18, "grasp": 33}  # of whole samples, by what hands do
@@ -132,11 +132,7 @@ def clip_ids(source: str, split: str, clip: int) -> ClipIds:
     """
     settings = source_named(source)
     domain = settings.domain
-    if split not in domain.splits:
-        raise ConfigError(f'source "{source}" has no split "{split}": it has {", ".join(domain.splits)}')
-    if not 0 <= clip < BLOCK:
-        raise ConfigError(f"clip {clip} of {source}/{split} is outside 0..{BLOCK - 1}")
-    block = domain.index * len(SPLITS) + SPLITS.index(split)
+    block = block_of("source", source, domain, split, clip)
     base = block * BLOCK
     turn = clip
     if settings.classes:
