@@ -136,8 +136,7 @@ def _overall(place: Sequence[Any], cells: pd.DataFrame, references: Sequence[str
         reason = "fewer than two tasks are common to all of them"
     grid = _Grid(ranked, chosen, methods)
     bounded = not reason and _bounded(grid)
-    normalise = _between_bounds if bounded else _normalised
-    normalised, normalised_reason, guarded = (None, reason, ()) if reason else normalise(grid)
+    normalised, normalised_reason, guarded = (None, reason, ()) if reason else _normalised(grid, bounded)
     paired, paired_reason = ((), reason) if reason else _paired(grid)
     return Overall(
         setting=(place[0], place[1], place[2], place[3]),
@@ -228,14 +227,15 @@ def rank_methods(scores: Sequence[Floats]) -> Ranks:
     if lacks:
         return Ranks(average=average, tasks=tasks, reason=f"it needs at least {' and '.join(lacks)}")
     statistic, p = friedman(per_task)
-    if p >= RISK:
-        reason = f"the Friedman test finds no difference between the methods (p = {p:.2g})"
-        return Ranks(average=average, tasks=tasks, friedman=statistic, friedman_p=p, reason=reason)
-    critical = critical_difference(methods, tasks)
+    differs = p < RISK
     return Ranks(
-        average=average, tasks=tasks, friedman=statistic, friedman_p=p, critical_difference=critical,
-        reason="",
-    )  # fmt: skip
+        average=average,
+        tasks=tasks,
+        friedman=statistic,
+        friedman_p=p,
+        critical_difference=critical_difference(methods, tasks) if differs else None,
+        reason="" if differs else f"the Friedman test finds no difference between the methods (p = {p:.2g})",
+    )
 
 
 def friedman(values: Floats) -> tuple[float, float]:
@@ -304,45 +304,46 @@ def _bounded(grid: _Grid) -> bool:
     return all(sign(cell) * (cell.ceiling - cell.floor) > 0 for cell in cells)
 
 
-def _between_bounds(grid: _Grid) -> tuple[tuple[Aggregate, ...] | None, str, tuple[str, ...]]:
-    """Return scores that are 0 at the floor and 1 at the ceiling of each cell; none has to be left out."""
-    scores: dict[str, list[Floats]] = {name: [] for name in grid.chosen}  # per task, (S,)
-    for _, rows in grid.tasks:
-        seeds = [set(cell.seeds) for row in rows.values() for cell in row]
-        if common := sorted(set.intersection(*seeds)):
-            for name, row in rows.items():
-                by_budget = [(_by_seed(c, common) - c.floor) / (c.ceiling - c.floor) for c in row]
-                scores[name].append(np.mean(by_budget, axis=0))
-    if not scores[grid.chosen[0]]:
-        return None, "the methods have no seed in common in any task", ()
-    return tuple(interquartile_mean(tasks) for tasks in scores.values()), "", ()
+def _normalised(grid: _Grid, bounded: bool) -> tuple[tuple[Aggregate, ...] | None, str, tuple[str, ...]]:
+    """Return scores that are 0 at the low and 1 at the high end of each cell.
 
+    The ends are floor and ceiling of `bounded` cells, else the means of scratch and imagenet; cells where
+    these two are close are left out.
 
-def _normalised(grid: _Grid) -> tuple[tuple[Aggregate, ...] | None, str, tuple[str, ...]]:
-    """Return the normalised scores, or why there are none, and the cells that the guard leaves out."""
-    for name in (SCRATCH, FULL):
-        found = len(grid.of(name))
-        if found != 1:
-            number = f"{found} rows" if found else "no complete row"
-            return None, f"it needs one row of {SCRATCH} (0) and one of {FULL} (1); {name} has {number}", ()
-    (low,), (high,) = grid.of(SCRATCH), grid.of(FULL)
+    Returns:
+        The scores, or None and why there are none; and the cells that are left out.
+    """
+    none = "the methods have no seed in common in any task"
+    if not bounded:
+        none = f"{SCRATCH} and {FULL} differ by less than twice the seed deviation in all cells"
+        for name in (SCRATCH, FULL):
+            found = len(grid.of(name))
+            if found != 1:
+                number = f"{found} rows" if found else "no complete row"
+                needs = f"it needs one row of {SCRATCH} (0) and one of {FULL} (1)"
+                return None, f"{needs}; {name} has {number}", ()
     scores: dict[str, list[Floats]] = {name: [] for name in grid.chosen}  # per task, (S,)
     guarded = []
     for task, rows in grid.tasks:
-        ends = list(zip(rows[low], rows[high], strict=True))
-        kept = [i for i, pair in enumerate(ends) if _apart(*pair)]
-        guarded += [f"{task}, {parse(a.fraction).header}" for i, (a, _) in enumerate(ends) if i not in kept]
-        seeds = [set(row[i].seeds) for row in rows.values() for i in kept]
-        common = sorted(set.intersection(*seeds)) if seeds else []
-        if common:
-            for name, row in rows.items():
-                by_budget = [
-                    (_by_seed(row[i], common) - ends[i][0].mean) / (ends[i][1].mean - ends[i][0].mean)
-                    for i in kept
-                ]
+        kept = []  # by budget: the cells by name, each with its ends
+        for cells in zip(*rows.values(), strict=True):
+            own = dict(zip(rows, cells, strict=True))
+            if bounded:
+                kept.append({name: (cell, cell.floor, cell.ceiling) for name, cell in own.items()})
+                continue
+            low, high = (own[grid.of(name)[0]] for name in (SCRATCH, FULL))
+            if _apart(low, high):
+                kept.append({name: (cell, low.mean, high.mean) for name, cell in own.items()})
+            else:
+                guarded.append(f"{task}, {parse(low.fraction).header}")
+        seeds = [set(cell.seeds) for budget in kept for cell, *_ in budget.values()]
+        if common := sorted(set.intersection(*seeds)) if seeds else []:
+            for name in grid.chosen:
+                ends = [budget[name] for budget in kept]
+                by_budget = [(_by_seed(cell, common) - low) / (high - low) for cell, low, high in ends]
                 scores[name].append(np.mean(by_budget, axis=0))
-    if not scores[low]:
-        return None, f"{SCRATCH} and {FULL} differ by less than twice the seed deviation in all cells", ()
+    if not scores[grid.chosen[0]]:
+        return None, none, ()
     return tuple(interquartile_mean(tasks) for tasks in scores.values()), "", tuple(guarded)
 
 
