@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import nan
+from math import isfinite, nan
 from typing import Any
 
 import pandas as pd
 
-from bench.report import bounds, text
+from bench.report import text
 from bench.report.bootstrap import Aggregate
 from bench.report.budget import SHOTS, Budget, parse
 from bench.report.leaderboard import Task
@@ -25,6 +25,10 @@ COST = (
 )
 ORIGIN = "pretrained on"
 USES = "Uses: what pretraining had beyond colour pictures."
+BOUNDS = {
+    "floor": "the best prediction that looks at no image, made of all training labels",
+    "ceiling": "a flawless network through the task's output grid and decoding",
+}
 NOT_COMPARABLE = "Published numbers (another protocol; not comparable)"
 PUBLISHED = (
     "As printed in the papers: other data, budgets and recipes, one run each, no intervals. They stand here "
@@ -184,7 +188,7 @@ def _score_notes(task: Task) -> list[str]:
             f"not beyond p < 0.05 after Holm's correction{small}, or has no interval "
             f"({_family(families['family'])} of an encoder with its best ones)."
         )
-    notes += bounds.lines(task.primary_cells)
+    notes += bound_lines(task.primary_cells)
     notes += not_ranked(task)
     if any(map(other_modality, task.primary_cells)):
         shown = sorted(set(task.runs["modality"]) - {""})
@@ -198,6 +202,23 @@ def _score_notes(task: Task) -> list[str]:
     return notes + [
         f"{EXPOSED} {row.name}: pretraining has seen test data ({row.exposure})." for row in tuples(seen)
     ]
+
+
+def bound_lines(cells: Sequence[Any]) -> list[str]:
+    """Return a line for the floor and one for the ceiling, as far as records tell them.
+
+    Args:
+        cells: of the primary metric, as named tuples. Encoders of other strides have other ceilings.
+    """
+    found = []
+    for end, meaning in BOUNDS.items():
+        ends = {c.encoder: getattr(c, end) for c in cells if isfinite(getattr(c, end))}
+        known = {encoder: text.number(value, cells[0].unit) for encoder, value in ends.items()}
+        if known:
+            alike = len(set(known.values())) == 1
+            shown = next(iter(known.values())) if alike else ", ".join(f"{e} {v}" for e, v in known.items())
+            found.append(f"{end.capitalize()} ({meaning}): {shown}.")
+    return found
 
 
 def not_ranked(task: Task) -> list[str]:

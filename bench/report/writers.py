@@ -13,7 +13,7 @@ import orjson
 import pandas as pd
 from jinja2 import Environment, StrictUndefined, Template
 
-from bench.report import bounds, overview, tables, text
+from bench.report import overview, tables, text
 from bench.report.cost import COST_QUALITY
 from bench.report.figures import Plot
 from bench.report.leaderboard import CELLS, DIFFERENCES, Summaries, Task
@@ -79,7 +79,7 @@ def _table(task: Task) -> dict[str, Any]:
         "key": task.key,
         "fractions": [budget.label for budget in task.budgets],
         "interval": task.interval,
-        "bounds": bounds.lines(task.primary_cells),
+        "bounds": tables.bound_lines(task.primary_cells),
         "cells": task.cells[said_once].to_dict("records"),
         "differences": task.differences[[*DIFFERENCES]].to_dict("records"),
         "savings": task.savings[[*SAVINGS]].to_dict("records"),
