@@ -221,26 +221,15 @@ def _number(value: Any, where: str) -> float:
 
 def _metrics(record: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
     """Return the metrics of a record with their floors and ceilings, by column."""
-    bounds = record.get("bounds", {})
-    return [
-        {
-            **_metric(metric, where),
-            **{end: _number(bounds.get(end, {}).get(metric["name"]), where) for end in ("floor", "ceiling")},
-        }
-        for metric in record["metrics"]
-    ]
-
-
-def _metric(metric: Mapping[str, Any], where: str) -> dict[str, Any]:
-    value = float(metric["value"])
-    if not math.isfinite(value):
-        raise DataError(f'{where}: metric "{metric["name"]}" is not a finite number')
-    return {
-        "metric": metric["name"],
-        "value": value,
-        "unit": metric["unit"],
-        "higher_is_better": metric["higher_is_better"],
-    }
+    bounds, found = record.get("bounds", {}), []
+    for metric in record["metrics"]:
+        name, value = metric["name"], float(metric["value"])
+        if not math.isfinite(value):
+            raise DataError(f'{where}: metric "{name}" is not a finite number')
+        ends = {end: _number(bounds.get(end, {}).get(name), where) for end in ("floor", "ceiling")}
+        own = {column: metric[column] for column in ("unit", "higher_is_better")}
+        found.append({"metric": name, "value": value, **own, **ends})
+    return found
 
 
 def _replicates(record: Mapping[str, Any], where: str) -> Floats:
