@@ -124,12 +124,12 @@ def _labels_saved(
         x = np.log([float(parse(cell.fraction).value) for cell in shares[name]])
         means = np.array([[cells[i].mean for i in (*places, goal)]])
         factors: list[float | None] = [
-            _factor(float(first_reach(x, sign * means[:, :-1], sign * means[:, -1])[0]))
+            _factor(exp(first_reach(x, sign * means[:, :-1], sign * means[:, -1])[0]))
         ]
         if drawn:
             y = np.stack([drawn[i] for i in places], axis=1)
             ends = percentiles(first_reach(x, sign * y, sign * drawn[goal]))
-            factors += [_factor(end) for end in reversed(ends)]  # a late reach is a small factor
+            factors += [_factor(exp(end)) for end in reversed(ends)]  # a late reach is a small factor
         involved = [*(cells[i] for i in places), cells[goal]]
         seeds = min(cell.n for cell in involved)
         kind = "seeds and test units" if seeds > 1 else "test units"
@@ -138,9 +138,9 @@ def _labels_saved(
         yield _row(cells[places[0]], reference, "labels", "", seeds, float(np.exp(x[0])), factors, kind)
 
 
-def _factor(logarithm: float) -> float:
-    """Return the factor that belongs to the logarithm of a share: inf for -inf, 0 for inf."""
-    return inf if logarithm == -inf else 0.0 if logarithm == inf else 1 / exp(logarithm)
+def _factor(share: float) -> float:
+    """Return the factor that belongs to a share: inf below what was measured (0 or -inf), 0 for inf."""
+    return 1 / share if share > 0 else inf
 
 
 def _row(
@@ -209,4 +209,4 @@ def _factors(x: Floats, values: Floats, ends: Floats) -> list[float | None]:
         y = mean + seed_draws(values[:seeds] - values[:seeds].mean(axis=0), weights)
         target = goal + seed_draws(ends[:seeds] - ends[:seeds].mean(), weights)
         found += reversed(percentiles(first_reach(x, y, target), ways))
-    return [inf if place == -inf else 0.0 if place == inf else 1 / place for place in found]
+    return [_factor(place) for place in found]
