@@ -42,21 +42,15 @@ from bench.report.records import (
 from bench.report.text import listed
 
 ROW = ("encoder", "method", "init", "pretrain_data", "backbone", "config", "encoder_modality")
-EXTRA = (
-    "table",
-    "budgets",
-    "n_units",
-    "ranked",
-)  # columns that no CSV has: number of the table, test units, ...
+EXTRA = ("table", "budgets", "n_units", "ranked")  # no CSV has them: number of the table, test units, ...
 T_SEEDS = 5  # fewest seeds for a t interval over seeds alone
 
 CELLS = (
     *PLACE, "encoder_kind", "encoder_modality", "modality", "method", "init", "pretrain_data", "backbone",
     "config", "uses", "name", "fraction", "metric", "unit", "higher_is_better", "primary", "n", "mean", "sd",
     "minimum", "maximum", "error", "low", "high", "kind", "t_low", "t_high", "stride_mean", "floor",
-    "ceiling", "values",
-    "complete", "best", "tie", "exposure", *COSTS, "seeds", "subsets", "interval", "commits", "devices",
-    "keys",
+    "ceiling", "values", "complete", "best", "tie", "exposure", *COSTS, "seeds", "subsets", "interval",
+    "commits", "devices", "keys",
 )  # fmt: skip
 DIFFERENCES = (
     *PLACE, "method", "reference", "against", "complete", "fraction", "metric", "unit", "higher_is_better",
@@ -272,19 +266,10 @@ def _cells(runs: pd.DataFrame, records: Records) -> pd.DataFrame:
         ceiling=("ceiling", "first"),
         values=("value", tuple),
     ).reset_index()  # fmt: skip
-    constant = (
-        *SETTING,
-        "task",
-        "dataset",
-        "test_set",
-        "minimum_effect",
-        "budgets",
-        "encoder_kind",
-        "modality",
-        "uses",
-        *ROW,
-    )
-    first = ("table", "name", "fraction", "n_units", "complete", *dict.fromkeys(constant))
+    first = dict.fromkeys((
+        "table", "name", "fraction", "n_units", "complete", *PLACE, "budgets", "encoder_kind", "modality",
+        "uses", *ROW,
+    ))  # fmt: skip
     stride = runs["value"].where((runs["subset"] == 0) & (runs["budgets"] != SHOTS))
     of_cells = runs.assign(stride=stride, commits=commits(runs)).groupby("cell", sort=False)
     cells = of_cells.agg(
