@@ -406,7 +406,7 @@ def test_files_are_reproducible_and_hold_no_dates(tiny: list[Plot], tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "name", ["$x_{$", "_hidden", "漢字\u202e", "W" * 200, "<b>&amp;", "a\nb", "scratch ($)"]
+    "name", ["$x_{$", "_hidden", "漢字\u202e", "W" * 200, "<b>&amp;", "a\nb", "scratch ($)", "../up"]
 )
 def test_any_name_can_be_drawn(name: str, tmp_path: Path) -> None:
     """Matplotlib warns of what it cannot draw, and warnings fail."""
@@ -420,7 +420,9 @@ def test_any_name_can_be_drawn(name: str, tmp_path: Path) -> None:
         {f"{name} 1 0": np.array([[0.5, 1.0], [1.0, 2.0]])},
     )
     assert {plot.kind for plot in found} == KINDS
-    for path in draw_all(found, tmp_path):
+    paths = draw_all(found, tmp_path)
+    assert {path for path in tmp_path.parent.rglob("*.*g")} == set(paths)  # none elsewhere
+    for path in paths:
         if path.suffix == ".svg":
             ElementTree.parse(path)
         else:

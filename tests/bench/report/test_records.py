@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.errors import DataError
-from bench.records.record import seal
 from bench.report.records import COLUMNS, common_curves, load
 
 Make = Callable[..., dict[str, Any]]
@@ -38,11 +36,10 @@ def test_a_second_record_of_a_key_is_named_and_left_out(
 ) -> None:
     first = make_record(SCORES, seed=0)
     root = store([first])
-    body = {name: value for name, value in first.items() if name not in ("schema", "digest")}
-    body["metrics"] = [{**body["metrics"][0], "value": 35.0 + shift}, *body["metrics"][1:]]
+    metrics = [{**first["metrics"][0], "value": 35.0 + shift}, *first["metrics"][1:]]
     again = root / "score" / "second" / "record.json"
     again.parent.mkdir()
-    again.write_text(json.dumps(seal(body)))
+    again.write_text(json.dumps(make_record(SCORES, seed=0, metrics=metrics)))
     loaded = load(root)
     assert loaded.runs["value"].to_list()[0] == 35.0 and len(loaded.runs) == 2
     assert loaded.problems == (
@@ -50,49 +47,28 @@ def test_a_second_record_of_a_key_is_named_and_left_out(
     )
 
 
-def _truncated(text: str) -> str:
-    return text[: len(text) // 2]
-
-
-def _edited(text: str) -> str:
-    return text.replace('"value": 35.0', '"value": 95.0')
-
-
-def _nan(text: str) -> str:
-    return text.replace('"value": 35.0', '"value": NaN')
-
-
-def _odd_type(text: str) -> str:
-    return json.dumps({**json.loads(text), "metrics": [{"name": 1}]})
-
-
-DAMAGE = {
-    _truncated: "truncated or damaged",
-    _edited: "edited or damaged",
-    _nan: "holds NaN",
-    _odd_type: "wrong type",
-    lambda text: "[" * 100_000: "truncated or damaged",
-    lambda text: text.replace('"schema": 1', '"schema": 99'): "schema 99",
-    lambda text: text.replace('"curve"', '"curvy"'): '"curve" is missing',
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGE, ids=list(DAMAGE.values()))
-def test_a_damaged_record_is_named_and_left_out(
-    damage: Callable[[str], str], make_record: Make, store: Store
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"value": 35.0', '"value": 95.0', "edited or damaged"),
+        ('"value": 35.0', '"value": NaN', "holds NaN"),
+        ('"schema": 1', '"schema": 99', "schema 99"),
+        ('"digest"', "", "truncated or damaged"),
+    ],
+)
+def test_a_record_that_cannot_be_read_is_named_and_left_out(
+    old: str, new: str, said: str, make_record: Make, store: Store
 ) -> None:
     good, bad = make_record(SCORES + 1, seed=1), make_record(SCORES, seed=0)
     root = store([good, bad])
     path = root / "score" / f"cell-{bad['key']}" / "record.json"
-    damaged = damage(path.read_text())
-    assert damaged != path.read_text()
-    path.write_text(damaged)
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
     loaded = load(root)
     assert set(loaded.runs["key"]) == {good["key"]}
-    assert len(loaded.problems) == 1
-    assert f"cell-{bad['key']}" in loaded.problems[0]
-    assert DAMAGE[damage] in loaded.problems[0]
-    assert str(root) not in loaded.problems[0]  # reports are shared; folder names of a machine are not
+    (problem,) = loaded.problems
+    assert f"cell-{bad['key']}" in problem and said in problem
+    assert str(root) not in problem  # reports are shared; folder names of a machine are not
 
 
 @pytest.mark.parametrize(
@@ -117,33 +93,6 @@ def test_a_sealed_record_that_lacks_what_tables_need_is_named(
     assert set(loaded.runs["seed"]) == {4}
     assert len(loaded.problems) == 1
     assert message in loaded.problems[0]
-
-
-def test_layout_and_escapes_of_the_file_do_not_matter(
-    make_record: Make, store: Store, tmp_path: Path
-) -> None:
-    record = make_record(SCORES, method='größer "x": {y}\n')
-    root = store([record])
-    path = next(root.glob("score/*/record.json"))
-    frames = []
-    for text in (
-        path.read_text(),
-        json.dumps(record, ensure_ascii=False),
-        json.dumps(record, sort_keys=True, separators=(",", ":")),
-        json.dumps(record, indent=4, ensure_ascii=False),
-    ):
-        path.write_text(text)
-        loaded = load(root)
-        assert loaded.problems == ()
-        frames.append(loaded.runs)
-    assert all(frame.equals(frames[0]) for frame in frames)
-
-
-def test_a_space_added_inside_a_string_is_noticed(make_record: Make, store: Store) -> None:
-    root = store([make_record(SCORES, method='a":b')])
-    path = next(root.glob("score/*/record.json"))
-    path.write_text(path.read_text().replace('a\\":b', 'a\\": b'))
-    assert "edited" in load(root).problems[0]
 
 
 def test_records_without_a_minimum_effect_or_device_times_count_as_before(
@@ -178,14 +127,8 @@ def test_folders_set_aside_are_not_read(make_record: Make, store: Store) -> None
     assert "1 folder set aside" in loaded.problems[0]
 
 
-def test_an_empty_store_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no-such-store holds no score records.*--store"):
-        load(tmp_path / "no-such-store")
-
-
 def test_records_of_another_kind_are_refused(make_record: Make, store: Store) -> None:
-    body = {k: v for k, v in make_record(SCORES).items() if k not in ("digest", "schema")}
-    root = store([seal({**body, "kind": "finetune"}), make_record(SCORES, seed=2)])
+    root = store([make_record(SCORES, kind="finetune"), make_record(SCORES, seed=2)])
     assert 'of kind "finetune"' in load(root).problems[0]
 
 

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -119,7 +118,7 @@ def test_damaged_records_are_named_in_the_report(make_world: Make, store: Store,
 def test_an_empty_store_and_an_unwritable_folder_are_clear(
     make_record: Make, store: Store, tmp_path: Path
 ) -> None:
-    with pytest.raises(DataError, match=r"nothing-here holds no score records"):
+    with pytest.raises(DataError, match=r"nothing-here holds no score records.*--store"):
         report(tmp_path / "nothing-here", tmp_path / "out")
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(DataError, match="cannot write"):
@@ -160,35 +159,6 @@ def test_markup_in_names_cannot_break_a_table(
     assert latex(found).count("\\begin{tabular}") == latex(found).count("\\end{tabular}") > 1
     rows = list(csv.DictReader(io.StringIO(csv_files(found)["leaderboard.csv"])))
     assert {row["method"] for row in rows} == {"scratch", method}
-
-
-def test_odd_names_are_taken_literally_everywhere(make_record: Make, store: Store, tmp_path: Path) -> None:
-    names = [
-        "a$b$c",
-        "_hidden",
-        "漢字",
-        "x" * 200,
-        "a\nb",
-        "$\\frac{",
-        "../../up",
-        '"quoted", <b>&amp;',
-        "scratch",
-    ]
-    labels = {"encoder": "$x_$/..", "task": "_t/.."}
-    records = [
-        make_record(SCORES + i, method=name, fraction=fraction, labels=labels)
-        for i, name in enumerate(names)
-        for fraction in ("1/10", "1")
-    ]
-    out = tmp_path / "out"
-    result = report(store(records), out, reference="a$b$c")
-    assert {path.parent for path in result.paths} == {out, out / "plots"}
-    assert {path.parent for path in out.rglob("*") if path.is_file()} == {out, out / "plots"}
-    rows = list(csv.DictReader(io.StringIO((out / "leaderboard.csv").read_text())))
-    assert {row["method"] for row in rows} == set(names)
-    assert "x" * 200 in (out / "leaderboard.tex").read_text()
-    for path in (out / "plots").glob("*.svg"):
-        assert ElementTree.parse(path).getroot().tag.endswith("svg")
 
 
 def test_one_method_alone_makes_a_whole_report(make_record: Make, store: Store, tmp_path: Path) -> None:
