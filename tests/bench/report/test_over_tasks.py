@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from itertools import combinations, product
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -214,19 +212,6 @@ def test_of_two_tables_of_a_task_the_newer_counts(make_world: Make, summaries: M
 
 
 SCORES = np.random.default_rng(0).normal([30, 32, 33, 36], 1.5, (10, 4))  # tasks x methods
-
-
-def test_ranks_and_critical_difference_agree_with_autorank() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from autorank import autorank
-
-        frame = pd.DataFrame(SCORES, columns=list("abcd"))
-        other = autorank(frame, alpha=0.05, order="descending", force_mode="nonparametric")
-    found = rank_methods([row[None] for row in SCORES])
-    assert found.average == pytest.approx(other.rankdf.loc[list("abcd"), "meanrank"].tolist())
-    assert found.critical_difference == pytest.approx(other.cd, rel=1e-3)
-    assert (found.tasks, found.reason) == (10, "")
 
 
 def test_the_f_shaped_friedman_test_by_scipy_and_by_hand() -> None:
