@@ -143,10 +143,3 @@ def test_a_curve_that_starts_before_training_counts_from_its_first_step(
     records = [make_record(scores, curve=curve), make_record(scores, method="cmc", curve=faster)]
     (found,) = saved(summaries, records, "fine-tuning")
     assert (found.factor, found.smallest_share) == (pytest.approx(2), 0.25)
-
-
-def test_rows_that_are_not_ranked_are_left_out(make_record: Make, summaries: Make) -> None:
-    records = world(4.0, 2, make_record)
-    more = [make_record(np.linspace(9, 70, 80), method="mae", seed=0, fraction=f) for f in SHARES]
-    frame = summaries([*records, *more]).savings
-    assert set(frame["method"]) == {"cmc"}
