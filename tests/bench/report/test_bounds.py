@@ -46,13 +46,6 @@ def test_a_report_tells_floor_and_ceiling_of_every_metric(
     }
 
 
-def test_records_without_bounds_say_nothing_of_them(
-    make_world: Make, store: Callable[..., Path], tmp_path: Path
-) -> None:
-    report(store(make_world(EFFECTS)), tmp_path)
-    assert "Floor" not in (tmp_path / "leaderboard.md").read_text()
-
-
 @pytest.mark.parametrize("bounds", [[1], {"floor": 3}, {"floor": {"miou": "1"}}, {"middle": {"miou": 1.0}}])
 def test_bounds_that_are_no_numbers_are_refused(bounds: Any, make_record: Make) -> None:
     with pytest.raises(DataError, match='entry "bounds"'):
