@@ -325,7 +325,7 @@ def _normalised(grid: _Grid, bounded: bool) -> tuple[tuple[Aggregate, ...] | Non
     scores: dict[str, list[Floats]] = {name: [] for name in grid.chosen}  # per task, (S,)
     guarded = []
     for task, rows in grid.tasks:
-        kept = []  # by budget: the cells by name, each with its ends
+        kept: list[dict[str, tuple[Any, float, float]]] = []  # by budget and name: a cell and its ends
         for cells in zip(*rows.values(), strict=True):
             own = dict(zip(rows, cells, strict=True))
             if bounded:

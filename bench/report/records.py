@@ -221,7 +221,8 @@ def _number(value: Any, where: str) -> float:
 
 def _metrics(record: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
     """Return the metrics of a record with their floors and ceilings, by column."""
-    bounds, found = record.get("bounds", {}), []
+    bounds = record.get("bounds", {})
+    found: list[dict[str, Any]] = []
     for metric in record["metrics"]:
         name, value = metric["name"], float(metric["value"])
         if not math.isfinite(value):
