@@ -55,6 +55,7 @@ def check_plan(request: Request, plan: Plan) -> None:
         if step.kind == "finetune":
             _check_pairs(request, spec.get("pairs", ()), spec["data"]["train"], f"task {spec['task']}")
         if step.kind != "pretrain":
+            _check_own(request, spec["task"], step.kind)
             _check_budget(request, spec)
             _check_inputs(request, spec)
 
@@ -216,6 +217,35 @@ def _check_recipe(request: Request, step: Step) -> None:
     elif step.spec["train"]:
         given = {k: v for k, v in step.spec["train"].items() if k not in ("batch", "steps")}
         _check_read(request, convert(given, Train, ""), f"{section}.train")
+
+
+def _check_own(request: Request, name: str, kind: str) -> None:
+    """Refuse changes of the preset in the place of which a task has values of its own."""
+    task = request.tasks[name]
+    own = f"task.{task['name']}"
+    at = f"{own}.data.{task['dataset']}.samples"
+    for key, value in request.changes.items():
+        owner, _, place = key.partition(".")
+        section = place.partition(".")[0]
+        if owner != "preset" or not (section == kind or place.startswith("finetune.samples")):
+            continue
+        used: Any = task
+        for word in place.split("."):
+            used = used.get(word) if isinstance(used, Mapping) else None
+        read = f"{own}.{place}"
+        if place.startswith("finetune.samples") and task["data"].get(task["dataset"], {}).get("samples"):
+            raise ConfigError(f"{key}: is not read by task {name}, which has {at}; set that, or leave it out")
+        if not _same(value, used) and not any(k == read or k.startswith(f"{read}.") for k in request.changes):
+            raise ConfigError(
+                f"{key}: is not read by task {name}, which has a value of its own; set {read}, or both"
+            )
+
+
+def _same(wanted: Any, used: Any) -> bool:
+    """Say whether a change has reached what is used; of a section, all that it names."""
+    if isinstance(wanted, Mapping) and isinstance(used, Mapping):
+        return all(_same(value, used.get(key)) for key, value in wanted.items())
+    return bool(wanted == used)
 
 
 def _check_layers(spec: Mapping[str, Any]) -> None:

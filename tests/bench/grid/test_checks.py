@@ -51,6 +51,25 @@ def test_more_shots_than_the_training_data_hold_are_refused() -> None:
         check(methods="scratch", tasks="gesture,grasp", shots="81")
 
 
+def test_what_a_task_has_of_its_own_is_not_changed_in_the_preset() -> None:
+    both = {"methods": "scratch", "tasks": "gesture,densepose"}
+    with pytest.raises(
+        ConfigError, match=r"^preset\.finetune\.steps: is not read by task gesture, .*; set task"
+    ):
+        check("preset.finetune.steps=2", **both)
+    check("preset.finetune.steps=2", "task.gesture.finetune.steps=2", **both)
+    check("preset.finetune.steps=2", "task.gesture.finetune.steps=3", **both)
+    check("preset.finetune.steps=480", methods="scratch", tasks="gesture")  # as it is
+    check("preset.finetune.steps=2", methods="scratch", tasks="gesture", protocol="linear")  # reads neither
+    check("preset.finetune.evaluations=2", **both)
+    with pytest.raises(ConfigError, match=r"^preset\.finetune\.samples.* is not read by task gesture"):
+        check("preset.finetune.samples={train: 80, val: 52, test: 48}", protocol="linear", **both)
+    few = "++task.densepose.data.people.samples={train: 100, val: 36, test: 36}"
+    check(few, methods="scratch", tasks="densepose")
+    with pytest.raises(ConfigError, match=r"which has task\.densepose\.data\.people\.samples; set that"):
+        check(few, "preset.finetune.samples.test=9", methods="scratch", tasks="densepose")
+
+
 def test_every_protocol_passes() -> None:
     check(methods="scratch", tasks="action,gesture", protocol="finetune,linear,attentive,knn", shots="4")
 
