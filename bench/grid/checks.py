@@ -138,7 +138,8 @@ def _check_data(request: Request, step: Step) -> None:
     for name, optional in {**dict.fromkeys(spec["fields"], True), **wanted}.items():
         if body["fields"] and name not in body["fields"]:
             raise ConfigError(
-                f'{stage}: {data["name"]} has no field "{name}".{nearest(name, body["fields"])}'
+                f'{stage}: {data["name"]} has no field "{name}"; choose another mix, or correct the name.'
+                f"{nearest(name, body['fields'])}"
             )
         without = [part["source"] for part, names in zip(data["parts"], lacks, strict=True) if name in names]
         never = all(name in body["lacks"].get(part["source"], ()) for part in data["parts"])
@@ -302,12 +303,17 @@ def _check_budget(request: Request, spec: Mapping[str, Any]) -> None:
 def _check_sources(request: Request) -> None:
     """Check the names of sources, where the data set lists its own."""
     wanted: list[tuple[str, str, str, str]] = []
+    foreign = {}
     for mix, body in request.preset["pretrain"]["mixes"].items():
         if body["dataset"] in request.datasets:
             for source in body["samples"]:
                 wanted.append((f"preset.pretrain.mixes.{mix}.samples.{source}", body["dataset"], source, ""))
     for task in request.tasks.values():
         key = f"task.{task['name']}.data.{task['dataset']}.source"
+        if task["dataset"] not in task["data"]:
+            foreign[key] = (
+                f"task {task['name']} is not set up for {task['dataset']} (only {', '.join(task['data'])}): "
+            )
         wanted += [(key, task["dataset"], task["source_name"], s) for s in task["splits"].values() if s]
         for number, part in enumerate(task["extra"]):
             own = f"task.{task['name']}.data.{task['dataset']}.extra.{number}.source"
@@ -318,4 +324,10 @@ def _check_sources(request: Request) -> None:
         fit = [name for name, splits in known.items() if not split or split in splits]
         if known and source not in fit:
             with_split = f" with a split {split}" if split else ""
-            raise ConfigError(f'{key}: there is no source "{source}"{with_split}.{nearest(source, fit)}')
+            said = f'{key}: there is no source "{source}"{with_split}.{nearest(source, fit)}'
+            if key in foreign:
+                said = (
+                    f'{foreign[key]}the default source "{source}" is not there{with_split}; choose other '
+                    f"data, or write ++{key}=NAME, one of {', '.join(fit)}"
+                )
+            raise ConfigError(said)

@@ -70,6 +70,28 @@ def test_what_a_task_has_of_its_own_is_not_changed_in_the_preset() -> None:
         check(few, "preset.finetune.samples.test=9", methods="scratch", tasks="densepose")
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            {"tasks": "gesture@people"},
+            r"gesture is not set up for people \(only hands\): .* \+\+task\.gesture\.data",
+        ),
+        ({"tasks": "pose2d@hands"}, r"pose2d is not set up for hands .* one of d_gesture, d_grasp, d_hand$"),
+        ({"tasks": "gesture@"}, '"gesture@" is not TASK@DATASET'),
+        ({"tasks": "@hands"}, '"@hands" is not TASK@DATASET'),
+    ],
+)
+def test_a_task_on_data_that_it_is_not_for_is_named(words: dict[str, str], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        check(methods="scratch", **words)
+
+
+def test_a_method_on_a_mix_without_its_fields_is_told_to_choose_another() -> None:
+    with pytest.raises(ConfigError, match=r'hands has no field "keypoints_detected".*; choose another mix'):
+        check("method.hcmoco.mix=hand", methods="hcmoco", tasks="gesture")
+
+
 def test_every_protocol_passes() -> None:
     check(methods="scratch", tasks="action,gesture", protocol="finetune,linear,attentive,knn", shots="4")
 
