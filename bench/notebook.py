@@ -42,7 +42,7 @@ def plan(store: str | Path = "bench-store", overrides: Iterable[str] = (), **gri
     """
     import pandas as pd
 
-    place = Store(Path(store))
+    place = Store(_place(store))
     _, found = _planned(place, overrides, grid)
     rows = []
     for cell in found.cells:
@@ -81,7 +81,9 @@ def run(
 
     if multiprocessing.parent_process() is not None:
         raise ConfigError('bench.run in a process of its own: put it under `if __name__ == "__main__":`')
-    place = Store(Path(store))
+    if jobs is not None and (isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1):
+        raise ConfigError(f"jobs: {jobs!r} is no whole number of at least 1")
+    place = Store(_place(store))
     request, found = _planned(place, overrides, grid)
     place.prepare()
     outcome = execute(request, found, place, jobs=jobs)
@@ -100,7 +102,7 @@ def leaderboard(store: str | Path = "bench-store") -> pd.DataFrame:
     from bench.report.leaderboard import analyse
     from bench.report.records import load
 
-    found = load(Path(store))
+    found = load(_place(store))
     if found.runs.empty:
         raise DataError(f"store {store} holds no usable score record")
     return analyse(found).cells
@@ -128,8 +130,8 @@ def load_encoder(
     from bench.records.record import read_record
     from bench.show import find_step
 
-    root = Path(store)
-    folder = find_step(root, record)
+    root = _place(store)
+    folder = find_step(root, str(record))
     while folder is not None and folder.parent.name != "pretrain":
         (before,) = read_record(folder / "record.json")["inputs"]
         folder = find_step(root, str(before))
@@ -145,6 +147,7 @@ def load_encoder(
 def _planned(store: Store, overrides: Iterable[str], grid: dict[str, Any]) -> tuple[Request, Plan]:
     from bench.grid.checks import check_applies, check_plan
 
+    grid = {name: value for name, value in grid.items() if value is not None}  # the default
     for name in grid:
         if name not in (known := (*LISTS, *SINGLE, "weights", "config_dirs")):
             raise ConfigError(f'unknown option "{name}".{nearest(name, known)}')
@@ -155,7 +158,7 @@ def _planned(store: Store, overrides: Iterable[str], grid: dict[str, Any]) -> tu
         weights=weights,
         **{name: str(grid[name]) for name in SINGLE if name in grid},
         config_dirs=_folders(grid.get("config_dirs", ())),
-        overrides=tuple(overrides),
+        overrides=_words("overrides", overrides),
     )
     request = resolve(words)
     found = expand(request)
@@ -169,11 +172,28 @@ def _folders(value: str | Path | Iterable[str | Path]) -> tuple[str, ...]:
     return tuple(map(str, [value] if isinstance(value, str | Path) else value))
 
 
+def _place(store: str | Path) -> Path:
+    """Return the folder of a store; `~` is the user's home, as on the command line."""
+    if not isinstance(store, str | Path):
+        raise ConfigError(f"store: {store!r} is no path")
+    return Path(store).expanduser()
+
+
 def _weights(value: str | Iterable[str] | Mapping[str, str | Path]) -> tuple[str, ...]:
     """Return the words of --weights."""
     if isinstance(value, Mapping):
         return tuple(f"{name}={place}" for name, place in value.items())
-    return (value,) if isinstance(value, str) else tuple(value)
+    return _words("weights", value)
+
+
+def _words(name: str, value: Any) -> tuple[str, ...]:
+    """Return one word, or several."""
+    one = isinstance(value, str)
+    several = isinstance(value, Iterable) and not isinstance(value, Mapping)
+    words = (value,) if one or not several else tuple(value)
+    if not all(isinstance(word, str) for word in words):
+        raise ConfigError(f"{name}: {value!r} is neither a word like NAME=VALUE nor a list of such")
+    return words
 
 
 def _comma(value: Any) -> str:

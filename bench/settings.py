@@ -86,6 +86,8 @@ def convert(values: Any, kind: type[T], where: str, join: str = ".") -> T:
                 raise ConfigError(f'{where}: unknown key "{key}".{nearest(str(key), known)}')
     try:
         return msgspec.convert(values, kind)
+    except ConfigError as error:  # the class has checked itself, and does not know for whom
+        raise ConfigError(f"{where}: {error}") from None
     except msgspec.ValidationError as error:
         raise ConfigError(_message(str(error), values, kind, where, join)) from None
 

@@ -12,6 +12,7 @@ from bench.encoders.image import ImageEncoder
 from bench.encoders.pretrained import Source, load_image_encoders
 from bench.errors import StepError
 from bench.settings import GIVEN, OffWhen
+from bench.weights.layout import check_told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,9 @@ class PublishedConfig:
     licence: str = ""
     trained_on: tuple[str, ...] = field(default=())  # data sets
     init: str = "published"  # what tables call the beginning
+
+    def __post_init__(self) -> None:
+        check_told(self.mean, self.std, self.grid)
 
 
 class Published(Method):

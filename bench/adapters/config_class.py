@@ -15,7 +15,7 @@ from typing import Any
 from bench.adapters.sources import ROOT, Place, parse, split
 from bench.errors import ConfigError, nearest
 
-LIGHT = ("bench.errors", "bench.settings", "msgspec")
+LIGHT = ("bench.errors", "bench.settings", "bench.weights.layout", "msgspec")
 _Definition = ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign | ast.Import | ast.ImportFrom
 
 

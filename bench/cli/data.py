@@ -35,6 +35,7 @@ def _data_specs(
     name: str, preset: str, tasks: str, overrides: tuple[str, ...], config_dirs: tuple[str, ...], store: str
 ) -> Any:
     """Return the specs of a data set that tasks and pretraining read, the store, and folders of adapters."""
+    from bench.errors import ConfigError
     from bench.execute.data_jobs import specs_of
     from bench.grid.plan import expand
     from bench.grid.request import Words, load, names, pick, resolve
@@ -52,6 +53,10 @@ def _data_specs(
     )
     request = resolve(words)
     specs = [spec for spec in specs_of(expand(request)) if spec["name"] == name]
+    if not specs:
+        raise ConfigError(
+            f"--tasks: none of {tasks} reads {name}; leave it out, or name others (task@{name})"
+        )
     return specs, Store(Path(store)), request.config_dirs
 
 

@@ -42,6 +42,14 @@ config_dir_option = click.option(
 )
 
 
+def _given(context: click.Context, option: click.Parameter, value: str) -> str:
+    """Refuse words without content, such as those of a shell's unset variable, where they are typed."""
+    typed = context.get_parameter_source(option.name or "") is click.core.ParameterSource.COMMANDLINE
+    if typed and not value.strip(" ,"):
+        raise click.BadParameter("is empty; leave it out for the default", context, option)
+    return value
+
+
 def grid_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the words that describe a grid, and the store."""
     options = [
@@ -50,17 +58,27 @@ def grid_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--methods", default="*", help="Comma list or globs (default: all; with --weights: scratch)."
         ),
         click.option("--tasks", default="*", help="Comma list or globs (default: all)."),
-        click.option("--fractions", default="", help="Shares of the labels, e.g. 0.1,1.0 (default: 1)."),
-        click.option("--shots", default="", help="Samples per class, e.g. 16,32."),
+        click.option(
+            "--fractions",
+            default="",
+            callback=_given,
+            help="Shares of the labels, e.g. 0.1,1.0 (default: 1).",
+        ),
+        click.option("--shots", default="", callback=_given, help="Samples per class, e.g. 16,32."),
         click.option("--seeds", default="0", help="A list 0,1,2 or a count 3x."),
-        click.option("--encoders", default="", help="Encoders instead of each method's default."),
+        click.option(
+            "--encoders", default="", callback=_given, help="Encoders instead of each method's default."
+        ),
         click.option(
             "--protocol",
             default="finetune",
             help="finetune (default), frozen: linear, attentive, knn; a list.",
         ),
         click.option(
-            "--rates", default="", help="Fine-tune at several rates; validation chooses, e.g. 1e-3,1e-2."
+            "--rates",
+            default="",
+            callback=_given,
+            help="Fine-tune at several rates; validation chooses, e.g. 1e-3,1e-2.",
         ),
         click.option(
             "--weights",

@@ -14,6 +14,9 @@ from bench.cli.options import config_dir_option, json_option
 @click.argument("place", metavar="FILE")
 @click.option("--layout", default="", help="Its layout (default: detected; bench list layouts).")
 @click.option("--encoder", default="", help="What it shall fill (default: told by its tensors).")
+@click.option(
+    "--grid", default="", help="Of its position table, e.g. 16x12 (default: the layout's, or a square)."
+)
 @click.option("--probe/--no-probe", default=True, help="Whether to try what the weights know (default: yes).")
 @click.option(
     "--seconds", default=60.0, type=click.FloatRange(min=10), help="Time for that.", show_default=True
@@ -24,6 +27,7 @@ def weights(
     place: str,
     layout: str,
     encoder: str,
+    grid: str,
     probe: bool,
     seconds: float,
     config_dirs: tuple[str, ...],
@@ -41,13 +45,14 @@ def weights(
     from bench.encoders.inspect import inspect_weights, load_weights, report
     from bench.errors import StepError
 
-    found = inspect_weights(place, layout=layout, encoder=encoder, config_dirs=config_dirs)
+    words = {"layout": layout, "encoder": encoder, "grid": grid}
+    found = inspect_weights(place, **words, config_dirs=config_dirs)
+    filled = load_weights(place, **words, config_dirs=config_dirs)  # its numbers are fit for use
     if not as_json:
         click.echo(report(found))
     if probe:
         from bench.execute.sanity import check_sanity
 
-        filled = load_weights(place, layout=layout, encoder=encoder, config_dirs=config_dirs)
         try:
             sanity = check_sanity(filled, seconds, time.monotonic() - begun)
         except StepError as error:  # too slow a network: no verdict, all else stands

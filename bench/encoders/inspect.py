@@ -26,7 +26,7 @@ _ROW = "weights"  # any name that no method has
 
 
 def inspect_weights(
-    file: str, *, layout: str = "", encoder: str = "", config_dirs: Sequence[str] = ()
+    file: str, *, layout: str = "", encoder: str = "", grid: str = "", config_dirs: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Return what a file is, after the checks that `bench run` makes before its first step.
 
@@ -34,13 +34,14 @@ def inspect_weights(
         file: as in --weights.
         layout: its name; "" = detected.
         encoder: of the registry, or `timm:NAME`; "" = told by the tensors.
+        grid: of its position table, e.g. `16x12`; "" = the layout's, else a square.
         config_dirs: folders of adapters.
 
     Raises:
         ConfigError: an unknown name.
         AssetError: the file is in no known layout, or does not fit its network.
     """
-    told = _tell(file, layout, encoder, config_dirs)
+    told = _tell(file, layout, encoder, grid, config_dirs)
     found, source = told.found, told.source
     with torch.device("meta"):
         module = _build(told)
@@ -77,10 +78,10 @@ def inspect_weights(
 
 
 def load_weights(
-    file: str, *, layout: str = "", encoder: str = "", config_dirs: Sequence[str] = ()
+    file: str, *, layout: str = "", encoder: str = "", grid: str = "", config_dirs: Sequence[str] = ()
 ) -> ImageEncoder:
     """Return the encoder of a file, with its weights; arguments and errors as of `inspect_weights`."""
-    told = _tell(file, layout, encoder, config_dirs)
+    told = _tell(file, layout, encoder, grid, config_dirs)
     module = _build(told)
     load_pretrained(module, told.source)
     return module
@@ -96,12 +97,15 @@ class _Told:
     dirs: tuple[str, ...]  # of adapters
 
 
-def _tell(file: str, layout: str, encoder: str, config_dirs: Sequence[str]) -> _Told:
+def _tell(file: str, layout: str, encoder: str, grid: str, config_dirs: Sequence[str]) -> _Told:
     dirs = folders(config_dirs)
     row = _ROW
     while row in names("method", dirs):
         row += "_"
-    options = [f",{key}={value}" for key, value in (("layout", layout), ("encoder", encoder)) if value]
+    if not file:
+        raise ConfigError("name a file of weights, hf:OWNER/REPOSITORY or pkg:PACKAGE/FILE")
+    words = {"layout": layout, "encoder": encoder, "grid": grid}
+    options = [f",{key}={value}" for key, value in words.items() if value]
     (brought,) = bring([f"{row}={file}{''.join(options)}"], dirs)
     config = next(iter(brought.body["stages"].values()))["config"]
     found = examine(Path(config["file"]), read_layouts(dirs), layout)
@@ -112,6 +116,7 @@ def _tell(file: str, layout: str, encoder: str, config_dirs: Sequence[str]) -> _
             layout={"name": found.name, **plain(found.layout)},
             mean=tuple(config["mean"]),
             std=tuple(config["std"]),
+            grid=tuple(config["grid"]),
         ),
         encoder=brought.encoder,
         registered=not brought.encoder_body,

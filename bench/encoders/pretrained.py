@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -17,12 +16,11 @@ from bench.encoders.image import ImageEncoder, create_timm_model
 from bench.encoders.state_dicts import fill, flat, outlined, read_arranged
 from bench.encoders.timm_pyramid import TimmPyramid
 from bench.encoders.vit import ViT
-from bench.errors import ConfigError
 from bench.files import sha256_file
 from bench.grid.layouts import shipped_layouts
 from bench.weights.detect import examine
 from bench.weights.hub import fetch_tag
-from bench.weights.layout import Layout, find_layout, parse
+from bench.weights.layout import Layout, check_told, find_layout, parse
 
 FEATURE_OPTIONS = ("features_only", "out_indices", "feature_location", "num_classes")  # cut a network short
 
@@ -60,7 +58,7 @@ def load_pretrained(encoder: ImageEncoder, source: Source) -> dict[str, str]:
         ConfigError: neither a tag nor a file, or an impossible normalisation or grid.
         AssetError: no file, an unreadable one, or one whose weights do not fit.
     """
-    _check(source)
+    check_told(source.mean, source.std, source.grid)
     tag = source.tag or encoder.spec.get("pretrained") or ""
     path, published = (Path(source.file), {}) if source.file else fetch_tag(tag)
     name, layout, named = _layout(source, path, published)
@@ -94,7 +92,7 @@ def check_pretrained(encoder: ImageEncoder, source: Source) -> list[str]:
         ConfigError: an impossible normalisation or grid.
         AssetError: see `load_pretrained`.
     """
-    _check(source)
+    check_told(source.mean, source.std, source.grid)
     path = Path(source.file)
     name, layout, _ = _layout(source, path, {})
     state, told = outlined(layout, path, name, encoder.modality)
@@ -123,16 +121,6 @@ def load_image_encoders(encoders: Iterable[nn.Module], source: Source) -> dict[s
         if isinstance(encoder, ImageEncoder):
             facts |= load_pretrained(encoder, source)
     return facts
-
-
-def _check(source: Source) -> None:
-    mean, std = source.mean, source.std
-    if (mean or std) and (len(mean), len(std)) != (3, 3):
-        raise ConfigError("give `mean` and `std` of weights together, three numbers each")
-    if not all(map(math.isfinite, (*mean, *std))) or any(value <= 0 for value in std):
-        raise ConfigError(f"mean {list(mean)} and std {list(std)} of weights must be finite, std above 0")
-    if source.grid and (len(source.grid) != 2 or min(source.grid) < 1):
-        raise ConfigError(f"grid {list(source.grid)} of weights must be [height, width] in patches")
 
 
 def _layout(source: Source, path: Path, published: Mapping[str, Any]) -> tuple[str, Layout, Layout]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from bench.encoders.positions import fit_positions
 from bench.errors import AssetError
-from bench.weights.header import describe, is_safetensors, read_header, refusal, some, unreadable
+from bench.weights.header import check_place, describe, is_safetensors, read_header, refusal, some, unreadable
 from bench.weights.layout import Layout, Sorted, check_sorted, sort
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
@@ -163,16 +163,16 @@ def read_content(path: Path) -> Any:
     Raises:
         AssetError: it cannot be read without running code from it.
     """
-    if not path.is_file():
-        raise AssetError(f"there is no weights file {path.absolute()}; correct the config key `file`")
+    check_place(path)
     try:
         if is_safetensors(path):
             return safetensors.torch.load_file(path)
         with (
             warnings.catch_warnings(action="ignore"),  # advice for whoever wrote the file
             torch.serialization.safe_globals([argparse.Namespace]),
+            path.open("rb") as stream,  # torch would look at the end of a name, not into the file
         ):
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(stream, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler raises whatever damaged bytes lead to
         classes = ", ".join(dict.fromkeys(re.findall(r"GLOBAL `?([\w.]+)", str(error))))
         if classes:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from bench.errors import ConfigError, nearest
 from bench.grid.layouts import read_layouts
@@ -19,7 +21,7 @@ from bench.weights.packages import locate
 
 ADAPTER = "methods.published:Published"
 FILE = "file"  # config key of a stage that takes weights
-OPTIONS = ("encoder", "layout", "licence", "trained_on")
+OPTIONS = ("encoder", "layout", "licence", "trained_on", "grid")
 TIMM = "timm:"  # begins the name of an architecture of timm in the place of a registered encoder's
 # keys of an encoder's config that are no part of its architecture
 _FREE = ("mean", "std", "bn_momentum", "channels_last", "pool", "positions", "out_indices")
@@ -37,7 +39,8 @@ class Brought:
 
 
 def bring(words: Iterable[str], dirs: list[Path]) -> list[Brought]:
-    """Resolve the words of --weights: `NAME=FILE[,encoder=E][,layout=L][,licence=...][,trained_on=A+B]`.
+    """Resolve the words of --weights: `NAME=FILE[,encoder=E][,layout=L][,licence=...][,trained_on=A+B]
+    [,grid=16x12]`.
 
     FILE is a path, `hf:OWNER/REPOSITORY` or `pkg:PACKAGE/FILE`. NAME is new, or that of a method which takes
     a file.
@@ -56,9 +59,27 @@ def bring(words: Iterable[str], dirs: list[Path]) -> list[Brought]:
             )
         if name in found:
             raise ConfigError(f"--weights: {name} is given twice")
-        given = dict(option.partition("=")[::2] for option in options)
+        given = _options(name, place, options)
         found[name] = _registered(name, place, given, dirs) or _new(name, place, given, dirs)
     return list(found.values())
+
+
+def _options(name: str, place: str, options: Iterable[str]) -> dict[str, str]:
+    """Return the options of a word, each given once and not empty."""
+    given: dict[str, str] = {}
+    for option in options:
+        key, _, value = option.partition("=")
+        if key in given or not value:
+            raise ConfigError(f"--weights {name}: {key}= is {'given twice' if key in given else 'empty'}")
+        given[key] = value
+    odd = re.search(r",(\w+)=", place)
+    if odd and not Path(place).expanduser().exists():
+        raise ConfigError(f'--weights {name}: unknown option "{odd[1]}".{nearest(odd[1], OPTIONS)}')
+    if "grid" in given and not re.fullmatch(r"[1-9]\d{0,3}x[1-9]\d{0,3}", given["grid"]):
+        raise ConfigError(
+            f"--weights {name}: grid={given['grid']} is not HEIGHTxWIDTH in patches, e.g. 16x12"
+        )
+    return given
 
 
 def _registered(name: str, place: str, given: Mapping[str, str], dirs: list[Path]) -> Brought | None:
@@ -81,7 +102,8 @@ def _new(name: str, place: str, given: Mapping[str, str], dirs: list[Path]) -> B
     published = _published(place)
     found = examine(path, read_layouts(dirs), given.get("layout", ""))
     known = {n: load(p, "encoder") for n, p in names("encoder", dirs).items()}
-    encoder, body = _encoder(name, given.get("encoder", ""), published, found, known)
+    told = _told(given)
+    encoder, body = _encoder(name, given.get("encoder", ""), published, _gridded(found, told), known)
     config = {
         FILE: str(path),
         "layout": given.get("layout", ""),
@@ -92,7 +114,7 @@ def _new(name: str, place: str, given: Mapping[str, str], dirs: list[Path]) -> B
         "grid": [],
         "tag": "",
         "init": "published",
-        **_told(given),
+        **told,
     }
     kind = (body or known[encoder])["kind"]
     method = {
@@ -111,7 +133,17 @@ def _told(given: Mapping[str, str]) -> dict[str, Any]:
     told: dict[str, Any] = {key: given[key] for key in ("layout", "licence") if key in given}
     if "trained_on" in given:
         told["trained_on"] = [word for word in given["trained_on"].split("+") if word]
+    if "grid" in given:
+        told["grid"] = [int(side) for side in given["grid"].split("x")]
     return told
+
+
+def _gridded(found: Found, config: Mapping[str, Any]) -> Found:
+    """Return what a file is, with the grid of its position table that a config tells."""
+    grid = config.get("grid")
+    if not isinstance(grid, list) or not grid:
+        return found
+    return replace(found, layout=msgspec.structs.replace(found.layout, grid=grid))
 
 
 def _encoder(
@@ -125,6 +157,8 @@ def _encoder(
             f'--weights {name}: unknown encoder "{asked}".{nearest(asked, known)} For a network of '
             f"timm write encoder={TIMM}{asked}"
         )
+    if asked == TIMM:
+        raise ConfigError(f"--weights {name}: encoder={TIMM} names no network; write e.g. {TIMM}resnet26")
     architecture = asked.removeprefix(TIMM) or str(published.get("architecture") or "")
     guessed = (
         of_timm(architecture, found.layout) if architecture else guess(found.shapes, found.layout, found.path)
@@ -202,7 +236,9 @@ def with_layouts(
         layouts = layouts or read_layouts(dirs)
         found = examine(localise(str(file)), layouts, config["layout"])
         if found.layout.network.family:
-            guess(found.shapes, found.layout, found.path)  # names its mistake, before anything is computed
+            guess(
+                found.shapes, _gridded(found, config).layout, found.path
+            )  # names its mistake, before anything is computed
         more: dict[str, Any] = {"layout": {"name": found.name, **plain(found.layout)}}
         if config["layout"]:
             more["licence"] = config.get("licence") or found.layout.licence

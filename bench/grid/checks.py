@@ -55,6 +55,7 @@ def check_plan(request: Request, plan: Plan) -> None:
         if step.kind == "finetune":
             _check_pairs(request, spec.get("pairs", ()), spec["data"]["train"], f"task {spec['task']}")
         if step.kind != "pretrain":
+            _check_own(request, spec["task"], step.kind)
             _check_budget(request, spec)
             _check_inputs(request, spec)
 
@@ -137,7 +138,8 @@ def _check_data(request: Request, step: Step) -> None:
     for name, optional in {**dict.fromkeys(spec["fields"], True), **wanted}.items():
         if body["fields"] and name not in body["fields"]:
             raise ConfigError(
-                f'{stage}: {data["name"]} has no field "{name}".{nearest(name, body["fields"])}'
+                f'{stage}: {data["name"]} has no field "{name}"; choose another mix, or correct the name.'
+                f"{nearest(name, body['fields'])}"
             )
         without = [part["source"] for part, names in zip(data["parts"], lacks, strict=True) if name in names]
         never = all(name in body["lacks"].get(part["source"], ()) for part in data["parts"])
@@ -218,6 +220,35 @@ def _check_recipe(request: Request, step: Step) -> None:
         _check_read(request, convert(given, Train, ""), f"{section}.train")
 
 
+def _check_own(request: Request, name: str, kind: str) -> None:
+    """Refuse changes of the preset in the place of which a task has values of its own."""
+    task = request.tasks[name]
+    own = f"task.{task['name']}"
+    at = f"{own}.data.{task['dataset']}.samples"
+    for key, value in request.changes.items():
+        owner, _, place = key.partition(".")
+        section = place.partition(".")[0]
+        if owner != "preset" or not (section == kind or place.startswith("finetune.samples")):
+            continue
+        used: Any = task
+        for word in place.split("."):
+            used = used.get(word) if isinstance(used, Mapping) else None
+        read = f"{own}.{place}"
+        if place.startswith("finetune.samples") and task["data"].get(task["dataset"], {}).get("samples"):
+            raise ConfigError(f"{key}: is not read by task {name}, which has {at}; set that, or leave it out")
+        if not _same(value, used) and not any(k == read or k.startswith(f"{read}.") for k in request.changes):
+            raise ConfigError(
+                f"{key}: is not read by task {name}, which has a value of its own; set {read}, or both"
+            )
+
+
+def _same(wanted: Any, used: Any) -> bool:
+    """Say whether a change has reached what is used; of a section, all that it names."""
+    if isinstance(wanted, Mapping) and isinstance(used, Mapping):
+        return all(_same(value, used.get(key)) for key, value in wanted.items())
+    return bool(wanted == used)
+
+
 def _check_layers(spec: Mapping[str, Any]) -> None:
     """Refuse what fine-tuning cannot do to the layers of an encoder; `bench run` asks timm itself."""
     train, encoder = spec["train"], spec["encoder"]
@@ -272,12 +303,17 @@ def _check_budget(request: Request, spec: Mapping[str, Any]) -> None:
 def _check_sources(request: Request) -> None:
     """Check the names of sources, where the data set lists its own."""
     wanted: list[tuple[str, str, str, str]] = []
+    foreign = {}
     for mix, body in request.preset["pretrain"]["mixes"].items():
         if body["dataset"] in request.datasets:
             for source in body["samples"]:
                 wanted.append((f"preset.pretrain.mixes.{mix}.samples.{source}", body["dataset"], source, ""))
     for task in request.tasks.values():
         key = f"task.{task['name']}.data.{task['dataset']}.source"
+        if task["dataset"] not in task["data"]:
+            foreign[key] = (
+                f"task {task['name']} is not set up for {task['dataset']} (only {', '.join(task['data'])}): "
+            )
         wanted += [(key, task["dataset"], task["source_name"], s) for s in task["splits"].values() if s]
         for number, part in enumerate(task["extra"]):
             own = f"task.{task['name']}.data.{task['dataset']}.extra.{number}.source"
@@ -288,4 +324,10 @@ def _check_sources(request: Request) -> None:
         fit = [name for name, splits in known.items() if not split or split in splits]
         if known and source not in fit:
             with_split = f" with a split {split}" if split else ""
-            raise ConfigError(f'{key}: there is no source "{source}"{with_split}.{nearest(source, fit)}')
+            said = f'{key}: there is no source "{source}"{with_split}.{nearest(source, fit)}'
+            if key in foreign:
+                said = (
+                    f'{foreign[key]}the default source "{source}" is not there{with_split}; choose other '
+                    f"data, or write ++{key}=NAME, one of {', '.join(fit)}"
+                )
+            raise ConfigError(said)

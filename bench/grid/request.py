@@ -310,6 +310,8 @@ def pick_tasks(text: str, known: Mapping[str, Mapping[str, Path]]) -> list[tuple
     chosen: list[tuple[str, str]] = []
     for word in filter(None, (w.strip() for w in text.split(","))):
         task, at, dataset = word.partition("@")
+        if at and not (task.strip() and dataset.strip()):
+            raise ConfigError(f'--tasks: "{word}" is not TASK@DATASET, e.g. pose2d@coco')
         sets = pick(dataset, "dataset", known["dataset"]) if at else [""]
         chosen += [(name, one) for name in pick(task, "task", known["task"]) for one in sets]
     if not chosen:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import AssetError, BenchError
-from bench.weights.header import Entry, describe, read_header
+from bench.weights.header import Entry, describe, read_header, state_dicts
 from bench.weights.layout import Layout, Sorted, check_sorted, find_layout, sort
 
 
@@ -67,9 +67,11 @@ def examine(path: Path, layouts: Mapping[str, Layout], name: str = "") -> Found:
         elif rank and rank == best:
             fits.append((known, layout))
     if not fits:
+        inner = state_dicts(content)
+        alone = f', save its "{inner[0][0]}" alone' if inner else ""
         raise AssetError(
             f"{path}: is in none of the known layouts; found {describe(content)}. Name one (layout=NAME, see "
-            "`bench list layouts`), or describe it in a YAML of your own in layout/"
+            f"`bench list layouts`){alone}, or describe it in a YAML of your own in layout/"
         )
     if len(fits) > 1:
         raise AssetError(

@@ -7,7 +7,9 @@ before anything of it could run.
 from __future__ import annotations
 
 import json
+import math
 import pickle
+import re
 import struct
 import zipfile
 from collections import OrderedDict
@@ -19,6 +21,7 @@ from typing import Any, BinaryIO
 from bench.errors import AssetError
 
 LARGEST_HEADER = 100_000_000  # bytes of a safetensors header, as in its own reader
+LARGEST_TENSOR = 2**48  # numbers; more can be in no file
 _MAGIC = 0x1950A86A20F9469CFC6C  # begins files that torch.save wrote before version 1.6
 _SAFETENSORS = {
     "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32",
@@ -53,8 +56,12 @@ class RefusedClass(Exception):
 
 
 def is_safetensors(path: Path) -> bool:
-    """Say whether a file is one of safetensors, by its name."""
-    return path.suffix == ".safetensors"
+    """Say whether a file is one of safetensors: by its first bytes, whatever its name; else by its name."""
+    with path.open("rb") as file:
+        begin = file.read(9)
+    if begin[8:] == b"{":  # after the header's size; neither a zip archive nor a pickle of torch has it there
+        return True
+    return path.suffix == ".safetensors" and not begin.startswith(b"PK")
 
 
 def read_header(path: Path) -> Any:
@@ -66,8 +73,7 @@ def read_header(path: Path) -> Any:
     Raises:
         AssetError: no such file, a damaged one, or one that holds objects which could run code.
     """
-    if not path.is_file():
-        raise AssetError(f"there is no weights file {path.absolute()}; correct the path")
+    check_place(path)
     try:
         return _safetensors(path) if is_safetensors(path) else _torch(path)
     except RefusedClass as error:
@@ -77,6 +83,24 @@ def read_header(path: Path) -> Any:
     except Exception as error:  # whatever damaged bytes lead to
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
         raise AssetError(unreadable(path, reason)) from error
+
+
+def check_place(path: Path) -> None:
+    """Make sure that there is a file at a path, and that it can be all of the weights.
+
+    Raises:
+        AssetError: it is a folder, is not there, or by its name one part of several.
+    """
+    if path.is_dir():
+        raise AssetError(f"{path.absolute()} is a folder; name the file of weights in it")
+    if not path.is_file():
+        raise AssetError(f"there is no weights file {path.absolute()}; correct the path")
+    part = re.search(r"-\d+-of-(\d+)\.\w+$", path.name)
+    if path.name.endswith(".index.json") or (part and int(part[1]) > 1):
+        raise AssetError(
+            f"{path} is a part of weights in several files; write the tensors of all of them into one "
+            "(safetensors, or torch.save) and name that"
+        )
 
 
 def refusal(path: Path, classes: str) -> str:
@@ -102,13 +126,23 @@ def _safetensors(path: Path) -> dict[str, Entry]:
         if size > min(LARGEST_HEADER, path.stat().st_size - 8):
             raise ValueError("its header is cut off")
         header = json.loads(file.read(size))
+    if not isinstance(header, dict):
+        raise ValueError("its header is no table of tensors")
     header.pop("__metadata__", None)
+    ends = [int(body["data_offsets"][1]) for body in header.values()]
+    if path.stat().st_size != 8 + size + max(ends, default=0):
+        raise ValueError("it is cut off, or longer than its header says")
     return {
-        str(name): Entry(
-            shape=tuple(int(n) for n in body["shape"]), dtype=_SAFETENSORS.get(body["dtype"], body["dtype"])
-        )
+        str(name): _entry(body["shape"], _SAFETENSORS.get(body["dtype"], body["dtype"]))
         for name, body in header.items()
     }
+
+
+def _entry(shape: Any, dtype: str) -> Entry:
+    sizes = tuple(int(n) for n in shape)
+    if any(n < 0 for n in sizes) or math.prod(sizes) > LARGEST_TENSOR:
+        raise ValueError(f"a tensor in it has the impossible shape {some([str(n) for n in sizes])}")
+    return Entry(shape=sizes, dtype=dtype)
 
 
 def _torch(path: Path) -> Any:
@@ -128,8 +162,10 @@ def _zipped(path: Path) -> Any:
         names = archive.namelist()
         if any(name.endswith("/constants.pkl") for name in names):
             raise ValueError("it is a TorchScript program; export its state_dict()")
-        (place,) = [name for name in names if name.endswith("data.pkl")]
-        with archive.open(place) as file:
+        places = [name for name in names if name.endswith("data.pkl")]
+        if len(places) != 1:
+            raise ValueError("it is an archive that torch.save has not written")
+        with archive.open(places[0]) as file:
             return _Walker(file).load()
 
 
@@ -146,7 +182,7 @@ def _tensor(storage: Any, offset: int, size: Any, *more: Any) -> Entry:
     if not isinstance(storage, _Storage):
         raise ValueError("a tensor without numbers")
     dtypes = [str(m) for m in more if isinstance(m, _Dtype)]  # of tensors whose storage is untyped
-    return Entry(shape=tuple(int(n) for n in size), dtype=dtypes[0] if dtypes else storage.dtype)
+    return _entry(size, dtypes[0] if dtypes else storage.dtype)
 
 
 def _parameter(data: Any, *more: Any) -> Any:
@@ -204,16 +240,32 @@ def is_entry(value: object) -> bool:
 
 def describe(content: object, is_tensor: Callable[[object], bool] = is_entry) -> str:
     """Say what a file holds: its keys, and what the state dicts in it look like."""
+    if is_tensor(content):
+        return "a single tensor"
     if not isinstance(content, Mapping):
         return f"an object of type {type(content).__name__}"
+    if not content:
+        return "nothing"
     if any(map(is_tensor, content.values())):
         return f"a dict of {_told([str(k) for k, v in content.items() if is_tensor(v)])}"
     inner = [
         f'its "{key}" holds {_told([str(k) for k, v in value.items() if is_tensor(v)])}'
+        for key, value in state_dicts(content, is_tensor)
+    ]
+    return "; ".join([f"a dict with the keys {some(list(map(str, content)))}", *inner[:4]])
+
+
+def state_dicts(
+    content: object, is_tensor: Callable[[object], bool] = is_entry
+) -> list[tuple[str, Mapping[Any, Any]]]:
+    """Return the dicts of tensors in a dict, by their keys."""
+    if not isinstance(content, Mapping):
+        return []
+    return [
+        (str(key), value)
         for key, value in content.items()
         if isinstance(value, Mapping) and any(map(is_tensor, value.values()))
     ]
-    return "; ".join([f"a dict with the keys {some(list(map(str, content)))}", *inner[:4]])
 
 
 def _told(names: list[str]) -> str:

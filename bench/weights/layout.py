@@ -8,6 +8,7 @@ is neither kept nor dropped is refused.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -120,6 +121,20 @@ def parse(body: Mapping[str, Any], where: str) -> Layout:
         if sorted(rule.order) != list(range(len(rule.order))) or len(rule.order) not in (0, len(rule.view)):
             raise ConfigError(f"{where}: order {rule.order} is none of the axes of view {rule.view}")
     return layout
+
+
+def check_told(mean: Sequence[float], std: Sequence[float], grid: Sequence[int]) -> None:
+    """Check what a user tells of weights: their normalisation, and the grid of their position table.
+
+    Raises:
+        ConfigError: an impossible one.
+    """
+    if (mean or std) and (len(mean), len(std)) != (3, 3):
+        raise ConfigError("give `mean` and `std` of weights together, three numbers each")
+    if not all(map(math.isfinite, (*mean, *std))) or any(value <= 0 for value in std):
+        raise ConfigError(f"mean {list(mean)} and std {list(std)} of weights must be finite, std above 0")
+    if grid and (len(grid) != 2 or min(grid) < 1):
+        raise ConfigError(f"grid {list(grid)} of weights must be [height, width] in patches")
 
 
 def find_layout(name: str, known: Mapping[str, Layout]) -> Layout:

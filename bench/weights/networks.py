@@ -74,8 +74,9 @@ def guess(shapes: Shapes, layout: Layout, path: Path) -> Guess:
         if layout.network.family in ("", family) and (found := read(shapes, layout, path)):
             return found
     raise AssetError(
-        f"{path}: its {len(shapes)} tensors do not tell for which network they are; name an encoder: "
-        "--weights NAME=FILE,encoder=ENCODER (bench list encoders)"
+        f'{path}: its {len(shapes)} tensors, such as "{next(iter(shapes))}", do not tell for which network '
+        "they are; name an encoder, --weights NAME=FILE,encoder=ENCODER (bench list encoders, or timm:NAME), "
+        "or a layout that strips a prefix from the names"
     )
 
 
@@ -166,7 +167,8 @@ def _vit(shapes: Shapes, layout: Layout, path: Path) -> Guess | None:
     size = [side * patch for side in grid]
     if not all(size):
         raise AssetError(
-            f"{path}: its position table of {rows} rows is no square of patches; name a layout with its grid"
+            f"{path}: its position table of {rows} rows is no square of patches; give its height and width "
+            "in patches: --weights NAME=FILE,grid=16x12"
         )
     gated = mlp and shapes["blocks.0.mlp.fc2.weight"][1] != mlp
     config = {

@@ -79,6 +79,15 @@ def test_encoders_come_from_scores_and_from_pretrainings(finished: Path, small: 
         (lambda store: bench.plan(store=store, methods="cmcc"), 'unknown method "cmcc". Did you mean "cmc"'),
         (lambda store: bench.run(store=store, methods="cmc", fractions=2), "2 is outside"),
         (lambda store: bench.plan(store=store, config_dirs="/no"), "--config-dir /no: no such folder"),
+        (lambda store: bench.run(store, jobs=0, methods="cmc"), "jobs: 0 is no whole number of at least 1"),
+        (lambda store: bench.run(store, jobs="2", methods="cmc"), "jobs: '2' is no whole number"),
+        (lambda store: bench.plan(3, methods="cmc"), "store: 3 is no path"),
+        (lambda store: bench.leaderboard(None), "store: None is no path"),
+        (lambda store: bench.plan(store, {"a": 1}), "overrides: {'a': 1} is neither a word"),
+        (lambda store: bench.plan(store, 3), "overrides: 3 is neither a word"),
+        (lambda store: bench.plan(store, weights=Path("w.pth")), "is neither a word like NAME=VALUE"),
+        (lambda store: bench.plan(store, weights=[{"ours": "w"}]), "weights: [{'ours': 'w'}] is neither"),
+        (lambda store: bench.load_encoder(3, store), '"3" is no key of a step in'),
         (lambda store: bench.load_encoder("0" * 16, store, config_dirs="/no"), "is no key of a step in"),
     ],
 )  # fmt: skip
@@ -86,6 +95,17 @@ def test_mistakes_are_one_line(call: Any, message: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         call(tmp_path)
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_single_override_none_and_the_home_are_understood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    words: dict[str, Any] = {"methods": "scratch", "tasks": "densepose", "fractions": None, "preset": None}
+    one = bench.plan("~/store", "preset.finetune.steps=3", **words)
+    assert list(one.key) == list(bench.plan(tmp_path / "store", ["preset.finetune.steps=3"], **words).key)
+    with pytest.raises(DataError, match=str(tmp_path)):
+        bench.leaderboard("~/store")
 
 
 def test_an_empty_store_has_no_leaderboard(tmp_path: Path) -> None:

@@ -25,6 +25,10 @@ from bench.cli.options import UserPath
             ["mae_body trains tokens", "--encoders"],
         ),
         (["plan", "--tasks", "densepose", "--shots", "4"], ["no cell of this grid", "use --fractions"]),
+        (["plan", "--shots", ""], ["--shots", "is empty; leave it out"]),
+        (["plan", "--fractions", " , "], ["--fractions", "is empty"]),
+        (["data", "build", "hands", "--tasks", "densepose"], ["none of densepose reads hands"]),
+        (["weights", ""], ["name a file of weights"]),
         (["plan", "--seeds", "1000000x"], ["--seeds: 1000000x asks for more than 1000 seeds"]),
     ],
 )

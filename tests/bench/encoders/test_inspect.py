@@ -60,6 +60,14 @@ def test_a_layout_without_a_normalisation_leaves_the_encoders(tmp_path):
     assert (found["mean"], found["std"]) == ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 
 
+def test_the_grid_of_a_position_table_can_be_told(tmp_path):
+    state = timm.create_model("vit_tiny_patch16_224", img_size=(256, 192)).state_dict()
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(AssetError, match="no square"):
+        inspect_weights(str(tmp_path / "w.pth"))
+    assert inspect_weights(str(tmp_path / "w.pth"), grid="16x12")["encoder"] == "vit_tiny_p16_256x192"
+
+
 def test_other_words_are_understood(file):
     with pytest.raises(BenchError, match="unknown encoder"):
         inspect_weights(str(file), encoder="resnet")

@@ -10,10 +10,12 @@ from typing import Any
 import huggingface_hub.constants
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import save_file
 
 from bench import notebook
 from bench.errors import AssetError, BenchError
+from bench.grid.checks import check_plan
 from bench.grid.plan import Plan, expand
 from bench.grid.request import Words, resolve
 
@@ -71,6 +73,24 @@ def test_networks_without_a_yaml_get_a_name_and_can_be_asked_for(tmp_path: Path)
     assert (encoder["width"], encoder["heads"], encoder["blocks"], encoder["patch"]) == (WIDTH, 3, 12, 16)
 
 
+def test_a_grid_tells_a_position_table_that_is_no_square(tmp_path: Path) -> None:
+    file = write(tmp_path / "w.safetensors", {**VIT, "pos_embed": (1, 193, WIDTH)})
+    with pytest.raises(AssetError, match=r"no square of patches.*,grid=16x12"):
+        planned(f"ours={file}")
+    plan = planned(f"ours={file},grid=16x12")
+    assert pairs(plan)[-1] == ("ours", "vit_tiny_p16_256x192")
+    assert config(plan, "ours")["grid"] == [16, 12]
+
+
+@pytest.mark.parametrize("told", ["mean=[.5,.5]", "mean=[.5,.5,.5]", "grid=[16]"])
+def test_what_is_told_of_weights_is_checked_at_planning(told: str, tmp_path: Path) -> None:
+    file = write(tmp_path / "w.safetensors", RESNET18)
+    override = f"method.ours.stages.weights.config.{told}"
+    request = resolve(Words(tasks="densepose", weights=(f"ours={file}",), overrides=(override,)))
+    with pytest.raises(BenchError, match=r"method\.ours\.stages\.weights\.config: .*of weights"):
+        check_plan(request, expand(request))
+
+
 def test_keys_hold_content_and_layout_never_the_place(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     files = [write(tmp_path / name, RESNET18) for name in ("a.safetensors", "deep/b.safetensors")]
@@ -84,8 +104,6 @@ def test_keys_hold_content_and_layout_never_the_place(tmp_path: Path) -> None:
 def test_licence_and_data_are_told_where_the_layout_is_named_not_where_it_is_detected(tmp_path: Path) -> None:
     queue = {"encoder_q." + name: shape for name, shape in RESNET18.items()}
     file = tmp_path / "w.pth"
-    import torch
-
     torch.save({"state_dict": {k: torch.zeros(s) for k, s in {**queue, "queue": (1,)}.items()}}, file)
     found = config(planned(f"ours={file}"), "ours")
     assert (found["layout"]["name"], found["licence"], found["trained_on"]) == ("moco", "", [])
@@ -159,14 +177,24 @@ def test_a_folder_of_ones_own_adds_layouts(tmp_path: Path) -> None:
         ("ours={folder}/text.pth", "cannot be read as weights"),
         ("ours={odd}", "do not tell for which network"),
         ("mae_in1k={file}", "do not tell for which network"),
+        ("ours={odd}", 'such as "x".*timm:NAME.*strips a prefix'),
+        ("ours={file},license=MIT", 'unknown option "license".*"licence"'),
+        ("ours={file},licence=MIT,licence=GPL", "licence= is given twice"),
+        ("ours={file},encoder=", "encoder= is empty"),
+        ("ours={file},encoder=timm:", "names no network"),
+        ("ours={file},grid=16,12", "grid=16,12 is not HEIGHTxWIDTH"),
+        ("ours={folder}", "is a folder; name the file"),
+        ("ours={nested}", 'save its "model_state_dict" alone'),
     ],
 )
 def test_bad_words_are_one_line_at_planning(word: str, message: str, tmp_path: Path) -> None:
     file = write(tmp_path / "w.safetensors", RESNET18)
     odd = write(tmp_path / "odd.safetensors", {"x": (1,)})
     (tmp_path / "text.pth").write_text("hello")
+    nested = tmp_path / "nested.pth"
+    torch.save({"model_state_dict": {"conv1.weight": torch.zeros(1)}, "epoch": 1}, nested)
     with pytest.raises(BenchError, match=message) as caught:
-        planned(word.format(file=file, odd=odd, folder=tmp_path))
+        planned(word.format(file=file, odd=odd, folder=tmp_path, nested=nested))
     assert "\n" not in str(caught.value)
 
 

@@ -51,6 +51,47 @@ def test_more_shots_than_the_training_data_hold_are_refused() -> None:
         check(methods="scratch", tasks="gesture,grasp", shots="81")
 
 
+def test_what_a_task_has_of_its_own_is_not_changed_in_the_preset() -> None:
+    both = {"methods": "scratch", "tasks": "gesture,densepose"}
+    with pytest.raises(
+        ConfigError, match=r"^preset\.finetune\.steps: is not read by task gesture, .*; set task"
+    ):
+        check("preset.finetune.steps=2", **both)
+    check("preset.finetune.steps=2", "task.gesture.finetune.steps=2", **both)
+    check("preset.finetune.steps=2", "task.gesture.finetune.steps=3", **both)
+    check("preset.finetune.steps=480", methods="scratch", tasks="gesture")  # as it is
+    check("preset.finetune.steps=2", methods="scratch", tasks="gesture", protocol="linear")  # reads neither
+    check("preset.finetune.evaluations=2", **both)
+    with pytest.raises(ConfigError, match=r"^preset\.finetune\.samples.* is not read by task gesture"):
+        check("preset.finetune.samples={train: 80, val: 52, test: 48}", protocol="linear", **both)
+    few = "++task.densepose.data.people.samples={train: 100, val: 36, test: 36}"
+    check(few, methods="scratch", tasks="densepose")
+    with pytest.raises(ConfigError, match=r"which has task\.densepose\.data\.people\.samples; set that"):
+        check(few, "preset.finetune.samples.test=9", methods="scratch", tasks="densepose")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            {"tasks": "gesture@people"},
+            r"gesture is not set up for people \(only hands\): .* \+\+task\.gesture\.data",
+        ),
+        ({"tasks": "pose2d@hands"}, r"pose2d is not set up for hands .* one of d_hand, d_gesture, d_grasp$"),
+        ({"tasks": "gesture@"}, '"gesture@" is not TASK@DATASET'),
+        ({"tasks": "@hands"}, '"@hands" is not TASK@DATASET'),
+    ],
+)
+def test_a_task_on_data_that_it_is_not_for_is_named(words: dict[str, str], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        check(methods="scratch", **words)
+
+
+def test_a_method_on_a_mix_without_its_fields_is_told_to_choose_another() -> None:
+    with pytest.raises(ConfigError, match=r'hands has no field "keypoints_detected".*; choose another mix'):
+        check("method.hcmoco.mix=hand", methods="hcmoco", tasks="gesture")
+
+
 def test_every_protocol_passes() -> None:
     check(methods="scratch", tasks="action,gesture", protocol="finetune,linear,attentive,knn", shots="4")
 

@@ -1,7 +1,9 @@
 import argparse
 import io
+import json
 import os
 import pickle
+import struct
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -12,8 +14,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bench.encoders.state_dicts import read_content
 from bench.errors import AssetError
-from bench.weights.header import Entry, read_header
+from bench.weights.header import Entry, describe, read_header
 
 STATE = {
     "a.weight": torch.ones(2, 3),
@@ -95,6 +98,77 @@ def test_programs_are_told_from_weights(tmp_path):
         archive.writestr("w/constants.pkl", pickle.dumps(()))
     with pytest.raises(AssetError, match="TorchScript"):
         read_header(tmp_path / "w.pt")
+
+
+@pytest.mark.parametrize("name", ["w.pth", "pytorch_model.bin", "w.safetensors"])
+@pytest.mark.parametrize("safe", [True, False])
+def test_the_content_decides_what_a_file_is_not_its_name(name, safe, tmp_path):
+    state = {k: v.detach() for k, v in STATE.items()}
+    if safe:
+        safetensors.torch.save_file(state, tmp_path / name)
+    else:
+        torch.save(state, tmp_path / name)
+    assert dict(read_header(tmp_path / name)) == SHAPES
+    read = read_content(tmp_path / name)
+    assert all(torch.equal(read[key], value) for key, value in state.items())
+
+
+def header_of(tmp_path, name, shape, offsets, numbers):
+    body = json.dumps({"a": {"dtype": "F32", "shape": shape, "data_offsets": offsets}}).encode()
+    (tmp_path / name).write_bytes(struct.pack("<Q", len(body)) + body + bytes(numbers))
+    return tmp_path / name
+
+
+def test_a_file_without_all_of_its_numbers_is_refused(tmp_path):
+    assert read_header(header_of(tmp_path, "w.safetensors", [2], [0, 8], 8))["a"].shape == (2,)
+    for numbers in (7, 9):
+        with pytest.raises(AssetError, match="cut off, or longer"):
+            read_header(header_of(tmp_path, "w.safetensors", [2], [0, 8], numbers))
+
+
+@pytest.mark.parametrize("shape", [[-1, 3], [2**62, 2**62]])
+def test_impossible_shapes_are_refused(shape, tmp_path):
+    with pytest.raises(AssetError, match="impossible shape"):
+        read_header(header_of(tmp_path, "w.safetensors", shape, [0, 8], 8))
+    words = b"".join(b"\x8a\x09" + size.to_bytes(9, "little", signed=True) for size in shape)
+    tensor = (
+        b"ctorch._utils\n_rebuild_tensor_v2\n((S'storage'\nctorch\nFloatStorage\nS'0'\nS'cpu'\nK\x02tQK\x00"
+    )
+    pickled = b"\x80\x02}S'a'\n" + tensor + b"(" + words + b"t(K\x01K\x01ttRs."
+    with zipfile.ZipFile(tmp_path / "w.pth", "w") as archive:
+        archive.writestr("w/data.pkl", pickled)
+    with pytest.raises(AssetError, match="impossible shape"):
+        read_header(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("model-00002-of-00003.safetensors", "a part of weights in several files"),
+        ("pytorch_model.bin.index.json", "a part of weights in several files"),
+        ("", "is a folder; name the file"),
+        ("absent.pth", "there is no weights file"),
+        ("model-00001-of-00001.safetensors", "cut off"),
+    ],
+)
+def test_what_is_no_whole_file_is_named(name, message, tmp_path):
+    if name and name != "absent.pth":
+        (tmp_path / name).write_bytes(bytes(3) if name.endswith("json") else bytes([200]) + bytes(7))
+    for read in (read_header, read_content):
+        with pytest.raises(AssetError, match=message if read is read_header else str(tmp_path)):
+            read(tmp_path / name)
+
+
+def test_other_archives_and_empty_files_are_named(tmp_path):
+    with zipfile.ZipFile(tmp_path / "w.npz", "w") as archive:
+        archive.writestr("a.npy", "")
+    with pytest.raises(AssetError, match=r"an archive that torch\.save has not written"):
+        read_header(tmp_path / "w.npz")
+    assert [describe(content) for content in ({}, SHAPES["n"], [])] == [
+        "nothing",
+        "a single tensor",
+        "an object of type list",
+    ]
 
 
 def forms() -> list[tuple[str, bytes]]:
