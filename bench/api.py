@@ -32,6 +32,7 @@ not fit the grid, before anything runs and without torch. It names those of thes
 | `joint_set`| str                           | of the training data; "" = none                           |
 | `pairs`    | list of str                   | kinds of pairs that the data have                         |
 | `fields`   | list of str                   | names of the data's fields; [] = not known                |
+| `augment`  | mapping                       | its whole section `augment`; of frozen protocols, nothing |
 """
 
 from __future__ import annotations

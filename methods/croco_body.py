@@ -70,8 +70,22 @@ class CroCoBodyConfig:
         *,
         size: tuple[int, int],
         encoder: Mapping[str, Any],
-        encoders: Mapping[str, Mapping[str, Any]],
+        augment: Mapping[str, Any],
+        where: str,
     ) -> None:
+        """Check that pairs stay pairs, and what `check_size` does.
+
+        Raises:
+            ConfigError: one picture may be mirrored without the other, or sizes do not go together.
+        """
+        if augment["flip"]:
+            raise ConfigError(
+                f"{where.removesuffix('.config')}.augment.flip=true: each picture of a pair is mirrored on "
+                "its own, so that the second one is no view of the first; set flip=false"
+            )
+        self.check_size(size, encoder)
+
+    def check_size(self, size: tuple[int, int], encoder: Mapping[str, Any]) -> None:
         """Check that some patches are hidden and some not, and that the decoder's heads share its width."""
         height, width = size
         patch = encoder["config"].get("patch", height)
@@ -111,7 +125,7 @@ class CroCoBody(Method):
             raise ConfigError("CroCo-Body trains one colour encoder of kind tokens (bench.encoders.vit:ViT)")
         self.cfg = cfg
         self.patch = encoder.feature_info.strides[0]
-        cfg.check(size=data.size, encoder={"config": {"patch": self.patch}}, encoders={})
+        cfg.check_size(data.size, {"config": {"patch": self.patch}})
         self.grid = (data.size[0] // self.patch, data.size[1] // self.patch)
         self.decoder = PairDecoder(cfg.decoder(encoder.feature_info.pooled, self.grid))
         self.predict = nn.Linear(cfg.decoder_width, self.patch * self.patch * 3)

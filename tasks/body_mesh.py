@@ -43,15 +43,21 @@ SHOWN = 240  # pixels of a drawn picture, at least
 class MeshConfig:
     """What the settings of all tasks of body meshes check."""
 
-    def check(self, *, fields: list[str], where: str) -> None:
-        """Check that the data have bodies.
+    def check(self, *, fields: list[str], augment: Mapping[str, Any], where: str) -> None:
+        """Check that the data have bodies, and that these stay what they are.
 
         Raises:
-            ConfigError: they lack a field.
+            ConfigError: they lack a field, or are mirrored where that makes labels wrong.
         """
         for name in FIELDS:
             if fields and name not in fields:
                 raise ConfigError(f"{where}: meshes need the field {name}, which these data do not have")
+        if augment["flip"] and (why := self.unmirrored()):
+            raise ConfigError(f"{where.removesuffix('.config')}.augment.flip=true: {why}; set flip=false")
+
+    def unmirrored(self) -> str:
+        """Return why samples must not be mirrored, "" where they may."""
+        return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

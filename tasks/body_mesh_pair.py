@@ -40,6 +40,9 @@ class BodyMeshPairConfig(BodyMeshConfig):
                 f"{self.decoder_heads}"
             )
 
+    def unmirrored(self) -> str:
+        return "each picture of a pair is mirrored on its own" if self.second == "pair" else ""
+
 
 class BodyMeshPair(BodyMesh):
     """As `BodyMesh`, from the mean over the decoder's tokens. Labels of the second picture are not read."""

@@ -7,6 +7,7 @@ their errors are as large as hands are, and the head bends fingers to make up fo
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -24,11 +25,19 @@ from bench.bodymodels.rotations_torch import matrix_from_6d
 from bench.errors import DataError
 from bench.metrics.hand_mesh import hand_errors
 from bench.metrics.pose3d import position_errors
-from tasks.body_mesh import BodyMesh
+from tasks.body_mesh import BodyMesh, BodyMeshConfig
 
 Floats = NDArray[np.float64]
 
 APART = 0.03  # metres that a labelled joint may be off the hand's own; a left hand is off by far more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandMeshConfig(BodyMeshConfig):
+    """Settings are those of bodies."""
+
+    def unmirrored(self) -> str:
+        return "a mirrored right hand is a left one, which the model is not"
 
 
 class HandMesh(BodyMesh):
@@ -37,6 +46,7 @@ class HandMesh(BodyMesh):
     Errors are those of `bench.metrics.hand_mesh`. Hands are right ones; the mirror would make left ones.
     """
 
+    Config = HandMeshConfig
     joint_set = "hand21"
     unit = 0.1  # a hand is a tenth of a body, so that weights of the loss and rates mean the same
     metrics: ClassVar[tuple[Metric, ...]] = (

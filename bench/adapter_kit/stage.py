@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
-from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import torch
 from torch import Tensor
 
 from bench.adapter_kit.finding import Check, ContractViolation, NotApplicable
+from bench.adapter_kit.interruption import trained
 from bench.adapter_kit.setting import BATCH
 from bench.api import Batch, Context, Dataset, Draws, Encoder, Method, StepOutput, seeded
 from bench.data.opening import open_dataset
@@ -29,8 +28,6 @@ from bench.execute.pretraining import (
 from bench.execute.sheets import sheet
 from bench.grid.plan import Step
 from bench.records.store import Store
-from bench.train import loop
-from bench.train.loop import fit
 from bench.train.run import Run
 from bench.train.seeding import seeded_layers
 
@@ -199,33 +196,14 @@ class Stage:
         folder = self.store.root / name / self.step.key
         folder.mkdir(parents=True, exist_ok=True)
         fabric = make_fabric(self.step.spec, "cpu")
-        method = self.method()
-        if stop_after:
-            trainee = _Stopped(method, stop_after)
-            try:
-                fit(trainee, self._run(method, folder), fabric)
-            except KeyboardInterrupt:
-                loop.stop.clear()
-                method = self.method()
-            else:
-                raise ContractViolation("the training did not stop when it was told to")
-        with redirect_stderr(io.StringIO()):  # it would say that it goes on
-            fit(PretrainModule(method), self._run(method, folder), fabric)
+
+        def make() -> tuple[PretrainModule, Run]:
+            method = self.method()
+            return PretrainModule(method), self._run(method, folder)
+
+        trainee, _ = trained(make, fabric, stop_after)
+        method = trainee.method
         if not stop_after:
             save_method(method, self.store.folder(self.step))
             self.exported.update(method.export().encoders)
         return {n: v.clone() for n, v in method.state_dict().items()}
-
-
-class _Stopped(PretrainModule):
-    """Is told to save and leave, as by Ctrl-C, after some steps."""
-
-    def __init__(self, method: Method, steps: int) -> None:
-        super().__init__(method)
-        self.left = steps
-
-    def before_step(self, ctx: Context) -> None:
-        super().before_step(ctx)
-        self.left -= 1
-        if not self.left:
-            loop.stop.set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from bench.adapter_kit.finding import Check, ContractViolation, NotApplicable
+from bench.adapter_kit.interruption import trained
 from bench.adapter_kit.setting import BATCH
 from bench.api import (
     Batch,
@@ -40,9 +41,11 @@ from bench.execute.finetuning import (
     FinetuneModule,
     build_task,
     build_trainee,
+    choose,
     evaluate_task,
     joined,
     labelled_rows,
+    make_run,
     plain_metrics,
     predict_all,
     read_batch,
@@ -51,9 +54,11 @@ from bench.execute.probing import FEATURES, Heads, build_head
 from bench.grid.plan import Step
 from bench.metrics.bootstrap import replicates, resample_weights
 from bench.records.store import Store
+from bench.train.run import Run
 from bench.train.seeding import seeded_initialisation, seeded_layers
 
 CROP = {"zoom": [0.7, 1.4], "rotation": 40.0, "rotation_p": 1.0, "shift": 0.15, "crop_area": [0.6, 1.0]}
+STEPS = 3  # of a training that is interrupted
 RAMP = "ramp"  # a field that the checks add: the number of each pixel
 PIXEL_KINDS = ("classes", "mask")  # fields that are held against the image pixel by pixel
 CPU = torch.device("cpu")
@@ -81,6 +86,7 @@ class TaskChecks:
         yield "flip consistency", self._flip
         yield "crop round trip", self._crop
         yield "determinism", self._deterministic
+        yield "save, load, continue", self._resumed
         yield "frozen protocols", self._frozen
 
     def _data(self, split: str) -> Dataset:
@@ -92,10 +98,12 @@ class TaskChecks:
         """Yield a network per kind of encoder, on a spec of fine-tuning."""
         data = self._data("train")
         for step in self.steps:
-            spec = step.inputs[0].inputs[0].spec
-            with seeded_initialisation(spec["seed"], "contract"):
-                given = fresh(spec, data.info)
-            yield build_trainee(spec, build_task(spec, data, self.config_dirs), given)
+            yield self._network(step.inputs[0].inputs[0].spec, data)
+
+    def _network(self, spec: Mapping[str, Any], data: Dataset) -> FinetuneModule:
+        with seeded_initialisation(spec["seed"], "contract"):
+            given = fresh(spec, data.info)
+        return build_trainee(spec, build_task(spec, data, self.config_dirs), given)
 
     def _task(self) -> Task:
         return next(self._networks()).task
@@ -364,6 +372,40 @@ class TaskChecks:
             for (name, a), b in zip(first.named_parameters(), second.parameters(), strict=True):
                 if a.grad is not None and not (b.grad is not None and torch.equal(a.grad, b.grad)):
                     raise ContractViolation(f"the gradient of {name} is another one the second time")
+
+    def _resumed(self) -> None:
+        """Fine-tune in one go, and interrupted on the way: equal to the last bit, and so the curve."""
+        for number, step in enumerate(self.steps):
+            cell = step.inputs[0].inputs[0]
+            whole, curve = self._trained(cell, f"whole-{number}")
+            parts, other = self._trained(cell, f"parts-{number}", stop_after=STEPS - 1)
+            for name, value in whole.items():
+                if not torch.equal(value, parts[name]):
+                    raise ContractViolation(
+                        f"{name} differs after a resume; what must survive belongs into parameters or buffers"
+                    )
+            if curve != other:
+                raise ContractViolation("losses or scores on validation samples differ after a resume")
+
+    def _trained(
+        self, cell: Step, name: str, stop_after: int = 0
+    ) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
+        """Fine-tune for a few steps, stopping once on the way; return the state and the curve."""
+        train = {**cell.spec["train"], "steps": STEPS, "batch": BATCH}
+        step = replace(cell, spec={**cell.spec, "train": train, "evaluations": 2})
+        fabric = make_fabric(step.spec, "cpu")
+        data = self._data("train")
+        val = open_dataset(step.spec["data"]["val"], self.store.data, self.config_dirs)
+        folder = self.store.root / name
+        folder.mkdir(parents=True)
+
+        def make() -> tuple[FinetuneModule, Run]:
+            trainee = self._network(step.spec, data)
+            chosen = choose(data, val, trainee.task, step.spec)
+            return trainee, make_run(step, chosen, folder, trainee, fabric)
+
+        trainee, outcome = trained(make, fabric, stop_after)
+        return trainee.state_dict(), outcome.curve
 
     def _frozen(self) -> None:
         """Let the heads of all frozen protocols learn, and leave the encoder as it was, bit by bit."""

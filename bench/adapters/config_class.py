@@ -1,4 +1,4 @@
-"""The `Config` of an adapter without its module, which imports torch.
+"""The `Config` of an adapter, and constants of its class, without its module, which imports torch.
 
 Of the module's file only the class and what it is made of are run: aliases, constants, functions, and imports
 of modules that are light.
@@ -10,12 +10,15 @@ import ast
 import builtins
 import importlib
 import sys
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from bench.adapters.sources import ROOT, Place, parse, split
 from bench.errors import ConfigError, nearest
 
 LIGHT = ("bench.errors", "bench.settings", "bench.weights.layout", "msgspec")
+_VALUE = "value of a member"  # where it is kept; no name of a module
 _Definition = ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign | ast.Import | ast.ImportFrom
 
 
@@ -26,13 +29,13 @@ class Unreadable(Exception):
 class _File:
     """A module's file, of which single names are run."""
 
-    def __init__(self, place: Place, module: str) -> None:
+    def __init__(self, place: Place, module: str, files: dict[tuple[Place, str], _File]) -> None:
         path = place.file(module)
         assert path is not None
-        self.place, self.module = place, module
+        self.place, self.module, self.files = place, module, files  # files: of one reading, each once
         self.names: dict[str, _Definition] = {}
         self.values: dict[str, Any] = {"__name__": module}
-        for node in parse(path).body:
+        for node in _parsed(path, path.stat().st_mtime_ns).body:
             if isinstance(node, ast.FunctionDef | ast.ClassDef):
                 self.names[node.name] = node
             elif isinstance(node, ast.Import | ast.ImportFrom):
@@ -41,6 +44,12 @@ class _File:
             elif isinstance(node, ast.Assign | ast.AnnAssign):
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
                 self.names |= {target.id: node for target in targets if isinstance(target, ast.Name)}
+
+    def other(self, place: Place, module: str) -> _File:
+        """Return another file, the same one whoever asks, so that classes are the same, too."""
+        if (place, module) not in self.files:
+            self.files[place, module] = _File(place, module, self.files)
+        return self.files[place, module]
 
     def value(self, name: str) -> Any:
         """Return what a name of the module stands for."""
@@ -81,16 +90,16 @@ class _File:
             raise Unreadable(name)
         for place in (self.place, Place(ROOT)):
             if not _is_light(module) and place.file(module):
-                return _File(place, module).value(alias.name)
+                return self.other(place, module).value(alias.name)
         _light(module)
         return getattr(importlib.import_module(module), alias.name)
 
-    def config(self, name: str) -> Any:
-        """Return the `Config` of a class.
+    def member(self, name: str, wanted: str) -> Any:
+        """Return what a class or its bases say under a name: a class, or the value of an assignment.
 
         Raises:
             ConfigError: there is no such class.
-            Unreadable: it is made of something heavy.
+            Unreadable: it is made of something heavy, or nowhere to be found.
         """
         node = self.names.get(name)
         if node is None:
@@ -100,23 +109,28 @@ class _File:
             alias = next(a for a in node.names if (a.asname or a.name) == name)
             for place in (self.place, Place(ROOT)):
                 if place.file(node.module):
-                    return _File(place, node.module).config(alias.name)
+                    return self.other(place, node.module).member(alias.name, wanted)
         if not isinstance(node, ast.ClassDef):
             raise Unreadable(name)
         for part in node.body:
-            if isinstance(part, ast.ClassDef) and part.name == "Config":
+            if isinstance(part, ast.ClassDef) and part.name == wanted:
                 self._run(part)
-                return self.values["Config"]
-            target = part.targets[0] if isinstance(part, ast.Assign) else getattr(part, "target", None)
-            if isinstance(target, ast.Name) and target.id == "Config":
-                value = getattr(part, "value", None)
-                if isinstance(value, ast.Name):
-                    return self.value(value.id)
-                raise Unreadable(name)  # not that of a base
+                return self.values[wanted]
+            targets = part.targets if isinstance(part, ast.Assign) else [getattr(part, "target", None)]
+            value = getattr(part, "value", None)
+            if value and any(isinstance(target, ast.Name) and target.id == wanted for target in targets):
+                kept: ast.expr = ast.copy_location(ast.Name(_VALUE, ast.Store()), value)
+                self._run(ast.copy_location(ast.Assign([kept], value), value))
+                return self.values[_VALUE]
         for base in node.bases:
             if isinstance(base, ast.Name) and base.id in self.names:
-                return self.config(base.id)
+                return self.member(base.id, wanted)
         raise Unreadable(name)
+
+
+@lru_cache(maxsize=256)
+def _parsed(path: Path, changed_ns: int) -> ast.Module:
+    return parse(path)
 
 
 def _light(module: str) -> None:
@@ -135,11 +149,20 @@ def config_class(address: str, place: Place) -> type | None:
     Raises:
         ConfigError: there is no such class, or the file is not Python.
     """
+    found = constant(address, place, "Config")
+    return found if isinstance(found, type) else None
+
+
+def constant(address: str, place: Place, wanted: str) -> Any:
+    """Return what an adapter's class says under a name, e.g. the `targets` of a task; None as above.
+
+    Raises:
+        ConfigError: as `config_class`.
+    """
     module, name = split(address)
     try:
-        found = _File(place, module).config(name)
+        return _File(place, module, {}).member(name, wanted)
     except ConfigError:
         raise
     except Exception:  # whatever code of others raises; the import before the first step says it in full
         return None
-    return found if isinstance(found, type) else None

@@ -16,23 +16,23 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-from bench.adapters.sources import Place
+from bench.adapters.sources import Place, digest
 from bench.files import sha256_text
 
 PREFIX = "bench_outside_"
 
 
-def import_module(folder: Path, module: str, digest: str) -> ModuleType:
+def import_module(folder: Path, module: str, source: str) -> ModuleType:
     """Import a module of a folder, anew where its code has changed.
 
     Args:
         folder: whole path.
         module: its name there.
-        digest: of its code and of what it imports from the folder.
+        source: digest of its code and of what it imports from the folder.
     """
     name = PREFIX + sha256_text(str(folder))[:12]
     known: dict[str, str] = getattr(sys.modules.get(name), "digests", {})
-    if known.get(module, digest) != digest:
+    if known.get(module, source) != source:
         for old in [m for m in sys.modules if m == name or m.startswith(f"{name}.")]:
             del sys.modules[old]
     if name not in sys.modules:
@@ -44,8 +44,14 @@ def import_module(folder: Path, module: str, digest: str) -> ModuleType:
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
     found = importlib.import_module(f"{name}.{module}")
-    sys.modules[name].digests[module] = digest
+    sys.modules[name].digests[module] = source
     return found
+
+
+def source_of(kind: type) -> str:
+    """Return the digest of the code that a class of a folder was imported from; "" = it is of no folder."""
+    package, _, module = kind.__module__.partition(".")
+    return str(sys.modules[package].digests[module]) if package.startswith(PREFIX) else ""
 
 
 class _Finder(MetaPathFinder):
@@ -81,6 +87,8 @@ class _Loader(SourceFileLoader):
             found = builtins.__import__(f"{package}.{name}", globals, locals, fromlist, 0)
             return found if fromlist else sys.modules[f"{package}.{name.partition('.')[0]}"]
 
+        name = module.__name__.partition(".")[2]
+        vars(sys.modules[package])["digests"][name] = digest(place, name)
         vars(module)["__builtins__"] = {**vars(builtins), "__import__": own_import}
         super().exec_module(module)
 

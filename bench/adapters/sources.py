@@ -34,6 +34,11 @@ class Place:
         paths = (base.with_name(f"{base.name}.py"), base / "__init__.py")
         return next((path for path in paths if path.is_file()), None)
 
+    def below(self, package: str) -> list[str]:
+        """Return the names of the files right in a package, any of which `from package import *` may mean."""
+        found = self.folder.joinpath(*package.split(".")).glob("*.py")
+        return [f"{package}.{path.stem}" for path in sorted(found) if path.name != "__init__.py"]
+
     def owns(self, module: str) -> bool:
         """Say whether an import of this name means a file or a folder of files of this place."""
         top = self.folder / module.partition(".")[0]
@@ -110,7 +115,8 @@ def digest(place: Place, module: str) -> str:
         if path is None or name in texts or (place.folder == ROOT and path.name == "__init__.py"):
             continue
         tree = parse(path)
-        todo += _imported(tree, name if path.name == "__init__.py" else name.rpartition(".")[0])
+        for other in _imported(tree, name if path.name == "__init__.py" else name.rpartition(".")[0]):
+            todo += place.below(other.removesuffix(".*")) if other.endswith(".*") else [other]
         texts[name] = _said(tree)
     return sha256_text(canonical(texts))[:16]
 
@@ -122,18 +128,39 @@ def shipped_digest(addresses: Iterable[str]) -> str:
 
 
 def _imported(tree: ast.Module, package: str) -> Iterator[str]:
-    """Yield the names of modules that a tree may import, with the packages they are in."""
+    """Yield the names of modules that a tree may import, with the packages they are in; `a.*` = all of a's.
+
+    Imports by call count where the name is written out: `import_module("helpers")`.
+    """
     for node in ast.walk(tree):
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.Call) and (called := _called(node)):
+            level = len(called) - len(called.lstrip("."))
+            names = [".".join([*_above(package, level), called.lstrip(".")])]
         elif isinstance(node, ast.ImportFrom):
-            words = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-            base = ".".join([*filter(None, words), *filter(None, [node.module])])
+            base = ".".join([*_above(package, node.level), *filter(None, [node.module])])
             names = [base, *(f"{base}.{alias.name}".lstrip(".") for alias in node.names)]
         for name in names:
             words = name.split(".")
             yield from (".".join(words[:n]) for n in range(1, len(words) + 1))
+
+
+def _above(package: str, level: int) -> list[str]:
+    """Return the words of the package that a relative import of some dots starts from."""
+    words = package.split(".")
+    return [word for word in words[: len(words) - level + 1] if word] if level else []
+
+
+def _called(node: ast.Call) -> str:
+    """Return the module that a call imports by a name that is written out; "" = none."""
+    name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+    if name not in ("import_module", "__import__") or not node.args:
+        return ""
+    first = node.args[0]
+    text = first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else ""
+    return text if text.replace(".", "").isidentifier() else ""
 
 
 def _said(tree: ast.Module) -> str:

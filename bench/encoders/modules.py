@@ -13,6 +13,7 @@ import safetensors.torch
 from torch import nn
 
 from bench.adapters.loading import address_of, build_config, load_adapter
+from bench.adapters.outside import source_of
 from bench.api import Module
 from bench.encoders.files import load_whole
 from bench.errors import ConfigError, DataError
@@ -44,8 +45,10 @@ def save_module(name: str, module: nn.Module, folder: Path) -> None:
 
 
 def module_spec(module: Module) -> dict[str, Any]:
-    """Return what `build_module` needs, plain data."""
-    return {"adapter": address_of(type(module)), "config": dataclasses.asdict(module.cfg)}
+    """Return what `build_module` needs, plain data; outside the project with a digest of its code."""
+    found = {"adapter": address_of(type(module)), "config": dataclasses.asdict(module.cfg)}
+    source = source_of(type(module))
+    return {**found, "source": source} if source else found
 
 
 def build_module(spec: dict[str, Any], config_dirs: Sequence[str] = ()) -> Module:
@@ -53,8 +56,9 @@ def build_module(spec: dict[str, Any], config_dirs: Sequence[str] = ()) -> Modul
 
     Raises:
         ConfigError: its class is not there any more, or has another config.
+        AssetError: its code has changed.
     """
-    adapter = load_adapter(spec["adapter"], config_dirs)
+    adapter = load_adapter(spec["adapter"], config_dirs, spec.get("source", ""))
     module: Module = adapter(build_config(adapter.Config, spec["config"], f"module {spec['adapter']}"))
     return module
 

@@ -98,13 +98,7 @@ def finetune(step: Step, store: Store, site: RunContext) -> dict[str, Any]:
     trainee = build_trainee(spec, task, given)
     folder = store.folder(step)
     metric = task.metrics[0].name
-
-    def evaluate() -> dict[str, float]:
-        predicted = joined(predict_all(trainee, chosen.val, chosen.val_rows, spec, fabric.device))
-        truth = chosen.val.batch(chosen.val_rows, (*task.targets, *task.extras))
-        return evaluate_task(task, predicted, truth)
-
-    outcome = fit(trainee, _run(step, chosen, folder, trainee, fabric, evaluate), fabric)
+    outcome = fit(trainee, make_run(step, chosen, folder, trainee, fabric), fabric)
     state = {k: v.detach().cpu().contiguous() for k, v in trainee.state_dict().items()}
     write_atomic(folder / WEIGHTS, save(state))
     write_atomic(folder / NETWORK, json.dumps(built, indent=1, sort_keys=True))
@@ -361,30 +355,40 @@ def layer_rates(given: Pretrained, decay: float) -> dict[int, float]:
     return rates
 
 
-def _run(
-    step: Step, chosen: Chosen, folder: Path, trainee: FinetuneModule, fabric: Fabric, evaluate: Any
-) -> Run:
-    pairs = tuple(step.spec.get("pairs", ()))
+def make_run(step: Step, chosen: Chosen, folder: Path, trainee: FinetuneModule, fabric: Fabric) -> Run:
+    """Return a step of fine-tuning as the training loop wants it, with the scores on validation samples.
+
+    Raises:
+        DataError: pairs are wanted, and no training sample has a partner.
+    """
+    spec, task = step.spec, trainee.task
+
+    def evaluate() -> dict[str, float]:
+        predicted = joined(predict_all(trainee, chosen.val, chosen.val_rows, spec, fabric.device))
+        truth = chosen.val.batch(chosen.val_rows, (*task.targets, *task.extras))
+        return evaluate_task(task, predicted, truth)
+
+    pairs = tuple(spec.get("pairs", ()))
     count = len(chosen.train_rows)
     if pairs and not (count := len(find_pairs(chosen.train, pairs, chosen.train_rows, ordered=True).rows)):
         raise DataError(
-            f"none of the {len(chosen.train_rows)} training samples of {step.spec['task']} has a partner of "
+            f"none of the {len(chosen.train_rows)} training samples of {spec['task']} has a partner of "
             f"kind {' or '.join(pairs)}; take a larger share of the labels"
         )
     own = fields_of(trainee)
-    train = {**step.spec["train"], "batch": min(int(step.spec["train"]["batch"]), count)}
+    train = {**spec["train"], "batch": min(int(spec["train"]["batch"]), count)}
     return feed(
         step,
         chosen.train,
         folder,
         fabric,
         train=train,
-        modalities=tuple(step.spec["inputs"]),
-        labels=tuple(dict.fromkeys((*trainee.task.targets, *own))),
+        modalities=tuple(spec["inputs"]),
+        labels=tuple(dict.fromkeys((*task.targets, *own))),
         pairs=pairs,
-        first_only=tuple(name for name in trainee.task.targets if name not in own) if pairs else (),
+        first_only=tuple(name for name in task.targets if name not in own) if pairs else (),
         rows=chosen.train_rows,
-        evaluate_at=points(int(train["steps"]), int(step.spec["evaluations"])),
+        evaluate_at=points(int(train["steps"]), int(spec["evaluations"])),
         evaluate=evaluate,
     )
 

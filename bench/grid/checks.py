@@ -9,7 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bench.adapters.config_class import config_class
+from msgspec.structs import asdict
+
+from bench.adapters.config_class import config_class, constant
 from bench.adapters.sources import Place, place_of
 from bench.errors import AssetError, ConfigError, nearest
 from bench.grid import augment_spec
@@ -45,6 +47,7 @@ def check_plan(request: Request, plan: Plan) -> None:
         adapters += [(f"encoder.{e['name']}.config", e, e) for e in encoders.values()]
         height, width = spec["size"] if step.kind == "pretrain" else spec["data"]["train"]["size"]
         known = {"size": (int(height), int(width)), "encoders": encoders, **_data(request, step)}
+        known["augment"] = asdict(augment_spec.parse(spec.get("augment", {})))
         settings = [_settings(read, request, adapter, where) for where, adapter, _ in adapters]
         for found, (where, _, encoder) in zip(settings, adapters, strict=True):
             if hasattr(found, "check"):
@@ -52,12 +55,10 @@ def check_plan(request: Request, plan: Plan) -> None:
         _check_recipe(request, step)
         if step.kind == "pretrain" and spec["data"]:
             _check_data(request, step)
-        if step.kind == "finetune":
-            _check_pairs(request, spec.get("pairs", ()), spec["data"]["train"], f"task {spec['task']}")
         if step.kind != "pretrain":
             _check_own(request, spec["task"], step.kind)
+            _check_fields(request, spec)
             _check_budget(request, spec)
-            _check_inputs(request, spec)
 
 
 def _ask(check: Callable[..., None], known: Mapping[str, Any]) -> None:
@@ -133,7 +134,7 @@ def _check_data(request: Request, step: Step) -> None:
     spec, data = step.spec, step.spec["data"]
     body, stage = request.datasets[data["name"]], f"method {spec['name'].partition('.')[0]}"
     lacks = absent(body, data["parts"])
-    _check_pairs(request, spec["pairs"], data, stage, "; choose another mix")
+    _check_pairs(body, spec["pairs"], data, stage)
     wanted = {MODALITIES[m]: m in spec["optional"] for m in spec["encoders"]}
     for name, optional in {**dict.fromkeys(spec["fields"], True), **wanted}.items():
         if body["fields"] and name not in body["fields"]:
@@ -160,16 +161,15 @@ def _check_data(request: Request, step: Step) -> None:
         )
 
 
-def _check_pairs(
-    request: Request, kinds: Sequence[str], data: Mapping[str, Any], where: str, advice: str = ""
-) -> None:
+def _check_pairs(body: Mapping[str, Any], kinds: Sequence[str], data: Mapping[str, Any], where: str) -> None:
     """Check that some part of the data has each kind of pairs that is asked for."""
-    body = request.datasets[data["name"]]
     lacks = absent(body, data["parts"])
     sources = ", ".join(part["source"] for part in data["parts"])
     for kind in kinds:
         if kind not in body["pairs"] or all(kind in names for names in lacks):
-            raise ConfigError(f"{where}: {data['name']} has no pairs of kind {kind} in {sources}{advice}")
+            raise ConfigError(
+                f"{where}: {data['name']} has no pairs of kind {kind} in {sources}; choose another mix"
+            )
 
 
 def _check_weights(request: Request, plan: Plan) -> None:
@@ -267,18 +267,32 @@ def _check_layers(spec: Mapping[str, Any]) -> None:
         )
 
 
-def _check_inputs(request: Request, spec: Mapping[str, Any]) -> None:
-    """Check that the data of a task hold what its network reads; labels are checked when they are opened."""
-    data = spec["data"]["train"]
-    body = request.datasets[data["name"]]
-    lacks = set.intersection(*absent(body, data["parts"]))
-    for name in (MODALITIES[modality] for modality in spec["inputs"]):
-        if name in lacks or (body["fields"] and name not in body["fields"]):
-            sources = ", ".join(dict.fromkeys(part["source"] for part in data["parts"]))
-            raise ConfigError(
-                f"task {spec['task']}: reads {name}, which {sources} of {data['name']} lacks; choose other "
-                "data (task@dataset)"
-            )
+def _check_fields(request: Request, spec: Mapping[str, Any]) -> None:
+    """Check that the samples on which a task is tested hold what it reads: inputs, labels, pairs.
+
+    They are of the source of its first training samples. Labels that a class says by other means than a
+    constant are checked when the data are opened.
+    """
+    data, address = spec["data"]["train"], str(spec["adapter"])
+    body, source = request.datasets[data["name"]], data["parts"][0]["source"]
+    place = place_of(address, Path(request.folders.get(f"task.{spec['task']}", "")))
+    told = [constant(address, place, name) for name in ("targets", "extras")]
+    labels = [name for names in told if isinstance(names, tuple) for name in names]
+    fields = dict.fromkeys([*(MODALITIES[modality] for modality in spec["inputs"]), *labels])
+    pairs = {f"pairs of kind {kind}": kind for kind in spec.get("pairs", ())}
+
+    def lacking(source: str) -> list[str]:
+        (lacks,) = absent(body, [{"source": source, "hide": ()}])
+        found = [n for n in fields if n in lacks or (body["fields"] and n not in body["fields"])]
+        return found + [text for text, kind in pairs.items() if kind in lacks or kind not in body["pairs"]]
+
+    if missing := lacking(source):
+        splits = set(body["sources"].get(source, ()))
+        others = [n for n, own in body["sources"].items() if splits <= set(own) and not lacking(n)]
+        raise ConfigError(
+            f"task {spec['task']}: reads {', '.join(missing)}, which {source} of {data['name']} lacks; "
+            f"choose " + (f"source {' or '.join(others)}" if others else "other data (task@dataset)")
+        )
 
 
 def _check_budget(request: Request, spec: Mapping[str, Any]) -> None:
@@ -301,11 +315,14 @@ def _check_budget(request: Request, spec: Mapping[str, Any]) -> None:
 
 
 def _check_sources(request: Request) -> None:
-    """Check the names of sources, where the data set lists its own."""
+    """Check the names of sources, and of what they hide, where the data set lists its own."""
+    hidden: list[tuple[str, str, Sequence[str]]] = []
     wanted: list[tuple[str, str, str, str]] = []
     foreign = {}
     for mix, body in request.preset["pretrain"]["mixes"].items():
         if body["dataset"] in request.datasets:
+            for source, names in body["hide"].items():
+                hidden.append((f"preset.pretrain.mixes.{mix}.hide.{source}", body["dataset"], names))
             for source in body["samples"]:
                 wanted.append((f"preset.pretrain.mixes.{mix}.samples.{source}", body["dataset"], source, ""))
     for task in request.tasks.values():
@@ -316,9 +333,10 @@ def _check_sources(request: Request) -> None:
             )
         wanted += [(key, task["dataset"], task["source_name"], s) for s in task["splits"].values() if s]
         for number, part in enumerate(task["extra"]):
-            own = f"task.{task['name']}.data.{task['dataset']}.extra.{number}.source"
+            own = f"task.{task['name']}.data.{task['dataset']}.extra.{number}"
             split = part["split"] or task["splits"]["train"]
-            wanted.append((own, task["dataset"], part["source"], split))
+            wanted.append((f"{own}.source", task["dataset"], part["source"], split))
+            hidden.append((f"{own}.hide", task["dataset"], part["hide"]))
     for key, dataset, source, split in wanted:
         known = request.datasets[dataset]["sources"]
         fit = [name for name, splits in known.items() if not split or split in splits]
@@ -331,3 +349,10 @@ def _check_sources(request: Request) -> None:
                     f"data, or write ++{key}=NAME, one of {', '.join(fit)}"
                 )
             raise ConfigError(said)
+    for key, dataset, names in hidden:
+        fields = request.datasets[dataset]["fields"]
+        for name in names:
+            if fields and name not in fields and name not in MODALITIES:
+                raise ConfigError(
+                    f'{key}: {dataset} has no field "{name}".{nearest(name, [*fields, *MODALITIES])}'
+                )

@@ -219,7 +219,7 @@ def rank_methods(scores: Sequence[Floats]) -> Ranks:
     Args:
         scores: per task, (budgets, k), higher is better.
     """
-    per_task = np.stack([scipy.stats.rankdata(-table, axis=1).mean(axis=0) for table in scores])  # (tasks, k)
+    per_task = np.stack([_ranks(table).mean(axis=0) for table in scores])  # (tasks, k)
     tasks, methods = per_task.shape
     average = tuple(per_task.mean(axis=0).tolist())
     lacks = [f"{MIN_METHODS} methods (here {methods})"] if methods < MIN_METHODS else []
@@ -236,6 +236,15 @@ def rank_methods(scores: Sequence[Floats]) -> Ranks:
         critical_difference=critical_difference(methods, tasks) if differs else None,
         reason="" if differs else f"the Friedman test finds no difference between the methods (p = {p:.2g})",
     )
+
+
+def _ranks(scores: Floats) -> Floats:
+    """Rank the scores of each row, 1 = highest, ties sharing the mean: `rankdata` without `scipy.stats`."""
+    above, equal = (
+        compare(scores[:, None], scores[:, :, None]).sum(-1) for compare in (np.greater, np.equal)
+    )
+    ranks: Floats = above + (equal + 1) / 2
+    return ranks
 
 
 def friedman(values: Floats) -> tuple[float, float]:

@@ -172,9 +172,11 @@ def _task(name: str, task: Task, plots: Sequence[Plot]) -> Section:
 def _sheets(task: Task) -> Iterator[tuple[str, Sheet]]:
     """Yield what opens behind the cells and the differences of a task, by `Entry.sheet`."""
     cells = {(c.encoder, c.name, c.fraction): c for c in task.primary_cells}
-    metrics = [*task.cells.groupby(task.cells["keys"].str[0], sort=False)]
-    for (key, found), cell in zip(metrics, cells.values(), strict=True):
-        yield key, _cell_sheet(task, cell, tuples(found))
+    metrics: dict[str, list[Any]] = {}
+    for row in tuples(task.cells):
+        metrics.setdefault(row.keys[0], []).append(row)
+    for (key, found), cell in zip(metrics.items(), cells.values(), strict=True):
+        yield key, _cell_sheet(task, cell, found)
     for d in tuples(task.differences[task.differences["against"] == "reference"]):
         both = [cells[d.encoder, name, d.fraction] for name in (d.method, d.reference)]
         yield f"{both[0].keys[0]} {both[1].keys[0]}", _difference_sheet(task, d, *both)

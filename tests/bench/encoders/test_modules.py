@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from bench.adapters.loading import address_of, load_adapter
+from bench.adapters.sources import Place, digest
 from bench.encoders.modules import build_module, load_module, module_spec, save_module
-from bench.errors import ConfigError, DataError
+from bench.errors import AssetError, ConfigError, DataError
 from bench.heads.mapper import DenseMapper, DenseMapperConfig
 from bench.losses.alignment import DenseAlignment, DenseAlignmentConfig
 
@@ -107,5 +108,26 @@ def test_a_class_of_a_folder_has_an_address_under_which_it_is_found_again(tmp_pa
     save_module("decoder", module, tmp_path / "modules")
     found = load_module("decoder", tmp_path / "modules", (str(folder),))
     assert type(found).__name__ == "Decoder" and torch.equal(found.linear.weight, module.linear.weight)
-    with pytest.raises(ConfigError, match='"decoder:Decoder": there is no module decoder'):
+    with pytest.raises(AssetError, match=r'code of "decoder:Decoder" is in none of the folders'):
         load_module("decoder", tmp_path / "modules")
+
+
+def test_a_class_of_a_folder_is_known_by_its_code(tmp_path: Path) -> None:
+    """Another folder has a file of the same name, and code changes after an export; helpers count, too."""
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    for folder in (mine, other):
+        folder.mkdir()
+        (folder / "parts.py").write_text(OUTSIDE)
+        (folder / "method.py").write_text("from parts import Decoder\n")
+    (other / "parts.py").write_text(OUTSIDE.replace("width, 1)", "width, 1)\n        self.other = True"))
+    kind = load_adapter("method:Decoder", (str(mine),))
+    assert module_spec(kind(kind.Config()))["source"] == digest(Place(mine), "parts")
+    save_module("decoder", kind(kind.Config()), tmp_path / "modules")
+    found = load_module("decoder", tmp_path / "modules", (str(other), str(mine)))
+    assert type(found) is kind and not hasattr(found, "other")
+    (mine / "parts.py").write_text(OUTSIDE.replace("int = 2", "int = 2  # the same"))
+    load_module("decoder", tmp_path / "modules", (str(mine),))
+    (mine / "parts.py").write_text(OUTSIDE.replace("width, 1)", "width, 1, bias=False)"))
+    with pytest.raises(AssetError, match=r'the code of "parts:Decoder" has changed'):
+        load_module("decoder", tmp_path / "modules", (str(mine),))
+    assert "source" not in module_spec(mapper())  # of the project: known by versions

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -125,6 +126,7 @@ def test_every_protocol_passes() -> None:
         (("method.liftedcl.stages.contrast.config.eq_pixels=65",), "65 points are more than the 8 x 8"),
         (("method.pixpro.stages.consistency.views=1",), r"consistency\.views: 1 view; .* set views=2"),
         (("+preset.pretrain.mixes.body.samples.lab=5",), r'no source "lab"\.'),
+        (("preset.pretrain.mixes.body.hide={lab_rgbd: [keypoint]}",), r'hide\.lab_rgbd: .* mean "keypoints"'),
     ],
 )  # fmt: skip
 def test_a_wrong_setting_is_found_by_the_plan(words: tuple[str, ...], said: str) -> None:
@@ -380,6 +382,69 @@ def test_a_task_is_told_that_its_data_lack_what_it_reads(tmp_path: Path) -> None
     (tmp_path / "task" / "blind.yaml").write_text(body.replace("source: d_parse_depth", "source: d_parse"))
     with pytest.raises(ConfigError, match="task blind: reads depth, which d_parse of people lacks"):
         check(methods="scratch", tasks="blind", config_dirs=(str(tmp_path),))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("task", "dataset", "source", "said"),
+    [
+        ("gesture", "hands", "d_grasp", "reads gesture, .* d_grasp of hands lacks; choose source d_gesture$"),
+        ("grasp", "hands", "d_hand", "reads grasp, best_view, .* choose source d_grasp$"),
+        ("body_mesh_pair", "people", "d_dense", "reads pairs of kind pose, .* or d_mesh$"),
+        ("parsing_cross_rgb", "people", "d_parse", "reads depth, which d_parse .* source d_parse_depth"),
+        ("texture", "people", "d_pose_depth", "reads other_rgb, other_chart, other_uv, .* or d_mesh$"),
+    ],
+)  # fmt: skip
+def test_a_source_without_the_labels_of_a_task_is_refused(
+    task: str, dataset: str, source: str, said: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"task {task}: {said}") as caught:
+        check(f"task.{task}.data.{dataset}.source={source}", methods="scratch", tasks=task)
+    assert "\n" not in str(caught.value)
+
+
+def test_another_data_set_without_the_labels_of_a_task_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"action: reads action, .* choose other data \(task@dataset\)"):
+        check("+task.action.data.hands={source: d_hand}", methods="scratch", tasks="action@hands")
+    check("+task.pose2d.data.hands={source: d_hand}", methods="scratch", tasks="pose2d@hands")
+
+
+def test_labels_that_are_no_constants_are_left_to_the_run(tmp_path: Path) -> None:
+    (tmp_path / "task").mkdir()
+    body = (BUILT_IN / "task" / "gesture.yaml").read_text()
+    body = body.replace("d_gesture}", "d_grasp}").replace("tasks.gesture:Gesture", "mine:Mine")
+    (tmp_path / "task" / "mine.yaml").write_text(body)
+    text = "from bench.api import Task\nNAMES = {}\nclass Base(Task):\n    targets = {}\n"
+    text += "class Mine(Base):\n    pass\n"
+    grid: dict[str, Any] = {"methods": "scratch", "tasks": "mine", "config_dirs": (str(tmp_path),)}
+    (tmp_path / "mine.py").write_text(text.format("('gesture',)", "('grasp', *NAMES)"))
+    with pytest.raises(ConfigError, match="task mine: reads gesture, which d_grasp"):
+        check(**grid)
+    (tmp_path / "mine.py").write_text(text.format("('grasp',)", "NAMES"))
+    check(**grid)
+    (tmp_path / "mine.py").write_text(text.format("heavy()", "NAMES"))
+    check(**grid)
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        ("hand_mesh", "a mirrored right hand is a left one"),
+        ("hand_mesh_pair", "a mirrored right hand is a left one"),
+        ("body_mesh_pair", "each picture of a pair is mirrored on its own"),
+    ],
+)
+def test_what_the_mirror_makes_wrong_is_not_mirrored(task: str, said: str) -> None:
+    flip = f"task.{task}.augment.flip=true"
+    with pytest.raises(ConfigError, match=rf"^task\.{task}\.augment\.flip=true: {said}.*; set flip=false$"):
+        check(flip, methods="scratch", tasks=task)
+    if task == "body_mesh_pair":
+        check(flip, "task.body_mesh_pair.config.second=same", methods="scratch", tasks=task)
+
+
+def test_pairs_of_pretraining_are_not_mirrored_one_by_one() -> None:
+    flip = "method.croco_hand.stages.complete.augment.flip=true"
+    with pytest.raises(ConfigError, match=r"complete\.augment\.flip=true: each picture of a pair"):
+        check(flip, methods="croco_hand", tasks="gesture")
 
 
 def test_weights_of_a_python_package_are_told_with_the_command_that_installs_it(
