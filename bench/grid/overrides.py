@@ -113,9 +113,13 @@ def _apply(config: dict[str, Any], word: str, override: Override) -> None:
     section: Any = config
     for name in way:
         section = section.get(name) if isinstance(section, dict) else None
-    present = isinstance(section, dict) and (last in section or (override.is_add() and bool(way)))
+    adds = (override.is_add() or override.is_force_add()) and bool(way)
+    present = isinstance(section, dict) and (last in section or adds)
     if not present or override.package is not None:
-        raise ConfigError(f'unknown override "{key}".{_hint(key, config)}')
+        hint = _hint(key, config)
+        if isinstance(section, dict) and way and not override.is_delete() and "Did you mean" not in hint:
+            hint += f" To add a key to a section: +{key}=..."
+        raise ConfigError(f'unknown override "{key}".{hint}')
     if override.is_delete():
         del section[last]
         return

@@ -44,6 +44,7 @@ def applied(*words: str) -> tuple[dict[str, Any], dict[str, Any]]:
         ("task.densepose.config.options={act: gelu}", "task.densepose.config.options.act", "gelu"),
         ("+task.densepose.config.options.act=gelu", "task.densepose.config.options.act", "gelu"),
         ("++preset.size=3", "preset.size", 3),
+        ("++task.densepose.config.options.act=gelu", "task.densepose.config.options.act", "gelu"),
         ("preset.size=${preset.parts.b}", "preset.size", 2),
     ],
 )
@@ -90,6 +91,7 @@ def test_removal_and_no_change() -> None:
         ("+zzz.a=3", r'unknown override "zzz\.a"'),
         ("+preset.size=3", r"preset\.size exists"),
         ("~preset.sise", r"unknown override"),
+        ("preset.pa=3", r'unknown override "preset\.pa"\..* To add a key to a section: \+preset\.pa='),
         ("preset.parts={c: 3}", r'unknown override "preset\.parts\.c"'),
         ("preset=small", r"preset: is a section, not a value"),
         ("preset.size=abc", r"preset\.size: 'abc' is not a whole number; the default is 64"),
