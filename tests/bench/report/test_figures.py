@@ -420,8 +420,8 @@ def test_any_name_can_be_drawn(name: str, tmp_path: Path) -> None:
         {f"{name} 1 0": np.array([[0.5, 1.0], [1.0, 2.0]])},
     )
     assert {plot.kind for plot in found} == KINDS
-    paths = draw_all(found, tmp_path)
-    assert {path for path in tmp_path.parent.rglob("*.*g")} == set(paths)  # none elsewhere
+    paths = draw_all(found, tmp_path / "a" / "b")
+    assert {path for path in tmp_path.rglob("*.*g")} == set(paths)  # none elsewhere
     for path in paths:
         if path.suffix == ".svg":
             ElementTree.parse(path)
