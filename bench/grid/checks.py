@@ -56,7 +56,7 @@ def check_plan(request: Request, plan: Plan) -> None:
         if step.kind == "pretrain" and spec["data"]:
             _check_data(request, step)
         if step.kind != "pretrain":
-            _check_own(request, spec["task"], step.kind)
+            _check_own(request, spec, step.kind)
             _check_fields(request, spec)
             _check_budget(request, spec)
 
@@ -220,10 +220,11 @@ def _check_recipe(request: Request, step: Step) -> None:
         _check_read(request, convert(given, Train, ""), f"{section}.train")
 
 
-def _check_own(request: Request, name: str, kind: str) -> None:
+def _check_own(request: Request, spec: Mapping[str, Any], kind: str) -> None:
     """Refuse changes of the preset in the place of which a task has values of its own."""
-    task = request.tasks[name]
-    own = f"task.{task['name']}"
+    name, dataset = spec["task"], spec["data"]["train"]["name"]
+    task = next(t for t in request.tasks.values() if (t["name"], t["dataset"]) == (name, dataset))
+    own = f"task.{name}"
     at = f"{own}.data.{task['dataset']}.samples"
     for key, value in request.changes.items():
         owner, _, place = key.partition(".")
