@@ -29,7 +29,7 @@ from bench.report.figures import Plot, looks
 from bench.report.leaderboard import Summaries, Task
 from bench.report.lineage import Lineage
 from bench.report.published import PublishedTable
-from bench.report.records import SETTING, TABLE, Floats, provenance, tuples
+from bench.report.records import SETTING, TABLE, Floats, grouped, provenance, tuples
 from bench.report.tables import Table
 
 PICTURES = 3_000_000  # characters of all figures in the page together; others are linked
@@ -172,11 +172,9 @@ def _task(name: str, task: Task, plots: Sequence[Plot]) -> Section:
 def _sheets(task: Task) -> Iterator[tuple[str, Sheet]]:
     """Yield what opens behind the cells and the differences of a task, by `Entry.sheet`."""
     cells = {(c.encoder, c.name, c.fraction): c for c in task.primary_cells}
-    metrics: dict[str, list[Any]] = {}
-    for row in tuples(task.cells):
-        metrics.setdefault(row.keys[0], []).append(row)
-    for (key, found), cell in zip(metrics.items(), cells.values(), strict=True):
-        yield key, _cell_sheet(task, cell, found)
+    metrics = grouped(tuples(task.cells), "encoder", "name", "fraction")
+    for place, cell in cells.items():
+        yield cell.keys[0], _cell_sheet(task, cell, metrics[place])
     for d in tuples(task.differences[task.differences["against"] == "reference"]):
         both = [cells[d.encoder, name, d.fraction] for name in (d.method, d.reference)]
         yield f"{both[0].keys[0]} {both[1].keys[0]}", _difference_sheet(task, d, *both)
