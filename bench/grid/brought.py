@@ -235,10 +235,8 @@ def with_layouts(
             return dict(stage)
         layouts = layouts or read_layouts(dirs)
         found = examine(localise(str(file)), layouts, config["layout"])
-        if found.layout.network.family:
-            guess(
-                found.shapes, _gridded(found, config).layout, found.path
-            )  # names its mistake, before anything is computed
+        if found.layout.network.family:  # names its mistake, before anything is computed
+            guess(found.shapes, _gridded(found, config).layout, found.path)
         more: dict[str, Any] = {"layout": {"name": found.name, **plain(found.layout)}}
         if config["layout"]:
             more["licence"] = config.get("licence") or found.layout.licence
