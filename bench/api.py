@@ -253,11 +253,6 @@ class Method(nn.Module):
     """
 
     Config: ClassVar[type]  # frozen dataclass, the schema of the stage's `config`
-    fields: ClassVar[tuple[str, ...]] = ()  # of the data, wanted in the batch besides the encoders' inputs
-    views: ClassVar[int] = 1  # 2: the batch holds a second augmentation of each sample: rgb2, ..., crop2
-    pairs: ClassVar[
-        tuple[str, ...]
-    ] = ()  # e.g. ("view", "pose"): rows are pairs; the partner's are rgb2, ...
 
     @abstractmethod
     def __init__(self, cfg: Any, encoders: Mapping[str, Encoder], data: DataInfo) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from bench.dataset import Dataset, DataSpec, Progress
-from bench.errors import ConfigError
 
 Spec = Mapping[str, Any] | DataSpec
 
@@ -24,14 +23,14 @@ def adapter_of(spec: Spec, config_dirs: Sequence[str] = ()) -> type[Dataset]:
         ConfigError: there is none at that address.
         AssetError: its code has changed since the grid was planned.
     """
-    from bench.adapters.loading import load_adapter
+    from bench.adapters.loading import check_kind, load_adapter
 
     meant = typed(spec)
     address = meant.adapter
     adapter = load_adapter(address, config_dirs, meant.source)
-    if not (isinstance(adapter, type) and issubclass(adapter, Dataset)):
-        raise ConfigError(f"adapter {address} is not a subclass of bench.api.Dataset")
-    return adapter
+    check_kind(adapter, Dataset, address)
+    found: type[Dataset] = adapter
+    return found
 
 
 def open_dataset(spec: Spec, root: Path, config_dirs: Sequence[str] = ()) -> Dataset:

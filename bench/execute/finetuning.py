@@ -65,7 +65,10 @@ class FinetuneModule(TrainModule):
         self._rates = dict(rates or {})
 
     def step(self, batch: Batch, ctx: Context) -> StepOutput:
-        return StepOutput(terms=self.task.loss(self.network(batch), batch))
+        terms = self.task.loss(self.network(batch), batch)
+        if not isinstance(terms, Mapping):
+            raise StepError(f"loss() returns a {type(terms).__name__}, not a dict of named terms")
+        return StepOutput(terms=terms)
 
     def group(self, name: str, parameter: nn.Parameter) -> Mapping[str, Any]:
         rate = self._rates.get(id(parameter))
@@ -288,7 +291,7 @@ def encoder_place(folder: Path, modality: str) -> Path:
     for name in sources:
         if (place := folder / "encoders" / name).is_dir():
             return place
-    raise DataError(f"{folder / 'encoders'} holds no encoder for {modality}")
+    raise DataError(f"{folder / 'encoders'} holds no encoder for {modality}: export() gave none")
 
 
 def rebuilt(built: Mapping[str, Any], config_dirs: Sequence[str]) -> Pretrained:
