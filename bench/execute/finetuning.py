@@ -30,6 +30,7 @@ from bench.encoders.modules import build_module, load_module, module_spec
 from bench.errors import ConfigError, DataError, StepError
 from bench.execute.device import device_name, make_fabric
 from bench.execute.predictions import write_chunks
+from bench.execute.returned import finite, per_sample, plain_metrics, scored
 from bench.execute.site import RunContext, check_input, digests
 from bench.files import write_atomic
 from bench.grid.plan import Step, code_of
@@ -369,7 +370,7 @@ def make_run(step: Step, chosen: Chosen, folder: Path, trainee: FinetuneModule, 
     def evaluate() -> dict[str, float]:
         predicted = joined(predict_all(trainee, chosen.val, chosen.val_rows, spec, fabric.device))
         truth = chosen.val.batch(chosen.val_rows, (*task.targets, *task.extras))
-        return evaluate_task(task, predicted, truth)
+        return finite(evaluate_task(task, predicted, truth), "validation")
 
     pairs = tuple(spec.get("pairs", ()))
     count = len(chosen.train_rows)
@@ -421,7 +422,8 @@ def predict_all(
         for first in range(start, min(start + CHUNK, len(rows)), EVALUATION_BATCH):
             some = rows[first : min(first + EVALUATION_BATCH, start + CHUNK)]
             batch = read(some) if partner is None else paired(read(some), read(partner[some]))
-            parts.append(trainee.task.predict(trainee.network(batch), batch))
+            found = trainee.task.predict(trainee.network(batch), batch)
+            parts.append(per_sample("predict", found, len(some)))
         yield joined(parts)
 
 
@@ -441,22 +443,7 @@ def joined(parts: Iterator[Stats] | Sequence[Stats]) -> Stats:
 
 def evaluate_task(task: Task, predicted: Stats, truth: Stats) -> dict[str, float]:
     """Score predictions against the truth of the same rows."""
-    rows = task.score_samples(predicted, truth)
-    return plain_metrics(task, rows)
-
-
-def plain_metrics(task: Task, rows: Stats) -> dict[str, float]:
-    """Return the metrics of per-sample statistics, every sample counted once.
-
-    Raises:
-        ConfigError: the task returns other metrics than it declares.
-    """
-    count = len(next(iter(rows.values())))
-    values = task.aggregate(rows, np.ones((1, count)))
-    wanted = [metric.name for metric in task.metrics]
-    if sorted(values) != sorted(wanted):
-        raise ConfigError(f"aggregate() returns {', '.join(values)}, the task declares {', '.join(wanted)}")
-    return {name: float(values[name][0]) for name in wanted}
+    return plain_metrics(task, scored(task, predicted, truth))
 
 
 def labels(spec: Mapping[str, Any]) -> dict[str, Any]:
