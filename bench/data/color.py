@@ -61,7 +61,9 @@ def _gaussian(side: int, sigma: Tensor) -> Tensor:
     """Weights of all pixels of a line for each of them, (N, side, side)."""
     places = torch.arange(side, device=sigma.device, dtype=sigma.dtype)
     steps = (places[:, None] - places) / sigma.view(-1, 1, 1)
-    return torch.softmax(-0.5 * steps.square(), -1)
+    weights = torch.softmax(-0.5 * steps.square(), -1)
+    # below any rounding; CPUs take many times as long for what is smaller than the least normal number
+    return weights.where(weights > torch.finfo(weights.dtype).eps ** 2, 0)
 
 
 def _weights(rgb: Tensor) -> Tensor:

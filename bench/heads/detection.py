@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import RoIHeads, fastrcnn_loss
@@ -22,6 +21,7 @@ from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
 
 from bench.api import FeatureInfo, Features
 from bench.errors import ConfigError
+from bench.heads.pixel import upsample
 
 Levels = Mapping[str, Tensor]
 
@@ -255,4 +255,4 @@ class SurfaceHead(nn.Module):
     def forward(self, cut: Tensor) -> Tensor:
         """Map (M, width, c, c) to (M, K, 4 c, 4 c)."""
         maps = self.out(self.body(cut))
-        return F.interpolate(maps, scale_factor=2, mode="bilinear", align_corners=False)
+        return upsample(maps, (2 * maps.shape[-2], 2 * maps.shape[-1]))

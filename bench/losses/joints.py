@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.losses.info_nce import EXCLUDED
-from bench.losses.numerics import Bounded, in_float32
+from bench.losses.numerics import Bounded, in_float32, logsumexp
 
 
 @in_float32
@@ -69,4 +69,4 @@ def structure_contrast(
         logits = logits.masked_fill(index[chosen, None] == index, EXCLUDED)
     usable = valid[chosen] & (n_positives >= 1)
     lower_bound = (counts[own] - int(exclude_self)).clamp(min=1).log()
-    return Bounded(logits.logsumexp(1) - positive, lower_bound), usable
+    return Bounded(logsumexp(logits, 1) - positive, lower_bound), usable

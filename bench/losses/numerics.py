@@ -17,6 +17,7 @@ R = TypeVar("R")
 
 SMALLEST_NORM = 1e-12
 HALF = (torch.float16, torch.bfloat16)
+LEAST = -70.0  # exp of it is lost beside 1, and still a normal float32 when it is divided by thousands
 
 
 class Bounded(NamedTuple):
@@ -60,3 +61,14 @@ def masked_mean(values: Tensor, mask: Tensor, group: ProcessGroup = SINGLE_PROCE
     """
     total = torch.where(mask, values, 0.0).sum()
     return total * group.world_size / group.all_reduce(mask.sum()).clamp(min=1)
+
+
+@in_float32
+def logsumexp(logits: Tensor, dim: int) -> Tensor:
+    """Return `logits.logsumexp(dim)`, fast also where many logits are excluded by a very low value.
+
+    On CPUs the exponential of what underflows takes thirty times as long as any other. Equal to torch's to
+    the bit, but for gradients of logits 70 below the largest (1e-30 and less), which are 0.
+    """
+    least = logits.detach().amax(dim, keepdim=True) + LEAST
+    return torch.where(logits < least, least, logits).logsumexp(dim)

@@ -120,8 +120,11 @@ def _block(
         )
     preset, track, mode, protocol = setting
     labels = budget.parse(fraction).header
-    first = [name for name, rank in sorted(ranks.items()) if rank == min(ranks.values())]
-    answer = f"{text.listed(first, limit=3)}: average rank {min(ranks.values()):.1f}" if ranks else ""
+    better = {
+        name: sum(against.get((*key, *place[4:], name), ("", 0))[0] == "better" for key in keys)
+        for name in ranks
+    }
+    answer = _answer(ranks, better, tasks=len(keys), methods=len(uses))
     return Block(
         setting=tuple(map(str, setting)),
         encoder=encoder,
@@ -142,6 +145,20 @@ def _block(
             "share": [fraction],
         },
     )
+
+
+def _answer(ranks: Mapping[str, float], better: Mapping[str, int], *, tasks: int, methods: int) -> str:
+    """Say who ranks first, on how much that rests, and on how many tasks it surely beats scratch."""
+    if not ranks:
+        return ""
+    least = min(ranks.values())
+    first = [name for name, rank in sorted(ranks.items()) if rank == least]
+    told = f"{text.listed(first, limit=3)}: average rank {least:.1f}"
+    if len(ranks) < methods:
+        told += f" among the {len(ranks)} of {methods} methods that have all tasks"
+    if len(first) == 1 and not is_scratch(first[0]) and any(map(is_scratch, ranks)):
+        told += f", better than scratch on {better[first[0]]} of {text.count(tasks, 'task')}"
+    return told
 
 
 def _average_ranks(cells: pd.DataFrame) -> dict[str, float]:

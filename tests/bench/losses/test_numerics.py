@@ -1,7 +1,7 @@
 import torch
 
 from bench.losses.info_nce import info_nce
-from bench.losses.numerics import in_float32, l2_normalize, masked_mean
+from bench.losses.numerics import in_float32, l2_normalize, logsumexp, masked_mean
 
 
 def test_nrm_is_unit_length_and_finite_at_zero():
@@ -45,3 +45,16 @@ def test_losses_do_not_change_under_autocast():
     plain = info_nce(a, b, 0.07)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(info_nce(a, b, 0.07), plain)
+
+
+def test_logsumexp_equals_that_of_torch_whatever_is_excluded():
+    logits = torch.rand(64, 48) * 28 - 14
+    logits[:, ::3] = -1e30
+    logits[3] = -1e30
+    found = []
+    for function in (torch.logsumexp, logsumexp):
+        x = logits.clone().requires_grad_()
+        values = function(x, 1)
+        (values * torch.linspace(-1, 1, 64)).sum().backward()
+        found.append((values, x.grad))
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))

@@ -71,7 +71,9 @@ def test_ranks_are_of_methods_that_have_all_tasks_and_lower_may_be_better() -> N
             cell("cmc", "parts", 1.0, primary=False, metric="macc"),
         ]
     )  # fmt: skip
-    assert block.answer == "cmc: average rank 1.0" and block.table.notes == ["Best: cmc: average rank 1.0."]
+    told = "cmc: average rank 1.0 among the 2 of 4 methods that have all tasks"
+    assert block.answer == f"{told}, better than scratch on 0 of 2 tasks"
+    assert block.table.notes == [f"Best: {block.answer}."]
     assert block.table.header == ["method", "uses", "average rank", "missing", "parts ↑", "pose ↓"]
     assert lines(block) == [
         ["cmc", "not recorded", "1.00", "", "35.0*", "45.0*"],
@@ -109,6 +111,14 @@ def test_colour_is_the_difference_to_scratch_in_half_widths_of_its_interval() ->
         "scratch": ("50.0", 0), "up": ("50.0▲≈", 2), "slightly": ("50.0", 1), "down": ("50.0▼", -3),
         "bare": ("50.0", 0),
     }  # fmt: skip
+
+
+def test_the_answer_counts_the_tasks_on_which_the_first_beats_scratch() -> None:
+    cells = [cell("scratch", "a", 1.0), cell("up", "a", 2.0), cell("scratch", "b", 1.0), cell("up", "b", 1.1)]
+    (block,) = made(
+        cells, [difference("up", "a", 1.0, 0.5, "better"), difference("up", "b", 0.1, 1.0, "tie")]
+    )
+    assert block.answer == "up: average rank 1.0, better than scratch on 1 of 2 tasks"
 
 
 def test_blocks_never_mix_encoders_label_shares_or_protocols() -> None:
