@@ -48,6 +48,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench.dataset import DataInfo, Dataset, DataSpec, Field, Part
+from bench.errors import StepError
 
 __all__ = [
     "SINGLE_PROCESS",
@@ -74,6 +75,7 @@ __all__ = [
     "Stats",
     "StepOutput",
     "Task",
+    "check_features",
     "seeded",
 ]  # fmt: skip
 
@@ -102,6 +104,37 @@ class Features:
     # tokens: (N, h*w, D) of the last block, no prefix; points: (N, P, D); graph: (N, J, D)
     tokens: Tensor | None = None
     xyz: Tensor | None = None  # points: (N, P, 3) where each token lies, camera coordinates, metres
+
+
+def check_features(found: Any, info: FeatureInfo, size: tuple[int, int]) -> None:
+    """Make sure that an encoder returns what it says of itself, which heads and bounds are made for.
+
+    Args:
+        found: what it has returned.
+        info: what it says.
+        size: height and width of its images, pixels.
+
+    Raises:
+        StepError: it returned something else.
+    """
+    if not isinstance(found, Features):
+        raise StepError(f"the encoder returns a {type(found).__name__}, not Features(maps=..., pooled=...)")
+    said = [("pooled", tuple(found.pooled.shape[1:]), (info.pooled,))]
+    if info.kind in ("pyramid", "tokens"):
+        said += [
+            ("number of maps", (len(found.maps),), (len(info.channels),)),
+            ("number of strides", (len(info.strides),), (len(info.channels),)),
+        ]
+        for number, (here, channels, stride) in enumerate(
+            zip(found.maps, info.channels, info.strides, strict=False)
+        ):
+            meant = [side / stride for side in size]  # borders may be cut or padded
+            near = [m / 1.5 - 1 <= n <= m * 1.5 + 1 for n, m in zip(here.shape[2:], meant, strict=True)]
+            cells = here.shape[2:] if all(near) else map(round, meant)
+            said.append((f"maps[{number}]", tuple(here.shape[1:]), (channels, *cells)))
+    for name, shape, wanted in said:
+        if shape != wanted:
+            raise StepError(f"the encoder's {name} is {shape} per image, its feature_info says {wanted}")
 
 
 class Encoder(nn.Module):
@@ -253,11 +286,6 @@ class Method(nn.Module):
     """
 
     Config: ClassVar[type]  # frozen dataclass, the schema of the stage's `config`
-    fields: ClassVar[tuple[str, ...]] = ()  # of the data, wanted in the batch besides the encoders' inputs
-    views: ClassVar[int] = 1  # 2: the batch holds a second augmentation of each sample: rgb2, ..., crop2
-    pairs: ClassVar[
-        tuple[str, ...]
-    ] = ()  # e.g. ("view", "pose"): rows are pairs; the partner's are rgb2, ...
 
     @abstractmethod
     def __init__(self, cfg: Any, encoders: Mapping[str, Encoder], data: DataInfo) -> None:
@@ -332,6 +360,7 @@ class EncoderHead(nn.Module):
         """Return the head's outputs at the size of the image."""
         x = batch[self.modality]
         features = self.encoder(x, *self.encoder.besides(batch))
+        check_features(features, self.encoder.feature_info, (x.shape[-2], x.shape[-1]))
         out: Outputs = self.head(features, (x.shape[-2], x.shape[-1]))
         return out
 
@@ -368,7 +397,10 @@ class Task:
             given: pretrained encoders and modules, to be used as they are or wrapped.
         """
         ((modality, encoder),) = given.encoders.items()
-        return EncoderHead(encoder, self.head(encoder.feature_info), modality)
+        head = self.head(encoder.feature_info)
+        if not isinstance(head, nn.Module):
+            raise TypeError(f"{type(self).__name__}.head() returns {head!r:.40}, not a module")
+        return EncoderHead(encoder, head, modality)
 
     def probe_head(self, protocol: str, info: FeatureInfo) -> nn.Module:
         """Build the head of a frozen protocol of the YAML's `probes`: `(Features, (H, W))` to `Outputs`.

@@ -11,6 +11,8 @@ BenchError
 from __future__ import annotations
 
 import difflib
+import sysconfig
+import traceback
 from collections.abc import Iterable
 
 
@@ -52,3 +54,18 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if close:
         return f' Did you mean "{close[0]}"?'
     return f" Known: {', '.join(names)}." if names else ""
+
+
+def told(error: BaseException) -> str:
+    """Return an error in one line: ours as they are, any other with its kind and the line that led to it.
+
+    That is the last one outside of libraries, whose lines tell a user nothing.
+    """
+    text = " ".join(str(error).split())
+    if isinstance(error, BenchError):
+        return text
+    lines = traceback.extract_tb(error.__traceback__)
+    libraries = ("site-packages", sysconfig.get_path("stdlib"), "<frozen")
+    last = [line for line in lines if not any(where in line.filename for where in libraries)] or lines
+    place = f" ({last[-1].filename.rpartition('/')[2]}, line {last[-1].lineno})" if last else ""
+    return f"{type(error).__name__}{text and f': {text}'}{place}"

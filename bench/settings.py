@@ -14,12 +14,12 @@ import dataclasses
 import re
 import typing
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
 
-from bench.errors import ConfigError, nearest
+from bench.errors import ConfigError, nearest, told
 
 T = TypeVar("T")
 
@@ -90,6 +90,8 @@ def convert(values: Any, kind: type[T], where: str, join: str = ".") -> T:
         raise ConfigError(f"{where}: {error}") from None
     except msgspec.ValidationError as error:
         raise ConfigError(_message(str(error), values, kind, where, join)) from None
+    except Exception as error:  # of a class that checks itself, and not by a ConfigError
+        raise ConfigError(f"{where}: {told(error)}") from error
 
 
 def check_read(changed: str, settings: Any, where: str) -> None:
@@ -138,7 +140,8 @@ def _names(kind: Any) -> list[str]:
 
 def _message(said: str, values: Any, kind: Any, where: str, join: str) -> str:
     """Turn msgspec's words into ours: key, value, what it should be."""
-    text, _, place = said.partition(" - at `$")
+    text, _, place = said.partition(" - at `")
+    of_key = place.startswith("key` in `")  # not a value of a section is wrong, but the name of one
     steps = re.findall(r"\.([^.\[`]+)|\[(\d+|\.\.\.)\]", place)
     names = []
     for name, index in steps:
@@ -151,8 +154,8 @@ def _message(said: str, values: Any, kind: Any, where: str, join: str) -> str:
     if match := re.fullmatch(r"Object missing required field `(.+)`", text):
         return f'{where}: "{".".join([*names, match[1]])}" is missing'
     if text.startswith("Invalid enum value"):
-        choices = [str(choice) for choice in typing.get_args(_plain(kind))]
-        return f'{key}: unknown "{values}".{nearest(str(values), choices)}'
+        chosen = text.removeprefix("Invalid enum value ").strip("'") if of_key else values
+        return f'{key}: unknown "{chosen}".{nearest(str(chosen), _choices(kind, of_key))}'
     if match := re.fullmatch(r"Expected `array` of length (\d+).*", text):
         return f"{key}: {values!r} is not a list of {match[1]} values"
     if match := re.fullmatch(r"Expected `\w+` of length >= (\d+).*", text):
@@ -162,6 +165,17 @@ def _message(said: str, values: Any, kind: Any, where: str, join: str) -> str:
         bound = f" {_BOUNDS[match[2]]} {match[3].removesuffix('.0')}" if match[2] else ""
         return f"{key}: {values!r} is not {words}{bound}"
     return f"{key}: {text}"
+
+
+def _choices(kind: Any, of_keys: bool) -> list[str]:
+    """Return the words that a type allows: of a union, those of all its lists, or of all its sections."""
+    kind = _plain(kind)
+    if typing.get_origin(kind) is Literal:
+        return [str(choice) for choice in typing.get_args(kind)]
+    arguments = typing.get_args(kind)
+    if typing.get_origin(kind) is dict:
+        arguments = arguments[:1] if of_keys else arguments[1:]
+    return [choice for argument in arguments for choice in _choices(argument, of_keys)]
 
 
 def _culprit(values: Mapping[str, Any], kind: Any) -> str:

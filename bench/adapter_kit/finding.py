@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.errors import BenchError
+from bench import errors
 
 State = Literal["ok", "failed", "n/a"]
 
@@ -53,10 +52,5 @@ def _outcome(check: Callable[[], None]) -> tuple[State, str]:
 
 
 def told(error: Exception) -> str:
-    """Return an error in one line: ours as they are, any other with its kind and place."""
-    text = " ".join(str(error).split())
-    if isinstance(error, ContractViolation | BenchError):
-        return text
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{last.filename.rpartition('/')[2]}, line {last.lineno}"
-    return f"{type(error).__name__}: {text or 'no message'} ({place})"
+    """Return an error in one line; see `bench.errors.told`."""
+    return " ".join(str(error).split()) if isinstance(error, ContractViolation) else errors.told(error)

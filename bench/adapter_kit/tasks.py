@@ -46,11 +46,11 @@ from bench.execute.finetuning import (
     joined,
     labelled_rows,
     make_run,
-    plain_metrics,
     predict_all,
     read_batch,
 )  # fmt: skip
 from bench.execute.probing import FEATURES, Heads, build_head
+from bench.execute.returned import plain_metrics
 from bench.grid.plan import Step
 from bench.metrics.bootstrap import replicates, resample_weights
 from bench.records.store import Store

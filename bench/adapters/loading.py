@@ -93,9 +93,24 @@ def load_configured(
         AssetError: its code has changed since the grid was planned.
     """
     adapter = load_adapter(spec["adapter"], config_dirs, spec.get("source", ""))
-    if not (isinstance(adapter, type) and issubclass(adapter, base)):
-        raise ConfigError(f"adapter {spec['adapter']} is not a subclass of bench.api.{base.__name__}")
+    check_kind(adapter, base, str(spec["adapter"]))
     return adapter, build_config(getattr(adapter, "Config", None), spec["config"], where)
+
+
+def check_kind(adapter: Any, base: type, address: str) -> None:
+    """Make sure that an adapter is a class of its kind, and defines what each of them must.
+
+    Raises:
+        ConfigError: it is not, or does not.
+    """
+    if not (isinstance(adapter, type) and issubclass(adapter, base)):
+        raise ConfigError(f"adapter {address} is not a subclass of bench.api.{base.__name__}")
+    for name in dir(base):
+        if getattr(getattr(adapter, name, None), "__isabstractmethod__", False):
+            own = [n for n in vars(adapter) if not n.startswith("_")]
+            close = nearest(name, own)
+            hint = close if "Did you mean" in close else ""
+            raise ConfigError(f"adapter {address}: its class defines no {name}(); see bench.api.{hint}")
 
 
 def build_config(schema: Any, values: Mapping[str, Any], where: str) -> Any:
@@ -105,5 +120,5 @@ def build_config(schema: Any, values: Mapping[str, Any], where: str) -> Any:
         ConfigError: unknown, missing or wrongly typed keys.
     """
     if not (isinstance(schema, type) and dataclasses.is_dataclass(schema)):
-        raise ConfigError(f"{where}: Config is not a dataclass")
+        raise ConfigError(f"{where}: the Config of its class is no dataclass; write @dataclass above it")
     return convert(values, schema, where)

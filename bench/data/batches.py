@@ -18,7 +18,7 @@ from torch import Tensor
 from bench.api import Batch
 from bench.bodymodels.joints import JOINT_SETS
 from bench.dataset import MODALITIES, Arrays, Field, FieldKind, picture_size
-from bench.errors import ConfigError, nearest
+from bench.errors import ConfigError, DataError, nearest
 
 Raw = Arrays
 
@@ -76,6 +76,11 @@ def decode(raw: Raw, name: str, fields: Mapping[str, Field], device: torch.devic
     if name not in fields:
         raise ConfigError(f'data have no field "{name}".{nearest(name, fields)}')
     kind = fields[name].kind
+    found = raw[name].shape[1:] if name in raw else "missing"
+    if found != fields[name].shape:
+        raise DataError(
+            f"batch() of the data set: {name} is {found}, declared {fields[name].shape} per sample"
+        )
     if kind == "depth":
         return depth_m(raw[name], device)[:, None]
     return DECODERS.get(kind, _single)(moved(raw[name], device))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.dataset import Dataset, DataSpec, Progress
-from bench.errors import ConfigError
+from bench.errors import DataError
 
 Spec = Mapping[str, Any] | DataSpec
 
@@ -24,14 +24,14 @@ def adapter_of(spec: Spec, config_dirs: Sequence[str] = ()) -> type[Dataset]:
         ConfigError: there is none at that address.
         AssetError: its code has changed since the grid was planned.
     """
-    from bench.adapters.loading import load_adapter
+    from bench.adapters.loading import check_kind, load_adapter
 
     meant = typed(spec)
     address = meant.adapter
     adapter = load_adapter(address, config_dirs, meant.source)
-    if not (isinstance(adapter, type) and issubclass(adapter, Dataset)):
-        raise ConfigError(f"adapter {address} is not a subclass of bench.api.Dataset")
-    return adapter
+    check_kind(adapter, Dataset, address)
+    found: type[Dataset] = adapter
+    return found
 
 
 def open_dataset(spec: Spec, root: Path, config_dirs: Sequence[str] = ()) -> Dataset:
@@ -40,9 +40,15 @@ def open_dataset(spec: Spec, root: Path, config_dirs: Sequence[str] = ()) -> Dat
     Raises:
         ConfigError: the spec is wrong.
         AssetError: the code of the adapter has changed since the grid was planned.
-        DataError: something is missing or damaged; names it and the command that makes it.
+        DataError: something is missing or damaged; names it and the command that makes it. Or what the data
+            set says of its samples is not one value for each.
     """
-    return adapter_of(spec, config_dirs)(typed(spec), root)
+    data = adapter_of(spec, config_dirs)(typed(spec), root)
+    said = {"clusters": data.clusters, "groups": data.groups, "strata": data.strata, "classes": data.classes}
+    for name, values in {**said, **{f"valid.{name}": has for name, has in data.valid.items()}}.items():
+        if values is not None and len(values) != len(data):
+            raise DataError(f"data set {typed(spec).name}: {len(values)} {name} for {len(data)} samples")
+    return data
 
 
 def prepare(

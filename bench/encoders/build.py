@@ -8,7 +8,8 @@ from typing import Any
 from torch import nn
 
 from bench.adapters.loading import load_configured
-from bench.api import Encoder
+from bench.api import Encoder, FeatureInfo
+from bench.errors import ConfigError
 
 
 def build_encoder(
@@ -31,6 +32,15 @@ def build_encoder(
     """
     adapter, config = load_configured(spec, Encoder, f"encoder {spec['adapter']}", config_dirs)
     encoder: Encoder = adapter(config, modality, joint_set)
+    info = getattr(encoder, "feature_info", None)
+    if not isinstance(info, FeatureInfo):
+        raise ConfigError(
+            f"encoder {spec['adapter']}: its __init__ sets no feature_info, a FeatureInfo of bench.api"
+        )
+    if info.kind != spec.get("kind", info.kind):  # rates and heads are chosen by it
+        raise ConfigError(
+            f"encoder {spec['adapter']}: its YAML says kind {spec['kind']}, its feature_info {info.kind}"
+        )
     encoder.spec = {
         **{key: spec[key] for key in ("adapter", "version", "source") if key in spec},
         "config": dict(spec["config"]),

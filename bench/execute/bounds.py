@@ -30,9 +30,9 @@ from bench.execute.finetuning import (
     choose,
     joined,
     labelled_rows,
-    plain_metrics,
     rebuilt,
 )  # fmt: skip
+from bench.execute.returned import plain_metrics, scored
 from bench.execute.site import RunContext, check_input
 from bench.files import canonical, sha256_text, write_atomic
 from bench.grid.plan import Step
@@ -122,7 +122,7 @@ def _scored(task: Task, test: Dataset, what: str, predict: Callable[[Stats, int]
     parts = []
     for rows in _chunks(len(test)):
         truth = test.batch(rows, (*task.targets, *task.extras))
-        parts.append(task.score_samples(predict(truth, len(rows)), truth))
+        parts.append(scored(task, predict(truth, len(rows)), truth))
     found = plain_metrics(task, joined(parts))
     if bad := [name for name, value in found.items() if not math.isfinite(value)]:
         raise StepError(f"metric {bad[0]} of the task's {what} is not finite on the test data")

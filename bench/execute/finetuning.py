@@ -30,6 +30,7 @@ from bench.encoders.modules import build_module, load_module, module_spec
 from bench.errors import ConfigError, DataError, StepError
 from bench.execute.device import device_name, make_fabric
 from bench.execute.predictions import write_chunks
+from bench.execute.returned import finite, per_sample, plain_metrics, scored
 from bench.execute.site import RunContext, check_input, digests
 from bench.files import write_atomic
 from bench.grid.plan import Step, code_of
@@ -65,7 +66,10 @@ class FinetuneModule(TrainModule):
         self._rates = dict(rates or {})
 
     def step(self, batch: Batch, ctx: Context) -> StepOutput:
-        return StepOutput(terms=self.task.loss(self.network(batch), batch))
+        terms = self.task.loss(self.network(batch), batch)
+        if not isinstance(terms, Mapping):
+            raise StepError(f"loss() returns a {type(terms).__name__}, not a dict of named terms")
+        return StepOutput(terms=terms)
 
     def group(self, name: str, parameter: nn.Parameter) -> Mapping[str, Any]:
         rate = self._rates.get(id(parameter))
@@ -288,7 +292,7 @@ def encoder_place(folder: Path, modality: str) -> Path:
     for name in sources:
         if (place := folder / "encoders" / name).is_dir():
             return place
-    raise DataError(f"{folder / 'encoders'} holds no encoder for {modality}")
+    raise DataError(f"{folder / 'encoders'} holds no encoder for {modality}: export() gave none")
 
 
 def rebuilt(built: Mapping[str, Any], config_dirs: Sequence[str]) -> Pretrained:
@@ -366,7 +370,7 @@ def make_run(step: Step, chosen: Chosen, folder: Path, trainee: FinetuneModule, 
     def evaluate() -> dict[str, float]:
         predicted = joined(predict_all(trainee, chosen.val, chosen.val_rows, spec, fabric.device))
         truth = chosen.val.batch(chosen.val_rows, (*task.targets, *task.extras))
-        return evaluate_task(task, predicted, truth)
+        return finite(evaluate_task(task, predicted, truth), "validation")
 
     pairs = tuple(spec.get("pairs", ()))
     count = len(chosen.train_rows)
@@ -418,7 +422,8 @@ def predict_all(
         for first in range(start, min(start + CHUNK, len(rows)), EVALUATION_BATCH):
             some = rows[first : min(first + EVALUATION_BATCH, start + CHUNK)]
             batch = read(some) if partner is None else paired(read(some), read(partner[some]))
-            parts.append(trainee.task.predict(trainee.network(batch), batch))
+            found = trainee.task.predict(trainee.network(batch), batch)
+            parts.append(per_sample("predict", found, len(some)))
         yield joined(parts)
 
 
@@ -438,22 +443,7 @@ def joined(parts: Iterator[Stats] | Sequence[Stats]) -> Stats:
 
 def evaluate_task(task: Task, predicted: Stats, truth: Stats) -> dict[str, float]:
     """Score predictions against the truth of the same rows."""
-    rows = task.score_samples(predicted, truth)
-    return plain_metrics(task, rows)
-
-
-def plain_metrics(task: Task, rows: Stats) -> dict[str, float]:
-    """Return the metrics of per-sample statistics, every sample counted once.
-
-    Raises:
-        ConfigError: the task returns other metrics than it declares.
-    """
-    count = len(next(iter(rows.values())))
-    values = task.aggregate(rows, np.ones((1, count)))
-    wanted = [metric.name for metric in task.metrics]
-    if sorted(values) != sorted(wanted):
-        raise ConfigError(f"aggregate() returns {', '.join(values)}, the task declares {', '.join(wanted)}")
-    return {name: float(values[name][0]) for name in wanted}
+    return plain_metrics(task, scored(task, predicted, truth))
 
 
 def labels(spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,13 +12,13 @@ from safetensors.torch import load_file
 from torch import nn
 
 from bench.adapters.loading import load_configured
-from bench.api import Batch, Context, DataInfo, Dataset, Encoder, Method, StepOutput
+from bench.api import Batch, Context, DataInfo, Dataset, Encoder, Export, Method, StepOutput
 from bench.data.feed import feed
 from bench.data.opening import open_dataset
 from bench.encoders import build_encoder, fields_of, save_encoder
 from bench.encoders.files import check_state, pack, packed_specs
 from bench.encoders.modules import save_module
-from bench.errors import DataError
+from bench.errors import DataError, StepError
 from bench.execute.device import device_name, make_fabric
 from bench.execute.site import ALONE, RunContext, check_input, digests
 from bench.files import write_atomic
@@ -41,7 +41,10 @@ class PretrainModule(TrainModule):
         self.method = method
 
     def step(self, batch: Batch, ctx: Context) -> StepOutput:
-        return self.method.training_step(batch, ctx)
+        out = self.method.training_step(batch, ctx)
+        if not isinstance(out, StepOutput):
+            raise StepError(f"training_step() returns {_kind(out)}, not a StepOutput(terms={{...}})")
+        return out
 
     def before_step(self, ctx: Context) -> None:
         self.method.before_step(ctx)
@@ -123,6 +126,8 @@ def build_method(
             )
     with seeded_initialisation(spec["seed"], "method", str(spec["name"])):
         method: Method = adapter(config, encoders, info)
+    if not hasattr(method, "encoders"):
+        raise StepError(f"{spec['name']}: its __init__ never calls super().__init__(cfg, encoders, data)")
     return method
 
 
@@ -169,7 +174,11 @@ def save_method(method: Method, folder: Path) -> list[str]:
     write_atomic(folder / STATE, pack(method, encoders))
     names = [STATE]
     exported = method.export()
+    if not isinstance(exported, Export):
+        raise StepError(f"export() returns {_kind(exported)}, not an Export(encoders={{...}})")
     for modality, encoder in exported.encoders.items():
+        if not isinstance(encoder, Encoder):
+            raise StepError(f"export() gives {_kind(encoder)} for {modality}, not an Encoder of bench.api")
         place = folder / "encoders" / modality
         save_encoder(encoder, place)
         names += [str(p.relative_to(folder)) for p in sorted(place.iterdir())]
@@ -177,3 +186,7 @@ def save_method(method: Method, folder: Path) -> list[str]:
         save_module(name, module, folder / "modules")
         names += [f"modules/{name}.json", f"modules/{name}.safetensors"]
     return names
+
+
+def _kind(found: object) -> str:
+    return "nothing" if found is None else f"a {type(found).__name__}"

@@ -41,9 +41,9 @@ from bench.execute.finetuning import (
     build_task,
     choose,
     labels,
-    plain_metrics,
 )  # fmt: skip
 from bench.execute.predictions import write_chunks
+from bench.execute.returned import per_sample, plain_metrics, scored
 from bench.execute.site import RunContext, check_input, digests
 from bench.files import write_atomic
 from bench.grid.plan import Step, code_of
@@ -341,7 +341,7 @@ def _values(
     for rows, found in _predictions(task, heads, source, chosen.val_rows, fabric):
         truth = chosen.val.batch(rows, (*task.targets, *task.extras))
         for own, predicted in zip(statistics, found, strict=True):
-            own.append(task.score_samples(predicted, truth))
+            own.append(scored(task, predicted, truth))
     return [plain_metrics(task, _joined(own))[task.metrics[0].name] for own in statistics]
 
 
@@ -357,7 +357,8 @@ def _predictions(
             own = source.read(here[first : first + EVALUATION_BATCH])
             features = source.layout.unpack(moved(own, fabric.device))
             for found, head in zip(parts, heads, strict=True):
-                found.append(task.predict(head(features, task.data.size), {}))
+                predicted = task.predict(head(features, task.data.size), {})
+                found.append(per_sample("predict", predicted, len(own)))
         yield here, [_joined(found) for found in parts]
 
 

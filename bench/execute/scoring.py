@@ -19,10 +19,10 @@ from bench.execute.finetuning import (
     build_task,
     chosen_trial,
     joined,
-    plain_metrics,
     trial_values,
 )  # fmt: skip
 from bench.execute.predictions import read_chunks
+from bench.execute.returned import finite, plain_metrics, scored
 from bench.execute.site import RunContext, check_input, digests
 from bench.files import write_atomic
 from bench.grid.plan import Step, code_of
@@ -48,10 +48,7 @@ def score(step: Step, store: Store, site: RunContext) -> dict[str, Any]:
     rows = score_chunks(task, test, check_input(store, prediction, PREDICTIONS))
     folder = store.folder(step)
     write_scores(folder, rows, test)
-    values = plain_metrics(task, rows)
-    bad = [name for name, value in values.items() if not np.isfinite(value)]
-    if bad:
-        raise StepError(f"metric {bad[0]} is not finite on the test data")
+    values = finite(plain_metrics(task, rows), "test")
     fine, tested = store.record(cell), store.record(prediction)
     assert fine is not None and tested is not None
     return {
@@ -102,7 +99,7 @@ def score_chunks(task: Task, test: Dataset, path: Path) -> Stats:
         if done + count > len(test):
             break
         truth = test.batch(np.arange(done, done + count), (*task.targets, *task.extras))
-        parts.append(task.score_samples(predicted, truth))
+        parts.append(scored(task, predicted, truth))
         done += count
     if done != len(test):
         raise StepError(f"{path} does not hold one prediction for each of the {len(test)} test samples")

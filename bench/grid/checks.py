@@ -12,8 +12,9 @@ from typing import Any
 from msgspec.structs import asdict
 
 from bench.adapters.config_class import config_class, constant
+from bench.adapters.loading import build_config
 from bench.adapters.sources import Place, place_of
-from bench.errors import AssetError, ConfigError, nearest
+from bench.errors import AssetError, BenchError, ConfigError, nearest, told
 from bench.grid import augment_spec
 from bench.grid.plan import Plan, Step
 from bench.grid.request import Request
@@ -39,6 +40,8 @@ def check_plan(request: Request, plan: Plan) -> None:
     _check_sources(request)
     _check_weights(request, plan)
     read = cache(config_class)
+    for name, body in request.datasets.items():
+        _settings(read, request, body, f"dataset.{name}.config")
     for step in _different(plan):
         spec = step.spec
         encoders = spec.get("encoders", {"": spec["encoder"]})
@@ -54,6 +57,7 @@ def check_plan(request: Request, plan: Plan) -> None:
                 _ask(found.check, {**known, "encoder": encoder, "where": where})
         _check_recipe(request, step)
         if step.kind == "pretrain" and spec["data"]:
+            _check_unread(request, spec)
             _check_data(request, step)
         if step.kind != "pretrain":
             _check_own(request, spec, step.kind)
@@ -74,7 +78,12 @@ def _ask(check: Callable[..., None], known: Mapping[str, Any]) -> None:
                 f'{known["where"]}: check() asks for "{name}", which the plan does not know.'
                 f"{nearest(name, known)}"
             )
-    check(**{name: known[name] for name in wanted})
+    try:
+        check(**{name: known[name] for name in wanted})
+    except BenchError:
+        raise
+    except Exception as error:  # of code of others
+        raise ConfigError(f"{known['where']}: its check() failed: {told(error)}") from error
 
 
 def check_applies(plan: Plan) -> None:
@@ -127,6 +136,21 @@ def _data(request: Request, step: Step) -> dict[str, Any]:
         "pairs": [kind for kind in body["pairs"] if kind not in lacks],
         "fields": [name for name in body["fields"] if name not in lacks],
     }
+
+
+def _check_unread(request: Request, spec: Mapping[str, Any]) -> None:
+    """Refuse what the class of a stage says of its batches otherwise than its YAML, which alone is read."""
+    address, owner = str(spec["adapter"]), str(spec["name"]).partition(".")[0]
+    place = place_of(address, Path(request.folders.get(f"method.{owner}", "")))
+    for name in ("fields", "views", "pairs"):
+        said, read = constant(address, place, name), spec.get(name)
+        if isinstance(said, tuple | list | int | str) and said != (
+            tuple(read) if isinstance(read, list) else read
+        ):
+            raise ConfigError(
+                f"method {owner}: its class says {name} = {said!r}, which nothing reads; "
+                f"write {name} in the stage of its YAML, which says {read!r}"
+            )
 
 
 def _check_data(request: Request, step: Step) -> None:
@@ -193,7 +217,7 @@ def _settings(read: Read, request: Request, spec: Mapping[str, Any], where: str)
     kind = read(str(spec["adapter"]), place_of(str(spec["adapter"]), Path(folder)))
     if kind is None:
         return None
-    found: Any = convert(spec["config"], kind, where)
+    found = build_config(kind, spec["config"], where)
     _check_read(request, found, where)
     return found
 
@@ -277,8 +301,13 @@ def _check_fields(request: Request, spec: Mapping[str, Any]) -> None:
     data, address = spec["data"]["train"], str(spec["adapter"])
     body, source = request.datasets[data["name"]], data["parts"][0]["source"]
     place = place_of(address, Path(request.folders.get(f"task.{spec['task']}", "")))
-    told = [constant(address, place, name) for name in ("targets", "extras")]
-    labels = [name for names in told if isinstance(names, tuple) for name in names]
+    told = {name: constant(address, place, name) for name in ("targets", "extras")}
+    for name, said in told.items():
+        if isinstance(said, str):
+            raise ConfigError(
+                f'task {spec["task"]}: {name} is the text "{said}", not a tuple of names; write ("{said}",)'
+            )
+    labels = [name for names in told.values() if isinstance(names, tuple | list) for name in names]
     fields = dict.fromkeys([*(MODALITIES[modality] for modality in spec["inputs"]), *labels])
     pairs = {f"pairs of kind {kind}": kind for kind in spec.get("pairs", ())}
 

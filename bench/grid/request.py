@@ -389,6 +389,13 @@ def _task(name: str, dataset: str, config: Mapping[str, Any], preset: Mapping[st
             f"task {name}@{chosen}: needs joints of the set {body['joint_set']}, the data set has "
             f"{data['joint_set'] or 'none'}"
         )
+    splits = {**data["splits"], **own.get("splits", {})}
+    for split in ("train", "test"):
+        if not splits.get(split):
+            raise ConfigError(
+                f"task {name}@{chosen}: the data set names no split to {split} on; "
+                f"add {split} to splits in its YAML, or to data.{chosen}.splits of the task"
+            )
     finetune = overrides.fit(preset["finetune"], body["finetune"], f"task {name}: finetune")
     convert(finetune, Finetune, f"task {name}: finetune")
     probe = preset["probe"]
@@ -407,7 +414,7 @@ def _task(name: str, dataset: str, config: Mapping[str, Any], preset: Mapping[st
         "source_name": source,
         "extra": own.get("extra", []),
         "samples": own.get("samples") or finetune["samples"],
-        "splits": {**data["splits"], **own.get("splits", {})},
+        "splits": {**splits, "val": splits.get("val", "")},
         "size": _pair(body["size"] or preset["size"]),
         "finetune": finetune,
         "probe": probe,

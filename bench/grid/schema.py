@@ -274,6 +274,8 @@ def check(group: str, body: Section, where: str) -> None:
     for name in body.get("probes", ()):
         if name not in FROZEN:
             raise ConfigError(f'{where}: probes: unknown protocol "{name}".{nearest(name, FROZEN)}')
+    if group == "dataset" and body["sources"]:
+        _check_dataset(body, where)
     for name, stage in body.get("stages", {}).items():
         _check_stage(stage, f"{where}: stages.{name}")
 
@@ -281,6 +283,21 @@ def check(group: str, body: Section, where: str) -> None:
 def conditions(uses: list[str] | Section) -> Section:
     """Return what a stage uses with the values of its config while it does; none = always."""
     return uses if isinstance(uses, dict) else {name: {} for name in uses}
+
+
+def _check_dataset(body: Section, where: str) -> None:
+    """Check that a data set speaks of sources, splits, fields and pairs that it has."""
+    sources = body["sources"]
+    splits = {split for own in sources.values() for split in own}
+    has = {*body["fields"], *body["pairs"]}
+    named = [(key, name, sources) for key in ("lacks", "classes") for name in body[key]]
+    named += [("default", body["default"], sources)] if body["default"] else []
+    named += [("splits", split, splits) for split in body["splits"].values() if split]
+    if body["fields"]:
+        named += [("lacks", name, has) for names in body["lacks"].values() for name in names]
+    for key, name, known in named:
+        if name not in known:
+            raise ConfigError(f'{where}: {key}: it has no "{name}".{nearest(name, known)}')
 
 
 def _check_stage(stage: Any, where: str) -> None:

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from bench import caches
 from bench.console import warn
-from bench.errors import BenchError, DataError, VersionError
+from bench.errors import BenchError, DataError, VersionError, told
 from bench.files import check_writable, quarantine, write_atomic, writing
 from bench.grid.plan import Step
 from bench.records.claims import Claim, holder, is_live, slurm_job, start
@@ -182,7 +182,7 @@ class Store:
         attempt = int(earlier.get("attempt", 0)) + 1
         content = {
             "error": type(error).__name__,
-            "message": " ".join(str(error).split()) or type(error).__name__,
+            "message": told(error) or type(error).__name__,
             "expected": isinstance(error, BenchError),
             "attempt": attempt,
             "traceback": "".join(traceback.format_exception(error)),

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.api import Batch, Context, Draws, StepOutput
+from bench.errors import StepError
 from bench.train.process_group import BatchParts
 
 
@@ -26,6 +27,7 @@ class TrainModule(nn.Module):
     def forward(self, batch: Batch) -> dict[str, dict[str, Tensor]]:
         """Run a step in the plain dicts that Fabric can pass through its wrappers."""
         out = self.step(batch, self.ctx)
+        _check_terms(out.terms)
         floors = {f"lower_bound_{n}": torch.as_tensor(v) for n, v in out.lower_bounds.items()}
         return {"terms": {n: t.float() for n, t in out.terms.items()}, "logged": {**out.scalars, **floors}}
 
@@ -38,6 +40,22 @@ class TrainModule(nn.Module):
     def group(self, name: str, parameter: nn.Parameter) -> Mapping[str, Any]:
         """Say how a parameter departs from the recipe; see `bench.api.Task.group`."""
         return {}
+
+
+def _check_terms(terms: Mapping[str, Any]) -> None:
+    """Make sure that there is something to minimise.
+
+    Raises:
+        StepError: no term, one that is no scalar tensor, or none that follows from a parameter.
+    """
+    if not terms:
+        raise StepError("the step gives no loss term")
+    for name, term in terms.items():
+        if not isinstance(term, Tensor) or term.ndim:
+            found = f"of shape {tuple(term.shape)}" if isinstance(term, Tensor) else type(term).__name__
+            raise StepError(f'loss term "{name}" is {found}, not a scalar tensor; e.g. take its mean')
+    if torch.is_grad_enabled() and not any(term.requires_grad for term in terms.values()):
+        raise StepError(f"no loss term ({', '.join(terms)}) depends on a parameter; is one detached?")
 
 
 @dataclass(kw_only=True)

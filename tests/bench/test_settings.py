@@ -33,6 +33,8 @@ class Inner(Struct, forbid_unknown_fields=True):
 
 class Outer(Struct, forbid_unknown_fields=True):
     inner: Inner | None = None
+    at: dict[Literal["train", "test"], str] = {}
+    uses: list[Literal["left", "right"]] | dict[Literal["left", "right"], dict[str, Any]] = []
     many: list[Inner] = []
     more: dict[str, Inner] = {}
 
@@ -76,6 +78,9 @@ def test_what_is_switched_off_is_refused_with_the_switch(
         ({"inner": {"rates": {}, "bets": 1}}, 'here: inner: unknown key "bets". Did you mean "betas"?'),
         ({"many": [{"rates": {}}, {"rates": {"x": "1"}}]}, "here: many.rates.x: '1' is not a number"),
         ({"more": {"a": {"rates": {}}, "b": {}}}, 'here: "more.b.rates" is missing'),
+        ({"at": {"trian": "a"}}, 'here: at: unknown "trian". Did you mean "train"?'),
+        ({"uses": ["lefd"]}, 'here: uses: unknown "lefd". Did you mean "left"?'),
+        ({"uses": {"lefd": {}}}, 'here: uses: unknown "lefd". Did you mean "left"?'),
         ([1], "here: [1] is not a section"),
         (None, "here: None is not a section"),
     ],
@@ -84,6 +89,19 @@ def test_mistakes_are_named_at_any_depth(values: Any, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         convert(values, Outer, "here", ": ")
     assert str(caught.value) == said
+
+
+def test_whatever_a_class_raises_that_checks_itself_is_one_line() -> None:
+    @dataclass
+    class Careless:
+        side: int
+
+        def __post_init__(self) -> None:
+            if self.side % 2 == 0:
+                raise RuntimeError("an odd side,\nplease")
+
+    with pytest.raises(ConfigError, match=r"^here: RuntimeError: an odd side, please \(.*, line \d+\)$"):
+        convert({"side": 2}, Careless, "here")
 
 
 def test_numbers_keep_their_declared_type() -> None:

@@ -21,7 +21,7 @@ TURNS = 4
 class TemplateConfig:
     """The keys under `config` in the YAML; a key that is not listed here is an error.
 
-    A method `check(self, *, size, data)` may refuse what does not fit the grid; see `bench.api`.
+    A method `check(self, *, size, where)` may refuse what does not fit the grid; see `bench.api`.
     """
 
     weight: float = 1.0  # of the loss

@@ -72,7 +72,7 @@ def test_wrong_values_are_named(values: Mapping[str, Any], message: str) -> None
 
 
 def test_config_must_be_a_dataclass() -> None:
-    with pytest.raises(ConfigError, match="not a dataclass"):
+    with pytest.raises(ConfigError, match="is no dataclass; write @dataclass above it"):
         build_config(dict, {}, "here")
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bench.bodymodels.joints import JOINT_SETS
 from bench.data.batches import normalise_joints, to_batch
 from bench.dataset import Field
-from bench.errors import ConfigError
+from bench.errors import ConfigError, DataError
 
 N = 6
 
@@ -127,3 +127,13 @@ def test_joints_ignore_shift_and_scale_and_follow_rotation(
     rotated = before @ turn
     torch.testing.assert_close(after, rotated / rotated.abs().max(), atol=1e-9, rtol=1e-9)
     assert after.abs().max() == pytest.approx(1)
+
+
+def test_arrays_that_are_not_what_the_data_set_declares_are_named() -> None:
+    raw = raw_rows()
+    raw["rgb"] = raw["rgb"][:, 1:]
+    with pytest.raises(DataError, match=rf"rgb is \({H - 1}, {W}, 3\), declared \({H}, {W}, 3\) per sample"):
+        to_batch(raw, ("rgb",), (), FIELDS, "cpu", joint_set="smpl24")
+    del raw["rgb"]
+    with pytest.raises(DataError, match="rgb is missing, declared"):
+        to_batch(raw, ("rgb",), (), FIELDS, "cpu", joint_set="smpl24")

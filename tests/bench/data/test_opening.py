@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from toy_producer import toy_spec, typed_spec
 
 from bench.adapters.sources import Place, digest
 from bench.data.opening import adapter_of, open_dataset, prepare, typed
-from bench.errors import AssetError, ConfigError
+from bench.errors import AssetError, ConfigError, DataError
 
 PLAIN = toy_spec(("wild", "val", 5), ("lab", "val", 3, ["depth"]))
 
@@ -81,3 +82,19 @@ def test_checking_and_opening_load_no_torch(tmp_path: Path) -> None:
         cwd=Path(__file__).parents[3], env={"PYTHONPATH": here, "PATH": ""},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+def test_what_a_data_set_says_of_its_samples_is_one_value_for_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare([PLAIN], tmp_path)
+    kind = adapter_of(PLAIN)
+    opened = kind.__init__
+
+    def careless(self: Any, *words: Any) -> None:
+        opened(self, *words)
+        self.clusters = np.zeros(3, np.int64)
+
+    monkeypatch.setattr(kind, "__init__", careless)
+    with pytest.raises(DataError, match=r"data set \w+: 3 clusters for 8 samples"):
+        open_dataset(PLAIN, tmp_path)

@@ -2,6 +2,7 @@ import pytest
 import torch
 import yaml
 
+from bench.api import FeatureInfo
 from bench.encoders import build_encoder
 from bench.errors import ConfigError
 from bench.grid.request import BUILT_IN
@@ -68,3 +69,13 @@ def test_wrong_requests_are_named(spec):
         build_encoder(GRAPH, "kp2d", "mpi16")
     with pytest.raises(ConfigError, match="resnet10x"):
         build_encoder({**spec, "config": {**spec["config"], "model": "resnet10x"}}, "rgb")
+
+
+def test_the_kind_of_the_yaml_is_that_of_the_encoder(monkeypatch):
+    spec = {**GRAPH, "kind": "graph"}
+    build_encoder(spec, "kp2d", "mpii16")
+    with pytest.raises(ConfigError, match="its YAML says kind pyramid, its feature_info graph"):
+        build_encoder({**spec, "kind": "pyramid"}, "kp2d", "mpii16")
+    monkeypatch.setattr(FeatureInfo, "__new__", lambda *_, **__: None)
+    with pytest.raises(ConfigError, match="its __init__ sets no feature_info"):
+        build_encoder(spec, "kp2d", "mpii16")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from bench.adapter_kit.scaffold import write
 from bench.adapters.config_class import config_class
 from bench.adapters.loading import load_adapter
 from bench.adapters.sources import ROOT, Place, place_of
@@ -209,6 +210,50 @@ def test_a_config_is_told_what_its_check_asks_for(names: str, said: str, tmp_pat
     (tmp_path / "method" / "own.yaml").write_text(YAML)
     with pytest.raises(ConfigError, match=said):
         check(methods="own", config_dirs=(str(tmp_path),))  # type: ignore[arg-type]
+
+
+SKELETONS = {
+    "method": ("skeleton", "densepose"),
+    "task": ("scratch", "skeleton"),
+    "dataset": ("scratch", "parsing_rgb@skeleton"),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "old", "new", "said"),
+    [
+        ("method", "py", "    Config =", "    views = 2\n    Config =",
+         "method skeleton: its class says views = 2, which nothing reads; write views in"),
+        ("method", "py", "    Config =", "    fields = ('mask',)\n    Config =", r"says fields = \('mask'"),
+        ("method", "py", "    weight: float = 1.0", "    weight: float = 1.0\n    def check(self): 1 / 0",
+         r"^method\.skeleton\..*config: its check\(\) failed: ZeroDivisionError: .* \(skeleton, line \d+\)$"),
+        ("method", "py", "@dataclass(frozen=True, slots=True, kw_only=True)\n", "", "is no dataclass"),
+        ("method", "yaml", "{rgb: image}", "{rbg: image}", 'encoders: unknown "rbg". Did you mean "rgb"'),
+        ("task", "py", '("mask",)', '("mask")', r'is the text "mask", .*; write \("mask",\)'),
+        ("task", "py", '("mask",)', '["maks"]', "task skeleton: reads maks, which d_dense of people lacks"),
+        ("dataset", "yaml", "config: {brightness", "config: {brightnes",
+         r'dataset\.skeleton\.config: unknown key "brightnes"\. Did you mean "brightness"'),
+        ("dataset", "yaml", ", test: test}", "}", "rgb@skeleton: the data set names no split to test on"),
+        ("dataset", "yaml", "test: test}", "test: tset}", 'splits: it has no "tset". Did you mean "test"'),
+        ("dataset", "yaml", "default: main", "default: mian", 'default: it has no "mian".*"main"'),
+        ("dataset", "yaml", "default: main", "lacks: {main: [part]}", 'lacks: it has no "part". .* "parts"'),
+        ("dataset", "yaml", "default: main", "classes: {mian: 3}", 'classes: it has no "mian"'),
+    ],
+)  # fmt: skip
+def test_mistakes_in_a_skeleton_are_found_by_the_plan(
+    kind: str, file: str, old: str, new: str, said: str, tmp_path: Path
+) -> None:
+    write(kind, "skeleton", tmp_path)
+    methods, tasks = SKELETONS[kind]
+    grid: dict[str, Any] = {"methods": methods, "tasks": tasks, "config_dirs": (str(tmp_path),)}
+    check(**grid)
+    path = tmp_path / (f"{kind}/skeleton.yaml" if file == "yaml" else "skeleton.py")
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(ConfigError, match=said) as caught:
+        check(**grid)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_fraction_that_leaves_no_sample_is_refused() -> None:
