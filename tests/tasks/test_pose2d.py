@@ -163,7 +163,7 @@ class Grey(Encoder):
 
     def forward(self, x: Tensor) -> Features:
         maps = tuple(torch.nn.functional.avg_pool2d(x, s)[:, :1].expand(-1, 8, -1, -1) for s in INFO.strides)
-        return Features(maps=maps, pooled=x.mean((2, 3)))
+        return Features(maps=maps, pooled=maps[-1].mean((2, 3)))
 
 
 def test_networks_with_and_without_flip_test_hold_the_same_parameters() -> None:

@@ -2,7 +2,6 @@ import pytest
 import torch
 import yaml
 
-from bench.api import FeatureInfo
 from bench.encoders import build_encoder
 from bench.errors import ConfigError
 from bench.grid.request import BUILT_IN
@@ -76,6 +75,6 @@ def test_the_kind_of_the_yaml_is_that_of_the_encoder(monkeypatch):
     build_encoder(spec, "kp2d", "mpii16")
     with pytest.raises(ConfigError, match="its YAML says kind pyramid, its feature_info graph"):
         build_encoder({**spec, "kind": "pyramid"}, "kp2d", "mpii16")
-    monkeypatch.setattr(FeatureInfo, "__new__", lambda *_, **__: None)
+    monkeypatch.setattr("bench.encoders.graph.FeatureInfo", lambda **_: None)
     with pytest.raises(ConfigError, match="its __init__ sets no feature_info"):
         build_encoder(spec, "kp2d", "mpii16")

@@ -74,6 +74,8 @@ def test_graphs_have_no_heat_maps() -> None:
 class Sides(Encoder):
     """Passes on the sign of an image's first pixel, which its mirror image has on the other side."""
 
+    feature_info = FeatureInfo(kind="pyramid", channels=(1,), strides=(128,), pooled=1)
+
     def forward(self, x: Tensor) -> Features:
         return Features(maps=(x[:, :1, :1, :1],), pooled=x[:, 0, 0, :1])
 
