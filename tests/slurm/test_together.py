@@ -107,7 +107,7 @@ def test_the_death_of_one_process_is_told_by_itself_or_by_slurm(
     reasons = {name: row["reason"] for name, row in shown.items()}
     print("\n".join(reasons.values()))
     assert {row["state"] for row in shown.values()} == {"blocked"}
-    assert "(attempt 1): this method fails in its second process" in reasons["second_fails"]
+    assert "(attempt 1): ValueError: this method fails in its second process" in reasons["second_fails"]
     assert "(attempt 1): FAILED" in reasons["second_dies"] and "Killed" in reasons["second_dies"]
 
 
