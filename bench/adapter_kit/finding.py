@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from bench import errors
+from bench.errors import BenchError, told
 
 State = Literal["ok", "failed", "n/a"]
 
@@ -22,7 +22,7 @@ class Finding:
     seconds: float = 0.0
 
 
-class ContractViolation(Exception):
+class ContractViolation(BenchError):
     """A promise of the contract does not hold; the text says which and where."""
 
 
@@ -49,8 +49,3 @@ def _outcome(check: Callable[[], None]) -> tuple[State, str]:
     except Exception as error:  # whatever the adapter's code raises is its finding
         return "failed", told(error)
     return "ok", ""
-
-
-def told(error: Exception) -> str:
-    """Return an error in one line; see `bench.errors.told`."""
-    return " ".join(str(error).split()) if isinstance(error, ContractViolation) else errors.told(error)

@@ -23,10 +23,9 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from bench.adapter_kit.finding import told
 from bench.data.opening import open_dataset
 from bench.encoders import fields_of
-from bench.errors import StepError
+from bench.errors import StepError, told
 from bench.execute.device import make_fabric
 from bench.execute.job import lost_peer
 from bench.execute.pretraining import PretrainModule, build_method, make_run
