@@ -54,9 +54,10 @@ def mean_interval(values: Floats, replicates: Floats | None, units: int = 0) -> 
     single seeds. For such a sum the interval of Banerjee (Sankhya 22, 1960, p. 357) covers at least as often
     as it says, whatever the two variances are:
 
-        half^2 = t(df_units)^2 * (var_units - noise) + t(S - 1)^2 * var_seeds
+        half^2 = t(df_units)^2 * (var_units - noise) + max(t(S - 1)^2 * var_seeds, t(df_units)^2 * noise)
 
-    and p is the level at which half of the width is the distance of the mean from 0.
+    where the maximum keeps seeds that agree by chance from hiding the noise that resampling shows under each
+    of them. p is the level at which half of the width is the distance of the mean from 0.
 
     Args:
         values: the metric on the whole test set, (S,).
@@ -72,7 +73,7 @@ def mean_interval(values: Floats, replicates: Floats | None, units: int = 0) -> 
     df_units = 1 / (1 / (replicates.shape[1] - 1) + (1 / (units - 1) if units else 0))
 
     def half(risk: float) -> float:
-        return float(half_width(var_units - noise, var_seeds, df_units, seeds - 1, risk))
+        return float(half_width(var_units, noise, var_seeds, df_units, seeds - 1, risk))
 
     return Interval(
         mean=mean,
@@ -98,18 +99,22 @@ def unit_variances(replicates: Floats, units: int) -> tuple[Any, Any]:
     return of_mean, np.clip((per_seed - of_mean) / max(1, seeds - 1), 0, of_mean)  # one seed: 0
 
 
-def half_width(var_units: Any, var_seeds: Any, df_units: float, df_seeds: int, risk: float) -> Any:
+def half_width(
+    var_units: Any, noise: Any, var_seeds: Any, df_units: float, df_seeds: int, risk: float
+) -> Any:
     """Return half of the width of an interval that misses the mean with this risk.
 
     Args:
-        var_units: part of the mean's variance that test units add, any shape.
-        var_seeds: part that seeds add; 0 from one seed.
+        var_units: test-unit variance of the mean, any shape.
+        noise: part of it that lies under single seeds.
+        var_seeds: variance of the mean that seeds add, with that noise in it; 0 from one seed.
         df_units: degrees of freedom.
         df_seeds: likewise.
         risk: of missing, on both sides together.
     """
+    t_units = stdtrit(df_units, risk / 2) ** 2
     of_seeds = stdtrit(df_seeds, risk / 2) ** 2 * var_seeds if df_seeds else 0.0
-    return np.sqrt(stdtrit(df_units, risk / 2) ** 2 * var_units + of_seeds)
+    return np.sqrt(t_units * (var_units - noise) + np.maximum(of_seeds, t_units * noise))
 
 
 def _p_value(gap: float, half: Callable[[float], float]) -> float:

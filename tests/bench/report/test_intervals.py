@@ -63,6 +63,13 @@ def test_both_parts_add_up_and_noise_under_seeds_counts_once() -> None:
     assert found.error == pytest.approx(np.sqrt(9 + (1 + 4) / 8), rel=0.01)
 
 
+def test_seeds_that_agree_by_chance_do_not_hide_the_noise_under_them() -> None:
+    drawn = np.random.default_rng(5).normal(0, 1, (3, 20_000))  # nothing shared: each seed its own noise
+    found = mean_interval(np.full(3, 3.4), drawn, units=0)
+    assert found.high is not None
+    assert found.high - 3.4 == pytest.approx(1.96 * np.sqrt(1 / 3), rel=0.02)
+
+
 @given(
     st.lists(st.floats(-5, 5), min_size=1, max_size=6),
     st.integers(0, 60),
