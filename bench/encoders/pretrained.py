@@ -82,8 +82,13 @@ def load_pretrained(encoder: ImageEncoder, source: Source) -> dict[str, str]:
     return {key: value for key, value in facts.items() if value}
 
 
-def check_pretrained(encoder: ImageEncoder, source: Source) -> list[str]:
-    """Check that a file fits an encoder, without reading its numbers; the encoder may be on `meta`.
+def check_pretrained(encoder: ImageEncoder, source: Source, *, numbers: bool = False) -> list[str]:
+    """Check that a file fits an encoder, and changes nothing.
+
+    Args:
+        encoder: may be on `meta`.
+        source: of a file.
+        numbers: read them, too, so that a damaged file and NaN are found.
 
     Returns:
         Names in the file that are of later layers than the encoder uses.
@@ -95,9 +100,10 @@ def check_pretrained(encoder: ImageEncoder, source: Source) -> list[str]:
     check_told(source.mean, source.std, source.grid)
     path = Path(source.file)
     name, layout, _ = _layout(source, path, {})
-    state, told = outlined(layout, path, name, encoder.modality)
+    read = read_arranged if numbers else outlined
+    state, told = read(path, layout, name, encoder.modality)
     whole = cache(partial(_whole, encoder))
-    fill(encoder.model, state, told, path, layout, spare=whole, dry=True)
+    fill(encoder.model, state, told, path, layout, spare=whole, dry=True, numbers=numbers)
     own = {flat(key) for key in encoder.model.state_dict()}
     return [key for key in state if flat(key) not in own]
 

@@ -62,6 +62,7 @@ def fill(
     layout: Layout,
     spare: Callable[[], Collection[str]] = tuple,
     dry: bool = False,
+    numbers: bool = True,
 ) -> None:
     """Put tensors into a module.
 
@@ -72,13 +73,14 @@ def fill(
         path: of the file, for messages.
         layout: whose grid a table of positions has.
         spare: names that may be left over, e.g. of later layers which a cut network lacks.
-        dry: only check; tensors may be without numbers (on the device `meta`).
+        dry: only check.
+        numbers: False where the tensors are without (on the device `meta`).
 
     Raises:
         AssetError: one is missing, left over, of another shape, not floating or not finite.
     """
     wanted = module.state_dict()
-    matched, rest = match(path, told, state, wanted, numbers=not dry)
+    matched, rest = match(path, told, state, wanted, numbers=numbers)
     if rest:
         known = {flat(name) for name in spare()}
         if unknown := [name for name in rest if flat(name) not in known]:
@@ -181,7 +183,7 @@ def read_content(path: Path) -> Any:
         raise AssetError(unreadable(path, reason)) from error
 
 
-def outlined(layout: Layout, path: Path, name: str, modality: str = "rgb") -> tuple[dict[str, Tensor], str]:
+def outlined(path: Path, layout: Layout, name: str, modality: str = "rgb") -> tuple[dict[str, Tensor], str]:
     """Return what `read_arranged` does without reading the numbers: tensors on the device `meta`.
 
     Raises:

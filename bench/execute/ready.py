@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from bench.adapters.loading import ImportFailure, load_configured
@@ -15,6 +16,8 @@ from bench.execute.data_jobs import specs_of_step
 from bench.files import canonical
 from bench.grid.plan import Step
 from bench.grid.weights import located
+
+LARGEST_READ = 2**31  # bytes of a file of weights that is read before the first step
 
 
 def check_adapters(steps: Iterable[Step], config_dirs: Sequence[str]) -> list[str]:
@@ -43,14 +46,17 @@ def check_adapters(steps: Iterable[Step], config_dirs: Sequence[str]) -> list[st
                 seen.add(what)
                 said += _guarded(part, partial(load_configured, part, kind, str(where), config_dirs))
         if step.kind == "pretrain" and spec["config"].get("file") and "layout" in spec["config"]:
-            _check_weights(step, config_dirs)
+            what = canonical([spec["config"], spec["encoders"]])
+            if what not in seen:
+                seen.add(what)
+                _check_weights(step, config_dirs)
     for data in {canonical(data): data for step in needed for data in specs_of_step(step)}.values():
         said += _guarded(data, partial(_check_data, data, config_dirs))
     return said
 
 
 def _check_weights(step: Step, config_dirs: Sequence[str]) -> None:
-    """Check the header of a file of weights against the encoders that it shall fill, without its numbers."""
+    """Check a file of weights against the encoders that it shall fill; of a huge one not the numbers."""
     import torch
 
     from bench.encoders.build import build_encoder
@@ -64,7 +70,7 @@ def _check_weights(step: Step, config_dirs: Sequence[str]) -> None:
         with torch.device("meta"):
             encoder = build_encoder(chosen, modality, None, config_dirs)
         if isinstance(encoder, ImageEncoder):
-            check_pretrained(encoder, source)
+            check_pretrained(encoder, source, numbers=Path(source.file).stat().st_size <= LARGEST_READ)
 
 
 def _check_data(spec: Mapping[str, Any], config_dirs: Sequence[str]) -> None:

@@ -60,7 +60,13 @@ def bring(words: Iterable[str], dirs: list[Path]) -> list[Brought]:
         if name in found:
             raise ConfigError(f"--weights: {name} is given twice")
         given = _options(name, place, options)
-        found[name] = _registered(name, place, given, dirs) or _new(name, place, given, dirs)
+        row = found[name] = _registered(name, place, given, dirs) or _new(name, place, given, dirs)
+        for other in found.values():
+            if other.encoder == row.encoder and other.encoder_body != row.encoder_body:
+                raise ConfigError(
+                    f"--weights: {other.name} and {name} are for different networks that are both called "
+                    f"{row.encoder}; run them in two commands"
+                )
     return list(found.values())
 
 

@@ -22,6 +22,13 @@ from bench.errors import AssetError
 
 LARGEST_HEADER = 100_000_000  # bytes of a safetensors header, as in its own reader
 LARGEST_TENSOR = 2**48  # numbers; more can be in no file
+_BEGINNINGS = {  # of files that are no weights, and are often taken for some
+    b"version https://git-lfs": "it is a pointer of Git LFS; run `git lfs pull` where it comes from",
+    b"<": "it is a web page, perhaps one that asks for a confirmation of the download",
+    b"\x1f\x8b": "it is packed by gzip; unpack it",
+    b"\x93NUMPY": "it is an array of numpy",
+    b"PK": "it is cut off",  # an archive without its end
+}
 _MAGIC = 0x1950A86A20F9469CFC6C  # begins files that torch.save wrote before version 1.6
 _SAFETENSORS = {
     "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32",
@@ -33,6 +40,9 @@ _STORAGES = {
     "CharStorage": "int8", "ByteStorage": "uint8", "BoolStorage": "bool", "ComplexFloatStorage": "complex64",
     "UntypedStorage": "", "QInt8Storage": "qint8", "QUInt8Storage": "quint8", "QInt32Storage": "qint32",
 }  # fmt: skip
+
+
+_OTHER_TYPES = r"q(u?int8|int32)|uint(16|32|64)|complex(32|64|128)|float8_\w+"  # of torch, in no network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +105,8 @@ def check_place(path: Path) -> None:
         raise AssetError(f"{path.absolute()} is a folder; name the file of weights in it")
     if not path.is_file():
         raise AssetError(f"there is no weights file {path.absolute()}; correct the path")
+    if not path.stat().st_size:
+        raise AssetError(f"{path} is empty; fetch the weights again")
     part = re.search(r"-\d+-of-(\d+)\.\w+$", path.name)
     if path.name.endswith(".index.json") or (part and int(part[1]) > 1):
         raise AssetError(
@@ -107,8 +119,8 @@ def refusal(path: Path, classes: str) -> str:
     """Say why a file with pickled objects is not read, and what to do."""
     return (
         f"{path} holds pickled Python objects ({classes}), which could run code and are not read; if you "
-        'trust it, save its tensors alone, e.g. torch.save(torch.load(FILE, weights_only=False)["model"], '
-        "NEW_FILE)"
+        "trust it, save its tensors alone: x = torch.load(FILE, weights_only=False), then "
+        'torch.save(x["model"], NEW_FILE), or x.state_dict() where x is a network'
     )
 
 
@@ -150,6 +162,13 @@ def _torch(path: Path) -> Any:
         if zipfile.is_zipfile(file):
             return _zipped(path)
         file.seek(0)
+        begin = file.read(300)
+        for known, reason in _BEGINNINGS.items():
+            if begin.startswith(known):
+                raise ValueError(reason)
+        if begin[257:262] == b"ustar":
+            raise ValueError("it is packed by tar; unpack it")
+        file.seek(0)
         if _load(file) != _MAGIC:
             raise ValueError("it was not written by torch.save")
         for _ in range(2):  # version of the format, byte order of the machine
@@ -185,6 +204,11 @@ def _tensor(storage: Any, offset: int, size: Any, *more: Any) -> Entry:
     return _entry(size, dtypes[0] if dtypes else storage.dtype)
 
 
+def _without_numbers(dtype: Any, size: Any, *more: Any) -> Entry:
+    """A tensor on the device `meta`."""
+    return Entry(shape=tuple(size), dtype="without numbers")
+
+
 def _parameter(data: Any, *more: Any) -> Any:
     return data
 
@@ -204,6 +228,7 @@ _MADE: dict[tuple[str, str], Callable[..., Any]] = {
     ("torch._utils", "_rebuild_tensor_v3"): _tensor,
     ("torch._utils", "_rebuild_parameter"): _parameter,
     ("torch._utils", "_rebuild_parameter_with_state"): _parameter,
+    ("torch._utils", "_rebuild_meta_tensor_no_storage"): _without_numbers,
     ("torch._utils", "_rebuild_sparse_tensor"): _odd,
     ("torch._utils", "_rebuild_qtensor"): _odd,
     ("torch", "Size"): tuple,
@@ -220,7 +245,7 @@ class _Walker(pickle.Unpickler):
             return found
         if module in ("torch", "torch.storage", "torch.cuda") and name in _STORAGES:
             return _Storage(_STORAGES[name])
-        if module == "torch" and (name in _SAFETENSORS.values() or name in ("quint8", "qint8", "qint32")):
+        if module == "torch" and (name in _SAFETENSORS.values() or re.fullmatch(_OTHER_TYPES, name)):
             return _Dtype(name)
         if module == "torch" and name in ("per_tensor_affine", "strided", "sparse_coo"):
             return Opaque
@@ -256,16 +281,16 @@ def describe(content: object, is_tensor: Callable[[object], bool] = is_entry) ->
 
 
 def state_dicts(
-    content: object, is_tensor: Callable[[object], bool] = is_entry
+    content: object, is_tensor: Callable[[object], bool] = is_entry, depth: int = 3
 ) -> list[tuple[str, Mapping[Any, Any]]]:
-    """Return the dicts of tensors in a dict, by their keys."""
-    if not isinstance(content, Mapping):
-        return []
-    return [
-        (str(key), value)
-        for key, value in content.items()
-        if isinstance(value, Mapping) and any(map(is_tensor, value.values()))
-    ]
+    """Return the dicts of tensors in a dict, by their keys; those of dicts in dicts are joined by dots."""
+    found: list[tuple[str, Mapping[Any, Any]]] = []
+    for key, value in content.items() if isinstance(content, Mapping) else ():
+        if isinstance(value, Mapping) and any(map(is_tensor, value.values())):
+            found.append((str(key), value))
+        elif depth > 1 and isinstance(key, str):  # not the state of an optimiser, by number
+            found += [(f"{key}.{name}", inner) for name, inner in state_dicts(value, is_tensor, depth - 1)]
+    return found
 
 
 def _told(names: list[str]) -> str:

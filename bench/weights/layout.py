@@ -27,7 +27,8 @@ PARALLEL = "module."  # what data-parallel wrappers of torch put before every na
 BESIDE = (
     "epoch", "iter", "iteration", "step", "global_step", "arch", "args", "opt", "opts", "config", "cfg",
     "meta", "author", "hyper_parameters", "optimizer.*", "scaler", "amp", "scheduler", "lr_scheduler.*",
-    "best.*", "loss.*", "version", "pytorch-lightning_version", "callbacks",
+    "best.*", "loss.*", "version", "pytorch-lightning_version", "callbacks", "loops", "hparams_name",
+    "metric.*", ".*_scaler", "param_schedulers", "message_hub",
 )  # fmt: skip
 
 
@@ -62,7 +63,8 @@ class Layout(Struct, kw_only=True, forbid_unknown_fields=True):
     url: str = ""
     licence: str = ""  # of the published files; an SPDX identifier where there is one
     trained_on: list[str] = field(default_factory=list)  # data sets of the published files
-    unwrap: list[str] = field(default_factory=lambda: [""])  # keys of the state dict, first found; "" = bare
+    # keys of the state dict, the first found; `a.b` is b inside a; "" = bare
+    unwrap: list[str] = field(default_factory=lambda: [""])
     beside: list[str] = field(default_factory=list)  # further patterns of keys beside the state dict
     strip: list[str] = field(default_factory=lambda: [""])  # prefixes of names, the first found
     strip_depth: list[str] = field(default_factory=list)  # the same for an encoder of depth; [] = as colour
@@ -224,14 +226,25 @@ def _unwrapped(
             "save the state dict alone"
         )
     for key in layout.unwrap:
-        if key and isinstance(content.get(key), Mapping):
+        if key and (found := _inside(content, key)):
             fine = [re.compile(pattern) for pattern in (*BESIDE, *layout.beside)]
-            rest = [str(k) for k in content if k != key]
-            return content[key], [k for k in rest if not any(p.fullmatch(k) for p in fine)]
+            return found[0], [k for k in found[1] if not any(p.fullmatch(k) for p in fine)]
         if not key and any(map(is_tensor, content.values())):
             return content, []
     wanted = " or ".join(f'"{key}"' if key else "bare tensors" for key in layout.unwrap)
     raise AssetError(f"{path}: found {describe(content, is_tensor)}, expected {wanted}")
+
+
+def _inside(content: Mapping[Any, Any], key: str) -> tuple[Mapping[Any, Any], list[str]] | None:
+    """Return the dict at a key, or at several joined by dots, and what lies beside the way to it."""
+    beside: list[str] = []
+    for word in [key] if key in content else key.split("."):
+        inner = content.get(word)
+        if not isinstance(inner, Mapping):
+            return None
+        beside += [str(k) for k in content if k != word]
+        content = inner
+    return content, beside
 
 
 def _renamed(name: str, renames: Sequence[tuple[re.Pattern[str], str]]) -> str:

@@ -117,6 +117,7 @@ _DINOV3 = {  # width, blocks, gated -> timm's name
     (768, 12, False): "vit_base_patch16_dinov3_qkvb",
     (1024, 24, False): "vit_large_patch16_dinov3_qkvb",
     (1280, 32, True): "vit_huge_plus_patch16_dinov3_qkvb",
+    (4096, 40, True): "vit_7b_patch16_dinov3",
 }
 
 
@@ -126,6 +127,8 @@ def _dinov3(shapes: Shapes, layout: Layout, path: Path) -> Guess | None:
         return None
     width, blocks = shapes["reg_token"][2], _count(shapes, r"blocks\.(\d+)\.attn\.qkv\.weight")
     name = _DINOV3.get((width, blocks, "blocks.0.mlp.fc1_g.weight" in shapes))
+    if name and "blocks.0.attn.q_bias" not in shapes:
+        name = name.removesuffix("_qkvb")
     return of_timm(name, layout) if name else None
 
 
@@ -138,7 +141,11 @@ def _vit(shapes: Shapes, layout: Layout, path: Path) -> Guess | None:
     network = layout.network
     width, patch = patches[0], network.patch or patches[2]
     heads = {**VIT_HEADS, **{int(k): v for k, v in network.heads.items()}}
-    unknown = [n for n in shapes if re.search(r"norm_pre|gamma_\d|rope|rel_pos|q_norm|k_norm|w12|w3\.", n)]
+    unknown = [
+        n
+        for n in shapes
+        if re.search(r"norm_pre|gamma_\d|rope|rel_pos|q_norm|k_norm|w12|w3\.|experts|dist_token", n)
+    ]
     if width not in heads or unknown:
         why = f"parts such as {unknown[0]}" if unknown else f"a width of {width}, for any number of heads"
         raise AssetError(
@@ -158,7 +165,12 @@ def _vit(shapes: Shapes, layout: Layout, path: Path) -> Guess | None:
         options["init_values"] = 1e-5
     if "blocks.0.attn.qkv.bias" not in shapes:
         options["qkv_bias"] = False
-    table = shapes.get("pos_embed", ())
+    if "pos_embed" not in shapes:
+        raise AssetError(
+            f"{path}: holds a transformer without a position table (pos_embed), so its positions are of "
+            "another kind, e.g. rotary; name an encoder that has them: --weights NAME=FILE,encoder=ENCODER"
+        )
+    table = shapes["pos_embed"]
     rows = table[1] if len(table) == 3 else 0
     grid, embedded = table_grid(rows, layout.grid)
     if registers and embedded < prefixes + registers:
@@ -189,6 +201,7 @@ def _vit(shapes: Shapes, layout: Layout, path: Path) -> Guess | None:
     words = [f"vit_{usual}" if usual else f"vit_d{width}_b{blocks}", f"p{patch}"]
     words += ["x".join(map(str, size))] if size != [224, 224] else []
     words += ["nocls"] * (not prefixes) + [f"reg{registers}"] * bool(registers)
+    words += [f"h{heads[width]}"] if heads[width] != VIT_HEADS.get(width, heads[width]) else []
     words += ["ls"] * ("init_values" in options) + [f"pad{network.patch_padding}"] * bool(
         network.patch_padding
     )

@@ -106,8 +106,8 @@ PLAIN = {  # what a file looks like around the state dict of timm; the layout; w
         lambda s: {
             "model": {**prefixed(s, "module.backbone_module."), "module.neck_module.x": torch.ones(1)}
         },
-        "path",
-        "path",
+        "path_training",
+        "",
     ),
 }
 
@@ -256,6 +256,45 @@ def test_vitpose_pads_its_patches_and_adds_the_row_of_a_token_it_has_not(tmp_pat
     same(encoder(x).tokens, tokens)
 
 
+def test_the_small_vitpose_and_moco_v3_have_twelve_heads(tmp_path):
+    """What no tensor tells, and what the network of that width in timm has not."""
+    width = 384
+    source = vit((16, 12), patch=16, class_token=False, global_pool="", embed_dim=width, num_heads=12)
+    state = dict(source.state_dict())
+    pose = {k.replace("norm.", "last_norm.") if k.startswith("norm.") else k: v for k, v in state.items()}
+    table = torch.cat([torch.zeros(1, 1, width), state["pos_embed"]], 1)
+    content = {"state_dict": prefixed({**pose, "pos_embed": table}, "backbone.")}
+    encoder = loaded(content, tmp_path / "w.pth", "vitpose")
+    assert encoder.cfg.heads == 12
+    source.patch_embed.proj.padding = (2, 2)
+    x = picture(256, 192)
+    same(encoder(x).tokens, source.forward_features(normalised(x)))
+    source = vit(embed_dim=width, num_heads=12)
+    both = {f"module.{k}_encoder.": dict(source.state_dict()) for k in ("base", "momentum")}
+    content = {"state_dict": {k: v for prefix, s in both.items() for k, v in prefixed(s, prefix).items()}}
+    encoder = loaded(content, tmp_path / "w.pth", "moco_v3")
+    x = picture()
+    same(encoder(x).tokens, source.forward_features(normalised(x))[:, 1:])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.pop("pos_embed"), r"without a position table .* rotary"),  # e.g. the second CroCo
+        (lambda s: s.update(dist_token=torch.ones(1, 1, WIDTH)), "parts such as dist_token"),
+        (lambda s: s.update({"blocks.0.mlp.experts.0.weight": torch.ones(2, 2)}), r"mlp\.experts"),
+        (lambda s: s.update(pos_embed=torch.ones(1, 130, WIDTH)), "table of 130 rows is no square"),
+    ],
+)
+def test_transformers_of_other_kinds_are_named(change, message, tmp_path):
+    state = dict(vit().state_dict())
+    change(state)
+    torch.save(state, tmp_path / "w.pth")
+    found = examine(tmp_path / "w.pth", shipped_layouts())
+    with pytest.raises(AssetError, match=message):
+        guess(found.shapes, found.layout, found.path)
+
+
 @pytest.mark.parametrize("registers", [0, 4])
 def test_dinov2(registers, tmp_path):
     """In the official forward pass registers stand behind the class token, without a row of the table."""
@@ -368,6 +407,21 @@ RESNETS = {
         },
         "densecl",
     ),
+    "densecl without a second copy": (
+        lambda s, f: {
+            "state_dict": {
+                **prefixed(s, "backbone."), **parts("neck.mlp.0.weight", "head.x", "encoder_k.0.x", "queue"),
+            },
+        },
+        "densecl",
+    ),
+    "liftedcl bare": (
+        lambda s, f: {
+            **prefixed(s, "encoder_q."), **prefixed(s, "encoder_k."),
+            **parts("mlp_invariant.0.weight", "lifting.w1.weight", "queue_inv", "queue_var", "queue_ptr"),
+        },
+        "liftedcl",
+    ),
     "densecl extracted": (lambda s, f: {"state_dict": s, "author": "DenseCL"}, "timm"),
     "pixpro": (
         lambda s, f: {
@@ -384,10 +438,10 @@ RESNETS = {
         lambda s, f: {
             "state_dict": {
                 **prefixed(s, "module.encoder_q."), **prefixed(s, "module.encoder_k."),
-                **parts(
-                    "module.mlp_invariant_q.0.weight", "module.conv_variant_q.0.weight",
-                    "module.lifting.w1.weight",
-                    "module.queue_inv", "module.queue_var", "module.queue_inv_ptr",
+                **parts(  # its heads are parts of its encoders
+                    "module.encoder_q.mlp_invariant.0.weight", "module.encoder_q.conv_variant.0.weight",
+                    "module.encoder_q.lifting.w1.weight", "module.encoder_k.lifting.w1.weight",
+                    "module.queue_inv", "module.queue_var", "module.queue_ptr",
                 ),
             },
         },

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from bench.errors import ConfigError
+from bench.encoders import build_encoder
+from bench.errors import AssetError, ConfigError
 from bench.execute.ready import check_adapters
 from bench.grid.plan import expand
 from bench.grid.request import Words, resolve
@@ -27,3 +30,27 @@ def test_encoders_of_all_modalities_are_checked(small: Any) -> None:
     step.spec["encoders"]["kp2d"]["config"] = {"width": "wide", "blocks": 4}
     with pytest.raises(ConfigError, match=r"semgcn\.width: 'wide' is not a whole number"):
         check_adapters([step], ())
+
+
+@pytest.mark.parametrize("damage", ["NaN", "cut", "none"])
+def test_damaged_numbers_of_weights_are_found_before_the_first_step(
+    damage: str, small: Any, tmp_path: Path
+) -> None:
+    scratch = expand(resolve(Words(methods="scratch", tasks="densepose", overrides=small)))
+    spec = next(s for s in scratch.steps if s.kind == "pretrain").spec["encoder"]
+    state = dict(build_encoder(spec, "rgb").model.state_dict())  # type: ignore[arg-type, operator, union-attr]
+    if damage == "NaN":
+        state["layer1.0.conv1.weight"] = torch.full_like(state["layer1.0.conv1.weight"], float("nan"))
+    file = tmp_path / "w.pth"
+    torch.save(state, file, _use_new_zipfile_serialization=False)
+    if damage == "cut":  # names and shapes stand before the numbers
+        file.write_bytes(file.read_bytes()[:-100])
+    word = f"ours={file},encoder={spec['name']}"
+    plan = expand(resolve(Words(methods="scratch", tasks="densepose", weights=(word,), overrides=small)))
+    if damage == "none":
+        assert check_adapters(plan.steps, ()) == []
+        return
+    message = {"NaN": r"layer1\.0\.conv1\.weight holds NaN", "cut": "cannot be read as weights"}[damage]
+    with pytest.raises(AssetError, match=message) as caught:
+        check_adapters(plan.steps, ())
+    assert "\n" not in str(caught.value)

@@ -207,6 +207,14 @@ def test_notebooks_name_weights_by_row(tmp_path: Path) -> None:
     ]
 
 
+def test_different_networks_of_one_name_do_not_share_a_grid(tmp_path: Path) -> None:
+    first = write(tmp_path / "a.safetensors", VIT)
+    second = write(tmp_path / "b.safetensors", {k: s for k, s in VIT.items() if not k.endswith("qkv.bias")})
+    with pytest.raises(BenchError, match=r"one and two are for different networks .* called vit_tiny_p16"):
+        planned(f"one={first}", f"two={second}", overrides=("preset.size=48",))
+    assert len(planned(f"one={first}", f"two={first}", overrides=("preset.size=48",)).cells) == 3
+
+
 def test_a_name_twice_is_refused(tmp_path: Path) -> None:
     file = write(tmp_path / "w.safetensors", RESNET18)
     with pytest.raises(BenchError, match="ours is given twice"):

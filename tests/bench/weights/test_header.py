@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from bench.encoders.state_dicts import read_content
 from bench.errors import AssetError
-from bench.weights.header import Entry, describe, read_header
+from bench.weights.header import Entry, describe, read_header, state_dicts
 
 STATE = {
     "a.weight": torch.ones(2, 3),
@@ -47,6 +47,14 @@ def test_views_of_one_storage_have_shapes_of_their_own(tmp_path):
     torch.save({"row": whole[1], "column": whole[:, 2], "whole": whole}, tmp_path / "w.pth")
     found = read_header(tmp_path / "w.pth")
     assert {k: v.shape for k, v in found.items()} == {"row": (4,), "column": (3,), "whole": (3, 4)}
+
+
+@pytest.mark.parametrize("kind", ["float8_e4m3fn", "uint16", "meta"])
+def test_tensors_that_no_network_takes_are_told_as_such_not_as_code(kind, tmp_path):
+    odd = torch.ones(3, device="meta") if kind == "meta" else torch.ones(3).to(getattr(torch, kind))
+    torch.save({"a": odd}, tmp_path / "w.pth")
+    dtype = "without numbers" if kind == "meta" else kind
+    assert read_header(tmp_path / "w.pth") == {"a": Entry(shape=(3,), dtype=dtype)}
 
 
 def test_what_lies_beside_the_weights_stays(tmp_path):
@@ -157,6 +165,33 @@ def test_what_is_no_whole_file_is_named(name, message, tmp_path):
     for read in (read_header, read_content):
         with pytest.raises(AssetError, match=message if read is read_header else str(tmp_path)):
             read(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "pointer of Git LFS"),
+        (b"<!DOCTYPE html><html>", "a web page"),
+        (b"\x1f\x8b\x08" + bytes(50), "packed by gzip"),
+        (b"\x93NUMPY" + bytes(50), "an array of numpy"),
+        (b"PK\x03\x04" + bytes(50), "cut off"),
+        (b"w.pth" + bytes(252) + b"ustar" + bytes(255), "packed by tar"),
+    ],
+)
+def test_downloads_that_went_wrong_are_told(content, message, tmp_path):
+    (tmp_path / "w.pth").write_bytes(content)
+    with pytest.raises(AssetError, match=message) as caught:
+        read_header(tmp_path / "w.pth")
+    assert "\n" not in str(caught.value)
+
+
+def test_state_dicts_within_dicts_are_told_but_not_those_of_optimisers():
+    deep = {"ckpt": {"net": {"state_dict": SHAPES}, "optimizer": {"state": {0: SHAPES}}}}
+    assert [name for name, _ in state_dicts(deep)] == ["ckpt.net.state_dict"]
+    looped: dict[str, object] = {}
+    looped["a"] = looped
+    assert state_dicts(looped) == []
 
 
 def test_other_archives_and_empty_files_are_named(tmp_path):

@@ -51,6 +51,15 @@ def test_what_lies_beside_a_state_dict_must_be_known():
     assert sorted_by(content, unwrap=["model"], beside=["ema"]).unknown == ()
 
 
+def test_a_state_dict_within_dicts_is_reached_by_its_path():
+    content = {"ckpt": {"model": entries("a"), "ema": entries("a"), "epoch": 1}, "metric": 0.5}
+    found = sorted_by(content, unwrap=["model", "ckpt.model"])
+    assert (dict(found.used), found.unknown) == ({"a": ("a",)}, ("ema",))
+    assert sorted_by({"ckpt.model": entries("b")}, unwrap=["ckpt.model"]).used == {"b": ("b",)}
+    with pytest.raises(AssetError, match=r'its "ckpt\.model" holds 1 tensors .*expected "ckpt\.net"'):
+        sorted_by(content, unwrap=["ckpt.net"])
+
+
 def test_values_that_are_no_tensors_are_listed():
     assert sorted_by({**entries("a"), "b": 3}).unknown == ("b (int)",)
 
