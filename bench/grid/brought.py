@@ -53,9 +53,10 @@ def bring(words: Iterable[str], dirs: list[Path]) -> list[Brought]:
     for word in words:
         name, equals, rest = word.partition("=")
         place, *options = re.split(rf",(?=(?:{'|'.join(OPTIONS)})=)", rest)
-        if not equals or not place or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*", name):
+        if not equals or not place or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]{0,63}", name):
             raise ConfigError(
-                f'--weights: "{word}" is not NAME=FILE; NAME begins with a letter, e.g. ours=ckpt/ours.pth'
+                f'--weights: "{word}" is not NAME=FILE; NAME begins with a letter and has at most '
+                "64 letters, digits, _, . and -, e.g. ours=ckpt/ours.pth"
             )
         if name in found:
             raise ConfigError(f"--weights: {name} is given twice")
@@ -79,7 +80,7 @@ def _options(name: str, place: str, options: Iterable[str]) -> dict[str, str]:
             raise ConfigError(f"--weights {name}: {key}= is {'given twice' if key in given else 'empty'}")
         given[key] = value
     odd = re.search(r",(\w+)=", place)
-    if odd and not Path(place).expanduser().exists():
+    if odd and not expanded(place).exists():
         raise ConfigError(f'--weights {name}: unknown option "{odd[1]}".{nearest(odd[1], OPTIONS)}')
     if "grid" in given and not re.fullmatch(r"[1-9]\d{0,3}x[1-9]\d{0,3}", given["grid"]):
         raise ConfigError(
@@ -109,6 +110,8 @@ def _new(name: str, place: str, given: Mapping[str, str], dirs: list[Path]) -> B
     found = examine(path, read_layouts(dirs), given.get("layout", ""))
     known = {n: load(p, "encoder") for n, p in names("encoder", dirs).items()}
     told = _told(given)
+    if "grid" in told and "pos_embed" not in found.shapes:
+        raise ConfigError(f"--weights {name}: {path} has no position table; leave out grid={given['grid']}")
     encoder, body = _encoder(name, given.get("encoder", ""), published, _gridded(found, told), known)
     config = {
         FILE: str(path),
@@ -157,6 +160,8 @@ def _encoder(
 ) -> tuple[str, Mapping[str, Any]]:
     """Return the encoder by name: a registered one, or a new one with its body."""
     if asked in known:
+        if known[asked]["kind"] not in ("pyramid", "tokens"):
+            raise ConfigError(f"--weights {name}: encoder {asked} reads no images; choose another")
         return asked, {}
     if asked and not asked.startswith(TIMM):
         raise ConfigError(
@@ -204,7 +209,17 @@ def localise(place: str) -> Path:
     if place.startswith(hub.PREFIX):
         repo, file = hub.split(place)
         return hub.fetch(repo, (file,) if file else hub.FILES)
-    return locate(place) or Path(place).expanduser()
+    if re.match(r"https?://", place):
+        raise ConfigError(f'"{place}" is an address; download the file and name it, or hf:OWNER/REPOSITORY')
+    return locate(place) or expanded(place)
+
+
+def expanded(place: str) -> Path:
+    """Return a path with the home of a user in the place of `~`, or as it is where nobody has that name."""
+    try:
+        return Path(place).expanduser()
+    except RuntimeError:
+        return Path(place)
 
 
 def _published(place: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.errors import AssetError
 from bench.files import sha256_file
-from bench.grid.brought import localise
+from bench.grid.brought import expanded, localise
 from bench.weights.packages import PREFIX, locate
 
 KEY = "file"  # config key of a method's weights
@@ -46,9 +46,7 @@ def absent(
     """
     tags = {tag_of(method, e["pretrained"]) for method in methods.values() for e in encoders.values()}
     given = {s["config"].get(KEY) for method in methods.values() for s in method["stages"].values()}
-    found = {
-        path: f"there is no weights file {path}" for path in files if not Path(path).expanduser().is_file()
-    }
+    found = {path: f"there is no weights file {path}" for path in files if not expanded(path).is_file()}
     for tag in sorted(tags - given - {""}):
         if tag.startswith(PREFIX):
             try:

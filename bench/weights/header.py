@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 from bench.errors import AssetError
 
-LARGEST_HEADER = 100_000_000  # bytes of a safetensors header, as in its own reader
+LARGEST_HEADER = 100_000_000  # bytes of a safetensors header, as in its own reader; and of a pickled one
 LARGEST_TENSOR = 2**48  # numbers; more can be in no file
 _BEGINNINGS = {  # of files that are no weights, and are often taken for some
     b"version https://git-lfs": "it is a pointer of Git LFS; run `git lfs pull` where it comes from",
@@ -184,6 +184,8 @@ def _zipped(path: Path) -> Any:
         places = [name for name in names if name.endswith("data.pkl")]
         if len(places) != 1:
             raise ValueError("it is an archive that torch.save has not written")
+        if archive.getinfo(places[0]).file_size > LARGEST_HEADER:  # a few bytes can unpack to any number
+            raise ValueError("its table of tensors is impossibly large")
         with archive.open(places[0]) as file:
             return _Walker(file).load()
 

@@ -33,6 +33,7 @@ def fetch(repo: str, names: tuple[str, ...] = FILES) -> Path:
         names: of files, in the order of preference.
 
     Raises:
+        ConfigError: no such name can be.
         AssetError: none is there, or there is no network and none in the cache.
     """
     import huggingface_hub
@@ -40,7 +41,10 @@ def fetch(repo: str, names: tuple[str, ...] = FILES) -> Path:
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     for name in names:
-        cached = huggingface_hub.try_to_load_from_cache(repo, name)
+        try:
+            cached = huggingface_hub.try_to_load_from_cache(repo, name)
+        except ValueError as error:  # a name that no repository or file can have
+            raise ConfigError(f"{PREFIX}{repo}/{name}: {' '.join(str(error).split())[:160]}") from None
         if isinstance(cached, str):
             return Path(cached)
     reason = "HF_HUB_OFFLINE is set"

@@ -178,8 +178,9 @@ def _vit(shapes: Shapes, layout: Layout, path: Path) -> Guess | None:
     mlp = shapes.get("blocks.0.mlp.fc1.weight", (0,))[0]
     size = [side * patch for side in grid]
     if not all(size):
+        declared = f"grid of {layout.grid[0]} x {layout.grid[1]}" if layout.grid else "square of"
         raise AssetError(
-            f"{path}: its position table of {rows} rows is no square of patches; give its height and width "
+            f"{path}: its position table of {rows} rows is no {declared} patches; give its height and width "
             "in patches: --weights NAME=FILE,grid=16x12"
         )
     gated = mlp and shapes["blocks.0.mlp.fc2.weight"][1] != mlp

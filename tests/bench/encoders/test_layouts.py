@@ -281,6 +281,7 @@ def test_the_small_vitpose_and_moco_v3_have_twelve_heads(tmp_path):
     ("change", "message"),
     [
         (lambda s: s.pop("pos_embed"), r"without a position table .* rotary"),  # e.g. the second CroCo
+        (lambda s: s.update({"norm_pre.weight": torch.ones(WIDTH)}), "parts such as norm_pre"),  # CLIP
         (lambda s: s.update(dist_token=torch.ones(1, 1, WIDTH)), "parts such as dist_token"),
         (lambda s: s.update({"blocks.0.mlp.experts.0.weight": torch.ones(2, 2)}), r"mlp\.experts"),
         (lambda s: s.update(pos_embed=torch.ones(1, 130, WIDTH)), "table of 130 rows is no square"),
@@ -315,6 +316,30 @@ def test_dinov2(registers, tmp_path):
     same(out.tokens, expected[:, 1 + registers :])
     same(out.pooled, expected[:, 1 + registers :].mean(1))
     assert out.tokens.shape[1] == 16  # registers are no patches
+
+
+class Gated(nn.Module):
+    """The official gated layer of the giant DINOv2, by its names."""
+
+    def __init__(self, mlp: Any) -> None:
+        super().__init__()
+        self.w12, self.w3 = mlp.fc1, mlp.fc2
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        gate, value = self.w12(x).chunk(2, dim=-1)
+        return self.w3(functional.silu(gate) * value)
+
+
+def test_the_giant_dinov2_is_gated(tmp_path):
+    options = dict(img_size=32, patch_size=8, embed_dim=WIDTH, depth=BLOCKS, num_heads=HEADS, num_classes=0)
+    source: Any = shuffled(timm.create_model("vit_giant_patch14_dinov2", **options))
+    for block in source.blocks:
+        block.mlp = Gated(block.mlp)
+    state = {**source.state_dict(), "mask_token": torch.ones(1, WIDTH)}
+    assert "blocks.0.mlp.w12.weight" in state
+    encoder = loaded(state, tmp_path / "w.pth", "dinov2")
+    x = picture()
+    same(encoder(x).tokens, source.forward_features(normalised(x))[:, 1:])
 
 
 @pytest.mark.parametrize("prefix", ["", "backbone."])

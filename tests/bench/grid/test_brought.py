@@ -77,6 +77,8 @@ def test_a_grid_tells_a_position_table_that_is_no_square(tmp_path: Path) -> None
     file = write(tmp_path / "w.safetensors", {**VIT, "pos_embed": (1, 193, WIDTH)})
     with pytest.raises(AssetError, match=r"no square of patches.*,grid=16x12"):
         planned(f"ours={file}")
+    with pytest.raises(AssetError, match=r"193 rows is no grid of 5 x 5 patches"):
+        planned(f"ours={file},grid=5x5")
     plan = planned(f"ours={file},grid=16x12")
     assert pairs(plan)[-1] == ("ours", "vit_tiny_p16_256x192")
     assert config(plan, "ours")["grid"] == [16, 12]
@@ -184,6 +186,13 @@ def test_a_folder_of_ones_own_adds_layouts(tmp_path: Path) -> None:
         ("ours={file},encoder=timm:", "names no network"),
         ("ours={file},grid=16,12", "grid=16,12 is not HEIGHTxWIDTH"),
         ("ours={folder}", "is a folder; name the file"),
+        ("ours=~nobody_of_this_name/w.pth", "there is no weights file"),
+        ("ours=https://example.org/w.pth", "is an address; download the file"),
+        ("ours=hf:timm/no such name", "hf:timm/no such name/.*alphanumeric"),
+        ("ours=hf:timm/x/../../w.pth", r"hf:timm/x/\.\./\.\./w\.pth: "),
+        ("ours={file},encoder=semgcn", "encoder semgcn reads no images"),
+        ("ours={file},grid=16x12", "has no position table; leave out grid=16x12"),
+        ("{long}={file}", "at most 64 letters"),
         ("ours={nested}", 'save its "model_state_dict" alone'),
     ],
 )
@@ -194,7 +203,7 @@ def test_bad_words_are_one_line_at_planning(word: str, message: str, tmp_path: P
     nested = tmp_path / "nested.pth"
     torch.save({"model_state_dict": {"conv1.weight": torch.zeros(1)}, "epoch": 1}, nested)
     with pytest.raises(BenchError, match=message) as caught:
-        planned(word.format(file=file, odd=odd, folder=tmp_path, nested=nested))
+        planned(word.format(file=file, odd=odd, folder=tmp_path, nested=nested, long="x" * 65))
     assert "\n" not in str(caught.value)
 
 

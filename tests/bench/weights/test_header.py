@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from bench.encoders.state_dicts import read_content
 from bench.errors import AssetError
-from bench.weights.header import Entry, describe, read_header, state_dicts
+from bench.weights.header import LARGEST_HEADER, Entry, describe, read_header, state_dicts
 
 STATE = {
     "a.weight": torch.ones(2, 3),
@@ -192,6 +192,14 @@ def test_state_dicts_within_dicts_are_told_but_not_those_of_optimisers():
     looped: dict[str, object] = {}
     looped["a"] = looped
     assert state_dicts(looped) == []
+
+
+def test_a_header_that_unpacks_without_end_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "w.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("w/data.pkl", b"\x80\x02" + bytes(LARGEST_HEADER))
+    assert (tmp_path / "w.pth").stat().st_size < 200_000
+    with pytest.raises(AssetError, match="impossibly large"):
+        read_header(tmp_path / "w.pth")
 
 
 def test_other_archives_and_empty_files_are_named(tmp_path):
