@@ -8,7 +8,6 @@ is neither kept nor dropped is refused.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -115,10 +114,10 @@ def parse(body: Mapping[str, Any], where: str) -> Layout:
     for pattern, new in layout.rename:
         if any(int(n) > re.compile(pattern).groups for n in re.findall(r"\\(\d+)", new)):
             raise ConfigError(f'{where}: "{new}" names a group that the pattern "{pattern}" has not')
-    if (layout.mean or layout.std) and (len(layout.mean), len(layout.std)) != (3, 3):
-        raise ConfigError(f"{where}: give mean and std together, three numbers each")
-    if layout.grid and (len(layout.grid) != 2 or 0 in layout.grid):
-        raise ConfigError(f"{where}: grid {layout.grid} must be [height, width] in patches")
+    try:
+        check_told(layout.mean, layout.std, layout.grid)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
     for rule in layout.tensors:
         if sorted(rule.order) != list(range(len(rule.order))) or len(rule.order) not in (0, len(rule.view)):
             raise ConfigError(f"{where}: order {rule.order} is none of the axes of view {rule.view}")
@@ -133,8 +132,11 @@ def check_told(mean: Sequence[float], std: Sequence[float], grid: Sequence[int])
     """
     if (mean or std) and (len(mean), len(std)) != (3, 3):
         raise ConfigError("give `mean` and `std` of weights together, three numbers each")
-    if not all(map(math.isfinite, (*mean, *std))) or any(value <= 0 for value in std):
-        raise ConfigError(f"mean {list(mean)} and std {list(std)} of weights must be finite, std above 0")
+    if not all(0 <= value <= 1 for value in mean) or not all(0 < value <= 1 for value in std):
+        raise ConfigError(
+            f"mean {list(mean)} and std {list(std)} of weights are for colour in 0..1: they must lie "
+            "there, std above 0; divide those of colour in 0..255 by 255"
+        )
     if grid and (len(grid) != 2 or min(grid) < 1):
         raise ConfigError(f"grid {list(grid)} of weights must be [height, width] in patches")
 

@@ -93,7 +93,9 @@ def test_parts_are_joined_and_split():
     [
         ({"drop": ["("]}, "is no pattern"),
         ({"rename": [["a(.)", r"\2"]]}, "names a group"),
-        ({"mean": [0.5]}, "mean and std together"),
+        ({"mean": [0.5]}, "`mean` and `std` of weights together"),
+        ({"mean": [0.5] * 3, "std": [0, 1, 1]}, "std above 0"),
+        ({"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]}, "divide those .* by 255"),
         ({"grid": [16]}, "height, width"),
         ({"strips": ["a"]}, 'unknown key "strips".*"strip"'),
         ({"tensors": [{"match": "a", "view": [0, 2], "order": [0, 2]}]}, "is none of the axes"),
