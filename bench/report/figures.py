@@ -46,8 +46,8 @@ RC: Any = {  # settings of Matplotlib
     "ytick.major.width": 0.6,
 }  # fmt: skip
 
-# ---- looks: by slot; Okabe and Ito's colours ("Color Universal Design", 2008) without the yellow, too pale for
-# lines, and seven more that differ from them for all common kinds of vision
+# ---- looks, by slot: Okabe and Ito's colours ("Color Universal Design", 2008) without the yellow, too pale
+# for lines, and seven more that differ from them for all common kinds of vision
 
 COLOURS = (
     "#E69F00", "#D55E00", "#BD1F01", "#009E73", "#CC79A7", "#8C564B", "#56B4E9",
