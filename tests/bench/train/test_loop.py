@@ -180,6 +180,23 @@ def test_a_loss_that_is_not_finite_stops_with_step_term_and_history(value: float
     assert all(bool(v.isfinite().all()) for v in toy.state_dict().values())  # the step was not taken
 
 
+def test_state_that_a_step_adds_or_resizes_is_refused_at_once(tmp_path: Path) -> None:
+    def grow(toy: Toy) -> None:
+        toy.seen = torch.cat([toy.seen.view(-1), torch.zeros(1)])
+
+    def add(toy: Toy) -> None:
+        toy.late = nn.Linear(2, 2)
+
+    for change, said in (
+        (grow, r"^seen was \(\) before .* is \(2,\) after"),
+        (add, "^late.weight was absent before"),
+    ):
+        toy = Toy()
+        toy.hook = lambda step, change=change, toy=toy: change(toy)  # type: ignore[misc]
+        with pytest.raises(StepError, match=said):
+            train(toy, tmp_path / change.__name__)
+
+
 def test_a_checkpoint_that_does_not_fit_the_code_is_set_aside(
     tmp_path: Path, whole: tuple[dict[str, Tensor], Outcome], capsys: pytest.CaptureFixture[str]
 ) -> None:
