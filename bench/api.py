@@ -251,7 +251,8 @@ class StepOutput:
 
     terms: Mapping[str, Tensor]  # already weighted scalars, float32, connected to the graph
     lower_bounds: Mapping[str, Tensor] = field(default_factory=dict)  # of terms; logged as lower_bound_<term>
-    scalars: Mapping[str, Tensor] = field(default_factory=dict)  # logged, not minimised
+    # logged, not minimised; NaN where a step has nothing to say
+    scalars: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -128,7 +128,7 @@ PAIR_FAULTS = {  # name: what it says, instead of the line that returns the term
     "halved": ("differs from that of one process", "        logits = logits - logits.mean(0)\n"),
     "fails": ("two processes: ValueError: only here (", SECOND + "raise ValueError('only here')\n"),
     "leaves": ("one of them died with exit code 3", SECOND + "import os; os._exit(3)\n"),
-    "global": (
+    "global_rng": (
         "differs from that of one process by",
         "        logits = logits * torch.rand(len(logits), 1)\n",
     ),
