@@ -52,13 +52,13 @@ def check_plan(request: Request, plan: Plan) -> None:
         known = {"size": (int(height), int(width)), "encoders": encoders, **_data(request, step)}
         known["augment"] = asdict(augment_spec.parse(spec.get("augment", {})))
         settings = [_settings(read, request, adapter, where) for where, adapter, _ in adapters]
+        if step.kind == "pretrain" and spec["data"]:
+            _check_unread(request, spec)
+            _check_data(request, step)
         for found, (where, _, encoder) in zip(settings, adapters, strict=True):
             if hasattr(found, "check"):
                 _ask(found.check, {**known, "encoder": encoder, "where": where})
         _check_recipe(request, step)
-        if step.kind == "pretrain" and spec["data"]:
-            _check_unread(request, spec)
-            _check_data(request, step)
         if step.kind != "pretrain":
             _check_own(request, spec, step.kind)
             _check_fields(request, spec)
