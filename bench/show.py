@@ -37,7 +37,11 @@ def show_name(name: str, extra: Sequence[str], store: Path) -> str:
         return "\n\n".join(parts)
     folder = find_step(store, name)
     if folder is None:
-        close = nearest(name, [n for paths in known.values() for n in paths])
+        every = [n for paths in known.values() for n in paths]
+        close = nearest(name, every)
+        if "Did you mean" not in close:
+            close = f" `bench list methods` (or {', '.join(f'{group}s' for group in GROUPS[1:])}) tells the "
+            close += f"{len(every)} names, `bench status` the keys."
         raise ConfigError(f'"{name}" is neither a registered name nor a key in {store}.{close}')
     for file in ("record.json", "failure.json", "spec.json"):
         if (folder / file).is_file():

@@ -14,9 +14,11 @@ from torch import Tensor
 from bench.adapter_kit.finding import Check, ContractViolation, NotApplicable
 from bench.adapter_kit.interruption import trained
 from bench.adapter_kit.setting import BATCH
+from bench.adapter_kit.terms import total
 from bench.api import Batch, Context, Dataset, Draws, Encoder, Method, StepOutput, seeded
 from bench.data.opening import open_dataset
 from bench.encoders import fields_of
+from bench.errors import StepError
 from bench.execute.device import make_fabric
 from bench.execute.pretraining import (
     STATE,
@@ -83,35 +85,29 @@ class Stage:
         """Run one step forth and back; check what it returns.
 
         Raises:
-            ContractViolation: no term, or one that is not a finite float32 scalar with a gradient.
+            ContractViolation: a term or gradient that is not finite, or a term that is not in float32.
+            StepError: no term, one that is no scalar, or none with a gradient.
         """
         ctx = self._context(step)
         method.before_step(ctx)
         method.zero_grad(set_to_none=True)
         out = method.training_step(batch, ctx)
-        if not isinstance(out, StepOutput) or not out.terms:
-            raise ContractViolation("training_step returns no StepOutput with at least one named term")
-        for name, term in out.terms.items():
-            if not isinstance(term, Tensor) or term.ndim or term.dtype not in (torch.float32, torch.float64):
-                raise ContractViolation(f"loss term {name} is not a scalar tensor in float32")
-            if not torch.isfinite(term):
-                raise ContractViolation(f"loss term {name} is {float(term.detach())}")
-        total = torch.stack([term.float() for term in out.terms.values()]).sum()
-        if not total.requires_grad:
-            raise ContractViolation("no loss term is connected to a parameter")
+        if not isinstance(out, StepOutput):
+            raise ContractViolation(f"training_step returns a {type(out).__name__}, not a StepOutput")
+        loss = total(out.terms)
         known = {id(parameter) for parameter in method.parameters()}
-        for leaf in leaves(total):
+        for leaf in leaves(loss):
             if id(leaf) not in known:
                 raise ContractViolation(
                     f"a tensor of shape {tuple(leaf.shape)} has a gradient and is no parameter of the method "
                     "and not trained; assign nn.Parameter, or keep layers in nn.ModuleList"
                 )
-        total.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]
         for name, parameter in method.named_parameters():
             if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
                 raise ContractViolation(f"the gradient of {name} is not finite")
         method.after_step(ctx)
-        return total.detach()
+        return loss.detach()
 
     def _loss(self) -> None:
         method, batch = self.method(), self.batch()
@@ -157,7 +153,7 @@ class Stage:
                     poor["keypoints_visible"][some] = False
                 try:
                     self._forward(self.method(), poor)
-                except ContractViolation as error:
+                except (ContractViolation, StepError) as error:
                     which = "all samples" if some == slice(None) else "some samples"
                     raise ContractViolation(f"without {modality} in {which}: {error}") from None
 
@@ -222,9 +218,9 @@ class Stage:
         return {n: v.clone() for n, v in method.state_dict().items()}
 
 
-def leaves(total: Tensor) -> Iterator[Tensor]:
+def leaves(loss: Tensor) -> Iterator[Tensor]:
     """Yield the tensors to which the gradient of a loss goes."""
-    waiting: list[Any] = [total.grad_fn]
+    waiting: list[Any] = [loss.grad_fn]
     seen = set()
     while waiting:
         node = waiting.pop()

@@ -15,6 +15,7 @@ from torch import Tensor
 from bench.adapter_kit.finding import Check, ContractViolation, NotApplicable
 from bench.adapter_kit.interruption import trained
 from bench.adapter_kit.setting import BATCH
+from bench.adapter_kit.terms import total
 from bench.api import (
     Batch,
     Context,
@@ -127,12 +128,7 @@ class TaskChecks:
         trainee.train()
         with seeded_layers(CPU, "contract", "layers"):  # as in training
             terms = trainee.task.loss(trainee.network(batch), batch)
-        if not terms:
-            raise ContractViolation("loss() returns no term")
-        for name, term in terms.items():
-            if term.ndim or not torch.isfinite(term):
-                raise ContractViolation(f"loss term {name} is not a finite scalar")
-        torch.stack([term.float() for term in terms.values()]).sum().backward()  # type: ignore[no-untyped-call]
+        total(terms).backward()  # type: ignore[no-untyped-call]
 
     def _loss(self) -> None:
         for trainee in self._networks():

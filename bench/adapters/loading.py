@@ -59,7 +59,8 @@ def _module(address: str, name: str, config_dirs: Sequence[str], source: str) ->
             )
         if source and (there is None or sources.digest(there, name) != source):
             raise AssetError(
-                f'the code of "{address}" has changed since the grid was planned; run the command again'
+                f'the code of "{address}" has changed since the grid was planned; restore it, or run the '
+                "grid again"
             )
     try:
         return importlib.import_module(name)
@@ -111,6 +112,14 @@ def check_kind(adapter: Any, base: type, address: str) -> None:
             close = nearest(name, own)
             hint = close if "Did you mean" in close else ""
             raise ConfigError(f"adapter {address}: its class defines no {name}(); see bench.api.{hint}")
+    either = [name for name in ("head", "network") if hasattr(base, name)]  # of tasks
+    if either and all(getattr(adapter, name) is getattr(base, name) for name in either):
+        raise ConfigError(
+            f"adapter {address}: its class defines neither {'() nor '.join(either)}(); see bench.api"
+        )
+    for name, hint in vars(base).get("__annotations__", {}).items():
+        if str(hint).startswith("ClassVar") and not hasattr(adapter, name):
+            raise ConfigError(f"adapter {address}: its class defines no {name}; see bench.api")
 
 
 def build_config(schema: Any, values: Mapping[str, Any], where: str) -> Any:

@@ -32,7 +32,7 @@ from bench.execute.finetuning import (
     labelled_rows,
     rebuilt,
 )  # fmt: skip
-from bench.execute.returned import plain_metrics, scored
+from bench.execute.returned import finite, plain_metrics, scored
 from bench.execute.site import RunContext, check_input
 from bench.files import canonical, sha256_text, write_atomic
 from bench.grid.plan import Step
@@ -123,10 +123,7 @@ def _scored(task: Task, test: Dataset, what: str, predict: Callable[[Stats, int]
     for rows in _chunks(len(test)):
         truth = test.batch(rows, (*task.targets, *task.extras))
         parts.append(scored(task, predict(truth, len(rows)), truth))
-    found = plain_metrics(task, joined(parts))
-    if bad := [name for name, value in found.items() if not math.isfinite(value)]:
-        raise StepError(f"metric {bad[0]} of the task's {what} is not finite on the test data")
-    return {name: float(value) for name, value in found.items()}
+    return finite(plain_metrics(task, joined(parts)), "test", f" of the task's {what}")
 
 
 def _chunks(count: int) -> Iterator[NDArray[np.int64]]:

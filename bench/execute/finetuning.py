@@ -191,7 +191,10 @@ def choose(train: Dataset, val: Dataset | None, task: Task, spec: Mapping[str, A
     ids = [train.ids[i] for i in pool]
     if kind == "shots":
         if train.classes is None:
-            raise ConfigError(f"--shots: {spec['task']} has no class per sample; use --fractions")
+            raise ConfigError(
+                f"--shots: the data of {spec['task']} tell no class per sample (`classes` of the data set); "
+                "use --fractions"
+            )
         classes, users = train.classes[pool].tolist(), train.clusters[pool].tolist()
         picked = subset.shots(ids, classes, int(value), seed=int(spec["subset"]), users=users)
     else:

@@ -38,15 +38,25 @@ def check_adapters(steps: Iterable[Step], config_dirs: Sequence[str]) -> list[st
         encoders = [spec["encoder"], *spec.get("encoders", {}).values()]
         parts = [(spec, base, name), *((encoder, Encoder, encoder["name"]) for encoder in encoders)]
         for part, kind, where in parts:
-            what = canonical([part["adapter"], part.get("source"), part["config"], where])
+            what = canonical([part["adapter"], part.get("source"), part["config"], part.get("head"), where])
             if what not in seen:
                 seen.add(what)
-                said += _guarded(part, partial(load_configured, part, kind, str(where), config_dirs))
+                said += _guarded(part, partial(_check_part, part, kind, str(where), config_dirs))
         if step.kind == "pretrain" and spec["config"].get("file") and "layout" in spec["config"]:
             _check_weights(step, config_dirs)
     for data in {canonical(data): data for step in needed for data in specs_of_step(step)}.values():
         said += _guarded(data, partial(_check_data, data, config_dirs))
     return said
+
+
+def _check_part(part: Mapping[str, Any], kind: type, where: str, config_dirs: Sequence[str]) -> None:
+    adapter, _ = load_configured(part, kind, where, config_dirs)
+    head = part.get("head", "knn")  # neighbours need none
+    if head != "knn" and adapter.probe_head is Task.probe_head:
+        raise ConfigError(
+            f"task {where}: adapter {part['adapter']}: its class defines no probe_head(), which the protocol "
+            f"{head} of its probes trains"
+        )
 
 
 def _check_weights(step: Step, config_dirs: Sequence[str]) -> None:

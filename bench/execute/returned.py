@@ -67,8 +67,13 @@ def plain_metrics(task: Task, rows: Stats) -> dict[str, float]:
     return {name: float(values[name][0]) for name in wanted}
 
 
-def finite(values: Mapping[str, float], data: str) -> dict[str, float]:
+def finite(values: Mapping[str, float], data: str, what: str = "") -> dict[str, float]:
     """Return metrics.
+
+    Args:
+        values: by name.
+        data: the split that they were measured on.
+        what: they are of, e.g. of a bound; "" = of predictions.
 
     Raises:
         StepError: one is not finite on the data that are named.
@@ -76,6 +81,6 @@ def finite(values: Mapping[str, float], data: str) -> dict[str, float]:
     for name, value in values.items():
         if not math.isfinite(value):
             raise StepError(
-                f"metric {name} is {value} on the {data} data; it must be finite whatever is predicted"
+                f"metric {name}{what} is {value} on the {data} data; it must be finite whatever is predicted"
             )
     return dict(values)

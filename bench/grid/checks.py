@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,7 @@ def check_plan(request: Request, plan: Plan) -> None:
             or sizes do not go together.
     """
     _check_sources(request)
+    _check_published(request)
     _check_weights(request, plan)
     read = cache(config_class)
     for name, body in request.datasets.items():
@@ -55,9 +58,9 @@ def check_plan(request: Request, plan: Plan) -> None:
         if step.kind == "pretrain" and spec["data"]:
             _check_unread(request, spec)
             _check_data(request, step)
-        for found, (where, _, encoder) in zip(settings, adapters, strict=True):
+        for found, (where, adapter, encoder) in zip(settings, adapters, strict=True):
             if hasattr(found, "check"):
-                _ask(found.check, {**known, "encoder": encoder, "where": where})
+                _ask(found.check, {**known, "encoder": encoder, "where": where}, str(adapter["adapter"]))
         _check_recipe(request, step)
         if step.kind != "pretrain":
             _check_own(request, spec, step.kind)
@@ -65,8 +68,10 @@ def check_plan(request: Request, plan: Plan) -> None:
             _check_budget(request, spec)
 
 
-def _ask(check: Callable[..., None], known: Mapping[str, Any]) -> None:
+def _ask(check: Callable[..., None], known: Mapping[str, Any], address: str) -> None:
     """Let a `Config` check itself against the parts of the grid that its `check` names.
+
+    What it refuses without saying whose it is gets its key and the address of its adapter in front.
 
     Raises:
         ConfigError: it refuses, or names something else.
@@ -80,8 +85,10 @@ def _ask(check: Callable[..., None], known: Mapping[str, Any]) -> None:
             )
     try:
         check(**{name: known[name] for name in wanted})
-    except BenchError:
-        raise
+    except BenchError as error:
+        if known["where"].removesuffix(".config") in str(error):
+            raise
+        raise type(error)(f"{known['where']} ({address}): {error}") from error
     except Exception as error:  # of code of others
         raise ConfigError(f"{known['where']}: its check() failed: {told(error)}") from error
 
@@ -362,6 +369,25 @@ def _check_budget(request: Request, spec: Mapping[str, Any]) -> None:
             f"--fractions: {float(Fraction(value)):g} of the {samples} samples of the "
             "training split is less than one sample"
         )
+
+
+def _check_published(request: Request) -> None:
+    """Check that what tasks name as their published numbers is among them."""
+    known = _published()
+    for task in request.tasks.values():
+        if task["published"] and task["published"] not in known:
+            raise ConfigError(
+                f"task {task['name']}: published: leaderboards/paper_results.csv has no task "
+                f'"{task["published"]}"; leave it empty where there are no numbers.'
+                f"{nearest(task['published'], known)}"
+            )
+
+
+@cache
+def _published() -> frozenset[str]:
+    place = resources.files("leaderboards").joinpath("paper_results.csv")
+    with place.open(encoding="utf-8") as file:
+        return frozenset(row["task"] for row in csv.DictReader(file))
 
 
 def _check_sources(request: Request) -> None:

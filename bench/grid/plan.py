@@ -214,7 +214,7 @@ def _no_probe(request: Request, encoder: str, task: str, protocol: str) -> str:
 
 def _no_classes(request: Request, task: str, budget: str) -> str:
     if budget.startswith("shots=") and not request.tasks[task].get("shots"):
-        return f"{task} takes no shots, since its data tell no class per sample; use --fractions"
+        return f"{task} takes no shots (no class per sample: its YAML lacks `shots: true`); use --fractions"
     return ""
 
 

@@ -48,8 +48,16 @@ def config_dirs(extra: Sequence[str] = ()) -> list[Path]:
 
 
 def yamls(folder: Path) -> list[Path]:
-    """Return the YAMLs of a folder, sorted; hidden ones (locks and remains of editors) do not count."""
-    return sorted(path for path in folder.glob("*.yaml") if not path.name.startswith("."))
+    """Return the YAMLs of a folder, sorted; hidden ones (locks and remains of editors) do not count.
+
+    Raises:
+        ConfigError: the name of one ends otherwise, so that it would not be found.
+    """
+    found = sorted(path for path in folder.glob("*.y*ml") if not path.name.startswith("."))
+    for path in found:
+        if path.suffix == ".yml":
+            raise ConfigError(f"{path}: only files in .yaml are read; call it {path.stem}.yaml")
+    return [path for path in found if path.suffix == ".yaml"]
 
 
 def _installed() -> list[Path]:
@@ -68,7 +76,7 @@ def names(group: str, dirs: Iterable[Path]) -> dict[str, Path]:
     """Return the registered names of a group with their YAML files; later folders may not redefine a name.
 
     Raises:
-        ConfigError: two folders define the same name.
+        ConfigError: two folders define the same name, or a file ends in .yml.
     """
     found: dict[str, Path] = {}
     for folder in dirs:

@@ -32,7 +32,7 @@ class Imported:
     """What came of an import."""
 
     records: list[Record] = field(default_factory=list)  # that were put into the store
-    known: int = 0  # the same records were there already
+    known: int = 0  # were there already, with the same metrics
     problems: list[str] = field(default_factory=list)  # what was left out, and why
 
     @property
@@ -144,16 +144,22 @@ def _folder(record: Record, store: Store, source: Path) -> Path:
 
 
 def _compare(record: Record, known: Path, source: Path) -> None:
-    """Make sure that a record is the one that the store has.
+    """Make sure that a record tells what the one of the store does, wherever it was computed.
 
     Raises:
-        DataError: it is another one.
+        DataError: other metrics.
     """
-    if read_record(known)["digest"] != record["digest"]:
+    here, there = (_values(one) for one in (read_record(known), record))
+    other = next((name for name in (*here, *there) if here.get(name) != there.get(name)), None)
+    if other is not None:
         raise DataError(
-            f"{source.name}: record {record['key']} differs from that of this store ({known.parent.name}), "
-            "which is kept"
+            f"{source.name}: record {record['key']} differs from that of this store ({known.parent.name}: "
+            f"{other} {here.get(other)}, there {there.get(other)}), which is kept"
         )
+
+
+def _values(record: Record) -> dict[str, Any]:
+    return {str(m.get("name")): m.get("value") for m in record["metrics"] if isinstance(m, dict)}
 
 
 def _put(record: Record, folder: Path, source: Path) -> Path:

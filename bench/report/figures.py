@@ -46,13 +46,17 @@ RC: Any = {  # settings of Matplotlib
     "ytick.major.width": 0.6,
 }  # fmt: skip
 
-# ---- looks: Okabe and Ito's colours ("Color Universal Design", 2008) without the yellow, too pale for lines
+# ---- looks, by slot: Okabe and Ito's colours ("Color Universal Design", 2008) without the yellow, too pale
+# for lines, and seven more that differ from them for all common kinds of vision
 
-COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0072B2", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "d", "*", "8")
+COLOURS = (
+    "#E69F00", "#D55E00", "#BD1F01", "#009E73", "#CC79A7", "#8C564B", "#56B4E9",
+    "#00CC99", "#DDCC77", "#0072B2", "#4B0092", "#661100", "#882255", "#000000",
+)  # fmt: skip
+MARKERS = ("D", "o", "h", "s", "^", "<", "v", "d", ">", "P", "X", "p", "*", "8")
 DASHES: tuple[Any, ...] = ("-", (0, (6, 1.5, 1.2, 1.5)), (0, (3, 1)), (0, (1, 1)))
 GREY = "#7A7A7A"
-_SALT = 189393  # chosen so that the seven pretraining methods shipped first get seven different colours
+_SALT = 4166409  # chosen so that the methods shipped get different slots, but for files' weights and hands'
 
 
 class Look(NamedTuple):
@@ -66,8 +70,8 @@ class Look(NamedTuple):
 def looks(names: Iterable[str]) -> dict[str, Look]:
     """Give every name its look, which does not depend on the others unless two names want the same.
 
-    Then the later one in the alphabet takes the next free one: the 14 that differ in colour and marker at a
-    glance first, then the same colours with other markers and dashes. Scratch is grey and dashed.
+    Then the later one in the alphabet takes the next free one: the 14 colours first, then the same ones with
+    other markers and dashes. Scratch is grey and dashed.
     """
     found: dict[str, Look] = {}
     taken: set[int] = set()
@@ -87,9 +91,9 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
 
 
 def _look(slot: int) -> Look:
-    tier = slot // len(MARKERS)
-    marker = MARKERS[(slot + tier) % len(MARKERS)]  # each round of 14 gives a colour two more markers
-    return Look(COLOURS[slot % len(COLOURS)], marker, DASHES[slot // len(COLOURS) % len(DASHES)])
+    tier = slot // len(COLOURS)
+    marker = MARKERS[(slot + tier) % len(MARKERS)]  # each round of 14 gives a colour another marker
+    return Look(COLOURS[slot % len(COLOURS)], marker, DASHES[tier % len(DASHES)])
 
 
 # ---- what figures show
@@ -280,7 +284,7 @@ def convergence(
 def bars(table: _Table, found: pd.DataFrame) -> Plot:
     """Show the paired differences to one reference as bars, one panel per encoder."""
     at, reference = table.at, str(found["reference"].iloc[0])
-    unit = {"%": "% points"}.get(at["unit"], text.unit_name(at["unit"]))
+    unit = {"%": "%-points"}.get(at["unit"], text.unit_name(at["unit"]))
     least = f" and at least {at['minimum_effect']:g}" if at["minimum_effect"] else ""
     order = sorted({budget.parse(label) for label in found["fraction"]})
     found = found.assign(place=[order.index(budget.parse(label)) for label in found["fraction"]])
@@ -462,10 +466,10 @@ def render(plot: Plot) -> Figure:
     share = plot.kind != "convergence"
     axes = [*figure.subplots(rows, columns, sharey=share, squeeze=False).flat]
     for ax, (title, data) in zip(axes, plot.panels, strict=False):
-        ax.set_title(_fit(title, wide * 72 / columns - 40, 8))
+        ax.set_title(_fit(title, wide * 72 / columns - 60, 8))
         ax.set_xlabel(plot.x)
         if ax.get_subplotspec().is_first_col():
-            ax.set_ylabel(_fit(plot.y, 125, 7.5))
+            ax.set_ylabel("\n".join(_wrap(plot.y, 125, 7.5)))
         if plot.ticks:
             places, labels = zip(*plot.ticks, strict=True)
             ax.set_xticks(places, labels)

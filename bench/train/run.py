@@ -30,7 +30,7 @@ class TrainModule(nn.Module):
     def forward(self, batch: Batch) -> dict[str, dict[str, Tensor]]:
         """Run a step in the plain dicts that Fabric can pass through its wrappers."""
         out = self.step(batch, self.ctx)
-        _check_terms(out.terms)
+        check_terms(out.terms)
         floors = {f"lower_bound_{n}": v for n, v in out.lower_bounds.items()}
         logged = {n: torch.as_tensor(v) for n, v in {**out.scalars, **floors}.items()}
         _check_names(out.terms, logged)
@@ -47,7 +47,7 @@ class TrainModule(nn.Module):
         return {}
 
 
-def _check_terms(terms: Mapping[str, Any]) -> None:
+def check_terms(terms: Mapping[str, Any]) -> None:
     """Make sure that there is something to minimise.
 
     Raises:

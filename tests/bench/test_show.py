@@ -48,6 +48,10 @@ def test_show_prints_the_yaml_or_the_record(configs: Path, tmp_path: Path) -> No
         assert "0.125" not in text  # the replicates stay in the file
     with pytest.raises(ConfigError, match=r'"hcmco" is neither .* Did you mean "hcmoco"\?'):
         show_name("hcmco", (), tmp_path / "store")
+    with pytest.raises(
+        ConfigError, match=r"\. `bench list methods` \(or tasks, .*\) tells the \d+ names, .* keys\.$"
+    ):
+        show_name("0f0f0f0f", (), tmp_path / "store")
 
 
 def test_show_follows_a_step_from_claim_to_failure(configs: Path, tmp_path: Path) -> None:

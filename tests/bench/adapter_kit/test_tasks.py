@@ -17,7 +17,7 @@ from bench.api import Batch
 from bench.records.store import Store
 
 FAULTS: dict[str, tuple[str, str, str, str]] = {  # name: check, what it says, words of the skeleton, instead
-    "nan": ("finite loss and gradients", "loss term bce is not a finite scalar", '{"bce": F.binary',
+    "nan": ("finite loss and gradients", "loss term bce is nan", '{"bce": F.binary',
             '{"bce": float("nan") * F.binary'),
     "cold": ("finite loss and gradients", "no gradient reaches head.",
              'logits = out["maps"][:, 0]', 'logits = 0 * out["maps"][:, 0]'),

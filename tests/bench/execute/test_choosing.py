@@ -80,7 +80,7 @@ def test_shots_are_balanced_nested_and_by_user() -> None:
     )
     assert np.bincount(classes[few]).tolist() == [4, 4, 4] and set(few) <= set(many)
     assert all(len(set(users[few[classes[few] == c]])) == 4 for c in range(3))
-    with pytest.raises(ConfigError, match="toy has no class per sample; use --fractions"):
+    with pytest.raises(ConfigError, match=r"the data of toy tell no class per sample .*; use --fractions"):
         choose(data(), data(), TASK, spec("shots=4"))
 
 

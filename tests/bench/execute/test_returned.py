@@ -75,3 +75,8 @@ def test_statistics_and_metrics(rows: Any, values: Any, said: str) -> None:
     task = Careless(rows, values)
     with pytest.raises(BenchError, match=said):
         finite(plain_metrics(task, scored(task, {}, {"mask": np.zeros(3)})), "validation")
+
+
+def test_a_bound_that_is_not_finite_is_named() -> None:
+    with pytest.raises(StepError, match=r"metric iou of the task's floor is nan on the test data"):
+        finite({"miou": 1.0, "iou": float("nan")}, "test", " of the task's floor")

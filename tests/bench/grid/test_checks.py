@@ -205,6 +205,7 @@ stages:
             "size, samples, batch, views, where",
             r"\(\(48, 48\), 1024, 32, 2, 'method\.own\.stages\.all\.config'\)",
         ),
+        ("batch", r"^method\.own\.stages\.all\.config \(own:M\): 32$"),
         ("sample", r'stages\.all\.config: check\(\) asks for "sample".* Did you mean "samples"'),
     ],
 )
@@ -235,6 +236,8 @@ SKELETONS = {
         ("method", "yaml", "{rgb: image}", "{rbg: image}", 'encoders: unknown "rbg". Did you mean "rgb"'),
         ("task", "py", '("mask",)', '("mask")', r'is the text "mask", .*; write \("mask",\)'),
         ("task", "py", '("mask",)', '["maks"]', "task skeleton: reads maks, which d_dense of people lacks"),
+        ("task", "yaml", "size: null", "published: 2D human poes\nsize: null",
+         r'task skeleton: published: .* no task "2D human poes"; .* Did you mean "2D human pose"'),
         ("dataset", "yaml", "config: {brightness", "config: {brightnes",
          r'dataset\.skeleton\.config: unknown key "brightnes"\. Did you mean "brightness"'),
         ("dataset", "yaml", ", test: test}", "}", "rgb@skeleton: the data set names no split to test on"),
@@ -308,7 +311,7 @@ def test_a_check_gets_what_it_names(tmp_path: Path) -> None:
     hide = "preset.pretrain.mixes.body.hide={lab_rgbd: [depth]}"
     with pytest.raises(ConfigError) as caught:
         check(hide, methods="asks", config_dirs=(str(tmp_path),))  # type: ignore[arg-type]
-    said = str(caught.value)
+    said = str(caught.value).partition(": ")[2]
     assert said.startswith("1024 32 [")
     assert said.endswith("(48, 48)")
     assert "'keypoints'" in said

@@ -46,6 +46,19 @@ def test_hidden_files_are_no_adapters(configs: Path, tmp_path: Path, monkeypatch
     assert config_dirs() == [configs]
 
 
+def test_a_yaml_that_ends_otherwise_is_named(
+    configs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "own" / "method" / "mine.yml", "summary: mine")
+    said = f"{path}: only files in .yaml are read; call it mine.yaml"
+    with pytest.raises(ConfigError) as caught:
+        names("method", config_dirs([str(tmp_path / "own")]))
+    assert str(caught.value) == said
+    monkeypatch.chdir(tmp_path / "own")
+    with pytest.raises(ConfigError, match=r"call it mine\.yaml"):
+        config_dirs()
+
+
 def test_config_dirs_must_exist_and_hold_a_group(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"--config-dir .*none: no such folder"):
         config_dirs([str(tmp_path / "none")])

@@ -60,10 +60,13 @@ def test_a_record_that_differs_is_named_and_ours_is_kept(others: Path, tmp_path:
     root = tmp_path / "store"
     bring(root, others)
     theirs = tmp_path / "theirs.json"
-    write_set(theirs, RecordSet(records=(score(0, cost={"wall_s": 7.0}), score(5))))
+    miou = {**score(1)["metrics"][0], "value": 41.0}
+    elsewhere = (score(0, cost={"wall_s": 7.0}), score(1, metrics=[miou]), score(5))
+    write_set(theirs, RecordSet(records=elsewhere))
     found = bring(root, theirs)
-    assert len(found.added) == 1 and len(found.problems) == 1
-    assert f"record {score(0)['key']} differs from that of this store" in found.problems[0]
+    assert (len(found.added), found.known, len(found.problems)) == (1, 1, 1)
+    assert f"record {score(1)['key']} differs from that of this store" in found.problems[0]
+    assert "miou 40.0, there 41.0), which is kept; not imported" in found.problems[0]
     ours = next((root / "score").glob(f"*-{score(0)['key']}/record.json"))
     assert read_record(ours)["cost"] == {}
 

@@ -281,6 +281,13 @@ def test_bars_show_paired_differences_with_intervals(shown: Shown) -> None:
     assert "down is better" in down.caption and down.y == "difference in mpjpe (mm)"
 
 
+def test_a_long_axis_label_takes_two_lines(shown: Shown) -> None:
+    long = {"metric": "mean_average_precision"}
+    plot = one("differences", BOTH.assign(**long), pd.DataFrame([difference("cmc", 5.0, "better", **long)]))
+    ((ax,)) = shown(plot)[1]
+    assert ax.get_ylabel() == "difference in\nmean_average_precision\n(%-points)"
+
+
 def test_the_front_is_a_staircase_of_undominated_means(shown: Shown) -> None:
     found = [("scratch", 1, 35, True), ("worse", 2, 32, False), ("cmc", 4, 40, True), ("mae", 10, 44, True)]
     costs = pd.DataFrame([point(*row) for row in found])
@@ -340,7 +347,10 @@ def test_tables_that_share_a_title_have_files_of_their_own() -> None:
 
 # ---- looks
 
-SHIPPED = ["imagenet", "cmc", "mmv", "hcmoco", "mae_body", "croco_body", "liftedcl"]
+SHIPPED = [
+    "imagenet", "cmc", "mmv", "hcmoco", "mae_body", "croco_body", "liftedcl", "moco_v2", "densecl", "pixpro",
+    "keypoints", "mae_hand", "croco_hand", "keypoints_hand",
+]  # fmt: skip
 # linear RGB as seen without red or without green cones (Viénot, Brettel and Mollon 1999)
 PROTAN = np.array([[0.11238, 0.88762, 0.0], [0.11238, 0.88762, 0.0], [0.00401, -0.00401, 1.0]])
 DEUTAN = np.array([[0.29275, 0.70725, 0.0], [0.29275, 0.70725, 0.0], [-0.02234, 0.02234, 1.0]])
@@ -357,15 +367,22 @@ def _lab(colour: str, vision: NDArray[np.float64]) -> NDArray[np.float64]:
 def test_colours_differ_for_all_common_kinds_of_vision() -> None:
     """CIE76 distances: 2.3 is just noticeable, above 10 is told apart at a glance."""
     for vision in (np.eye(3), PROTAN, DEUTAN):
-        for a, b in combinations(COLOURS, 2):
+        for a, b in combinations([*COLOURS, figures.GREY], 2):
             assert np.linalg.norm(_lab(a, vision) - _lab(b, vision)) > 10, (a, b)
 
 
-def test_the_shipped_methods_have_seven_colours_whatever_else_is_shown() -> None:
+def test_the_shipped_methods_have_colours_of_their_own_whatever_else_is_shown() -> None:
     alone = {name: looks([name])[name] for name in SHIPPED}
     together = looks([*SHIPPED, "scratch"])
     assert {name: together[name] for name in SHIPPED} == alone
-    assert len({look.colour for look in alone.values()}) == len({look.marker for look in alone.values()}) == 7
+    for part in ("colour", "marker"):
+        assert len({getattr(look, part) for look in alone.values()}) == len(SHIPPED)
+
+
+@given(st.lists(st.text(max_size=8), max_size=14, unique=True))
+def test_fourteen_methods_never_share_a_colour(names: list[str]) -> None:
+    colours = [look.colour for look in looks(names).values() if look.colour != figures.GREY]
+    assert len(set(colours)) == len(colours)
 
 
 @given(st.lists(st.text(max_size=8), max_size=90, unique=True))
