@@ -28,7 +28,9 @@ not fit the grid, before anything runs and without torch. It names those of thes
 | `where`    | str                           | its own dotted key, for messages                          |
 | `samples`  | int                           | of the training data; 0 = no training                     |
 | `batch`    | int                           | rows per step                                             |
+| `groups`   | int                           | parts of a batch of their own, `train.batch_groups`       |
 | `views`    | int                           | augmentations of each sample                              |
+| `wanted`   | list of str                   | `fields` and kinds of `pairs` that a stage asks for       |
 | `joint_set`| str                           | of the training data; "" = none                           |
 | `pairs`    | list of str                   | kinds of pairs that the data have                         |
 | `fields`   | list of str                   | names of the data's fields; [] = not known                |
@@ -242,11 +244,15 @@ class Context:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepOutput:
-    """Named loss terms of one training step. The loop minimises their sum."""
+    """Named loss terms of one training step. The loop minimises their sum.
+
+    Names are made of letters, digits, `_`, `.` and `-`.
+    """
 
     terms: Mapping[str, Tensor]  # already weighted scalars, float32, connected to the graph
     lower_bounds: Mapping[str, Tensor] = field(default_factory=dict)  # of terms; logged as lower_bound_<term>
-    scalars: Mapping[str, Tensor] = field(default_factory=dict)  # logged, not minimised
+    # logged, not minimised; NaN where a step has nothing to say
+    scalars: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

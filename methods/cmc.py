@@ -5,10 +5,10 @@ In the form of the first stage of HCMoCo (arXiv:2203.13815, Sec. 4.2): softmax c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from bench.encoders.pretrained import Source, load_image_encoders
 from bench.errors import ConfigError
 from bench.losses.memory import MemoryBank, Negatives, memory_contrast
 from bench.losses.numerics import l2_normalize, masked_mean
+from bench.modalities import there
 from bench.settings import Count, OffWhen, Positive, Share
 
 
@@ -37,6 +38,15 @@ class CMCConfig:
     init: Literal["random", "imagenet"] = "random"  # weights of the image encoders at the start
     # local weights; empty takes the Hugging Face cache
     file: Annotated[str, OffWhen(init="random")] = ""
+
+    def check(self, *, where: str, encoders: Mapping[str, Any], fields: Sequence[str]) -> None:
+        """Check that the data have two modalities to contrast."""
+        found = there(encoders, fields)
+        if len(found) < 2:
+            raise ConfigError(
+                f"{where}: of {', '.join(encoders)} the data have {', '.join(found)} alone, and nothing to "
+                "contrast it with; choose another mix"
+            )
 
 
 class CMC(Method):

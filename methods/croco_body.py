@@ -7,7 +7,7 @@ first one; a decoder predicts their pixels from the visible ones and from the se
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,7 +23,7 @@ from bench.encoders.vit import ViT, initialise_like_mae
 from bench.errors import ConfigError, StepError
 from bench.heads.heatmap import heatmap_head
 from bench.heads.pair_decoder import PairDecoder, PairDecoderConfig
-from bench.losses.heatmaps import gaussian_targets, heatmap_bce, trainable
+from bench.losses.heatmaps import confidences, gaussian_targets, heatmap_bce
 from bench.losses.masking import draw_visible, human_patches, visible_patches
 from bench.losses.reconstruction import (
     completed_patches,
@@ -72,15 +72,30 @@ class CroCoBodyConfig:
         encoder: Mapping[str, Any],
         augment: Mapping[str, Any],
         where: str,
+        wanted: Sequence[str],
+        joint_set: str,
     ) -> None:
-        """Check that pairs stay pairs, and what `check_size` does.
+        """Check that there are pairs and that they stay pairs, labels, and what `check_size` does.
 
         Raises:
-            ConfigError: one picture may be mirrored without the other, or sizes do not go together.
+            ConfigError: one picture may be mirrored without the other, a loss has nothing to go by, or sizes
+                do not go together.
         """
+        stage = where.removesuffix(".config")
+        if not {"view", "pose"} & {*wanted}:
+            raise ConfigError(f"{stage}.pairs: names no kind of pairs; set pairs=[view,pose] or one of them")
+        if "human" in (self.masking, self.loss_on) and "mask" not in wanted:
+            raise ConfigError(
+                f"{where}: masking=human and loss_on=human need silhouettes; name mask in {stage}.fields, or "
+                "set masking=uniform and loss_on=all"
+            )
+        if self.keypoints and ("keypoints" not in wanted or not joint_set):
+            raise ConfigError(
+                f"{where}.keypoints=true needs data with joints, and keypoints in {stage}.fields"
+            )
         if augment["flip"]:
             raise ConfigError(
-                f"{where.removesuffix('.config')}.augment.flip=true: each picture of a pair is mirrored on "
+                f"{stage}.augment.flip=true: each picture of a pair is mirrored on "
                 "its own, so that the second one is no view of the first; set flip=false"
             )
         self.check_size(size, encoder)
@@ -210,7 +225,7 @@ class CroCoBody(Method):
         joints, size = batch["keypoints2"], (batch["rgb2"].shape[-2], batch["rgb2"].shape[-1])
         maps = self.keypoint_head(reference, size)["heatmaps"]
         targets = gaussian_targets(joints[..., :2], (maps.shape[2], maps.shape[3]), size, self.cfg.sigma)
-        return heatmap_bce(maps, targets, trainable(joints, size), ctx.group)
+        return heatmap_bce(maps, targets, confidences(joints, size), ctx.group)
 
     def illustrate(self, batch: Batch, ctx: Context) -> Illustration:
         """Complete images with their second image, with a black one, and with one of another pair.

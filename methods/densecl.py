@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bench.api import Batch, Context, DataInfo, Encoder, StepOutput
+from bench.errors import ConfigError
 from bench.heads.projection import channels_of_one_map, map_projection, one_map
 from bench.losses.momentum import MomentumCopy
 from bench.losses.numerics import l2_normalize
@@ -22,6 +23,16 @@ class DenseCLConfig(MoCoConfig):
     dense_weight: Share = 0.5  # of the cells in the loss; the images have the rest
     # 0 = cells of the last map; else of all maps, brought to a grid of cells of so many pixels
     dense_stride: Whole = 0
+
+    def check(  # type: ignore[override]  # it asks the plan for more
+        self, *, where: str, samples: int, batch: int, views: int, groups: int, size: tuple[int, int]
+    ) -> None:
+        """Check what MoCo does, and that cells are no larger than images."""
+        MoCoConfig.check(self, where=where, samples=samples, batch=batch, views=views, groups=groups)
+        if self.dense_stride > min(size):
+            raise ConfigError(
+                f"{where}.dense_stride: {self.dense_stride} pixels exceed the image, {min(size)}"
+            )
 
 
 class DenseCL(MoCo):

@@ -5,7 +5,7 @@ The first stage is that of CMC; this one continues with its encoders, mappers an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -21,6 +21,7 @@ from bench.losses.dense import dense_contrast, hard_targets, soft_targets
 from bench.losses.joints import joint_contrast, structure_contrast
 from bench.losses.memory import Negatives
 from bench.losses.numerics import l2_normalize, masked_mean
+from bench.modalities import there
 from bench.settings import Count, NotNegative, OffWhen, Positive, Share
 from methods.cmc import CMC, CMCConfig
 
@@ -60,14 +61,26 @@ class HCMoCoConfig:
         size: tuple[int, int],
         encoder: Mapping[str, Any],
         encoders: Mapping[str, Mapping[str, Any]],
+        fields: Sequence[str] = (),
     ) -> None:
-        """Check that nodes of the key-point graph are as wide as the embeddings they are compared with.
+        """Check that the data have what each level contrasts, and that nodes are as wide as embeddings.
 
         The mapper of points is linear, as those of images; batch norm and ReLU of the official code are not
         reproduced.
         """
         if self.variant == "official" and encoders.get("depth", {}).get("kind") == "points":
             raise ConfigError("HCMoCo: variant=official has no encoder of points; set variant=paper")
+        lost = [m for m in encoders if m not in there(encoders, fields)]
+        if "kp2d" in lost and (self.joint or self.structure):
+            raise ConfigError(
+                "HCMoCo: the joint levels need kp2d, which the data lack; set joint and structure false, or "
+                "choose another mix"
+            )
+        if {*lost} & {*DENSE} and self.dense != "off":
+            raise ConfigError(
+                f"HCMoCo: the dense level needs rgb and depth, and the data lack {', '.join(lost)}; set "
+                "dense=off, or choose another mix"
+            )
         width = encoders.get("kp2d", {"config": {}})["config"].get("width", self.dim)
         if (self.joint or self.structure) and self.share_dense_sparse_mapper and width != self.dim:
             raise ConfigError(

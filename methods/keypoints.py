@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -26,6 +26,12 @@ class KeypointsConfig:
     width: Annotated[Count | None, OffWhen(head=("linear", "finest"))] = None
     loss: Literal["bce", "mse"] = "bce"  # of a sigmoid, or of the plain values
     sigma: Positive = 2.0  # of the targets, cells of the heat map
+
+    def check(self, *, where: str, wanted: Sequence[str], joint_set: str) -> None:
+        """Check that the data have joints, and that batches hold them."""
+        if "keypoints" not in wanted or not joint_set:
+            stage = where.removesuffix(".config")
+            raise ConfigError(f"{stage}: needs data with joints, and keypoints in {stage}.fields")
 
 
 class Keypoints(Method):

@@ -59,10 +59,22 @@ class LiftedCLConfig(MoCoConfig):
     file: Annotated[str, OffWhen(init="random")] = ""
 
     def check(  # type: ignore[override]  # it asks the plan for more
-        self, *, where: str, samples: int, batch: int, views: int, size: tuple[int, int]
+        self,
+        *,
+        where: str,
+        samples: int,
+        batch: int,
+        groups: int,
+        views: int,
+        size: tuple[int, int],
+        augment: Mapping[str, Any],
     ) -> None:
         """Check views, queues, points and the prior's file."""
-        MoCoConfig.check(self, where=where, samples=samples, batch=batch, views=views)
+        MoCoConfig.check(self, where=where, samples=samples, batch=batch, views=views, groups=groups)
+        if self.variant == "official" and augment.get("rotation") and augment.get("rotation_p"):
+            raise ConfigError(
+                f"{where}.variant=official knows no rotated crops; set augment.rotation=0 or variant=paper"
+            )
         if self.queue_pixels > samples:
             raise ConfigError(
                 f"{where}.queue_pixels: {self.queue_pixels} keys are more than the {samples} images of the "

@@ -6,9 +6,9 @@ from CMC. The paper's multi-instance loss of narrations has one positive here (d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -18,6 +18,7 @@ from bench.encoders.pretrained import Source, load_image_encoders
 from bench.errors import ConfigError
 from bench.losses.info_nce import info_nce
 from bench.losses.numerics import l2_normalize
+from bench.modalities import there
 from bench.settings import Count, OffWhen, Positive
 
 MODALITIES = ("rgb", "depth", "kp2d")
@@ -34,6 +35,11 @@ class MMVConfig:
     init: Literal["random", "imagenet"] = "random"  # weights of the image encoders at the start
     # local weights; empty takes the Hugging Face cache
     file: Annotated[str, OffWhen(init="random")] = ""
+
+    def check(self, *, where: str, encoders: Mapping[str, Any], fields: Sequence[str]) -> None:
+        """Check that the data have joints, without which nothing is left of the coarse space."""
+        if "kp2d" not in there(encoders, fields):
+            raise ConfigError(f"{where}: MMV needs kp2d, which the data lack; choose another mix")
 
 
 class MMV(Method):

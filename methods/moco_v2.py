@@ -27,7 +27,7 @@ class MoCoConfig:
     momentum: Share = 0.999  # share of the old weights in an update of the key encoder
     bn_groups: Count = 8  # parts of a batch with a batch norm of their own, keys shuffled; the paper's GPUs
 
-    def check(self, *, where: str, samples: int, batch: int, views: int) -> None:
+    def check(self, *, where: str, samples: int, batch: int, views: int, groups: int = 1) -> None:
         """Check that there are two views, enough images for the queue, and groups of two images or more."""
         if views != 2:
             raise ConfigError(
@@ -38,10 +38,12 @@ class MoCoConfig:
                 f"{where}.queue: {self.queue} keys are more than the {samples} images of the pretraining "
                 f"data, so that images would be their own negatives; set queue={max(1, samples // 2)}"
             )
+        batch //= groups
         if batch % self.bn_groups or batch < 2 * self.bn_groups:
             raise ConfigError(
                 f"{where}.bn_groups: a batch of {batch} cannot be cut into {self.bn_groups} equal groups of "
-                "two images or more; change bn_groups or preset.pretrain.batch"
+                f"two images or more; change bn_groups{', train.batch_groups' * (groups > 1)} or "
+                "preset.pretrain.batch"
             )
 
 

@@ -28,12 +28,16 @@ class PixProConfig:
     # 0 = cells of the last map; else of all maps, brought to a grid of cells of so many pixels
     dense_stride: Whole = 0
 
-    def check(self, *, where: str, views: int) -> None:
-        """Check that there are two views, whose crops tell which cells belong together."""
+    def check(self, *, where: str, views: int, size: tuple[int, int]) -> None:
+        """Check that there are two views, whose crops tell which cells belong together, and cells."""
         if views != 2:
             raise ConfigError(
                 f"{where.removesuffix('.config')}.views: {views} view; pairs of cells follow from the crops "
                 "of two; set views=2"
+            )
+        if self.dense_stride > min(size):
+            raise ConfigError(
+                f"{where}.dense_stride: {self.dense_stride} pixels exceed the image, {min(size)}"
             )
 
 

@@ -42,6 +42,7 @@ class Stages:
     store: Store
     config_dirs: tuple[str, ...]
     exported: dict[str, Encoder] = field(default_factory=dict)  # by the last stage
+    learned: set[str] = field(default_factory=set)  # modalities whose encoders some stage has changed
 
     def checks(self) -> Iterator[Check]:
         """Yield the checks by name."""
@@ -49,7 +50,13 @@ class Stages:
         if not trained:
             yield "weights", self._initialised
         for step in trained:
-            stage = Stage(step=step, store=self.store, config_dirs=self.config_dirs, exported=self.exported)
+            stage = Stage(
+                step=step,
+                store=self.store,
+                config_dirs=self.config_dirs,
+                exported=self.exported,
+                learned=self.learned,
+            )
             mark = f" ({step.spec['name']})" if len(trained) > 1 else ""
             yield from ((name + mark, check) for name, check in stage.checks())
         if trained:
@@ -88,6 +95,10 @@ class Stages:
         folder = self.store.folder(self.steps[-1])
         if not (folder / STATE).is_file():
             raise NotApplicable("the stages before have not come to their end")
+        if self.steps[-1].spec["data"] and not self.learned:
+            raise ContractViolation(
+                "training changes no parameter of an encoder, and tasks get encoders alone; are they frozen?"
+            )
         found = sorted(path for path in (folder / "encoders").glob("*") if path.is_dir())
         modules = sorted(path.stem for path in (folder / "modules").glob("*.json"))
         given = [*(path.name for path in found), *modules]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,6 +45,7 @@ class Stage:
     store: Store
     config_dirs: tuple[str, ...]
     exported: dict[str, Encoder]
+    learned: set[str]  # modalities whose encoders have changed in some stage
 
     def checks(self) -> Iterator[Check]:
         """Yield the checks by name; the last ones train to the end and leave what the next stage needs."""
@@ -93,6 +95,13 @@ class Stage:
         if not isinstance(out, StepOutput):
             raise ContractViolation(f"training_step returns a {type(out).__name__}, not a StepOutput")
         loss = total(out.terms)
+        known = {id(parameter) for parameter in method.parameters()}
+        for leaf in leaves(loss):
+            if id(leaf) not in known:
+                raise ContractViolation(
+                    f"a tensor of shape {tuple(leaf.shape)} has a gradient and is no parameter of the method "
+                    "and not trained; assign nn.Parameter, or keep layers in nn.ModuleList"
+                )
         loss.backward()  # type: ignore[no-untyped-call]
         for name, parameter in method.named_parameters():
             if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
@@ -200,6 +209,24 @@ class Stage:
         trainee, _ = trained(make, fabric, stop_after)
         method = trainee.method
         if not stop_after:
+            begun = self.method().state_dict()
+            for full_name, parameter in method.encoders.named_parameters():
+                if not torch.equal(begun[f"encoders.{full_name}"], parameter):
+                    self.learned.add(full_name.partition(".")[0])
             save_method(method, self.store.folder(self.step))
             self.exported.update(method.export().encoders)
         return {n: v.clone() for n, v in method.state_dict().items()}
+
+
+def leaves(loss: Tensor) -> Iterator[Tensor]:
+    """Yield the tensors to which the gradient of a loss goes."""
+    waiting: list[Any] = [loss.grad_fn]
+    seen = set()
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            yield node.variable
+        waiting += [following for following, _ in node.next_functions]

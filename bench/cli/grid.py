@@ -59,12 +59,12 @@ def planned(options: dict[str, Any]) -> tuple[Request, Plan, Store]:
 def _checked(options: dict[str, Any]) -> tuple[Request, Plan, Store]:
     """Return the grid that was typed after all checks that need no torch; say what is stale in its store."""
     from bench.execute.stale import stale
-    from bench.grid.checks import check_applies, check_plan
+    from bench.grid.checks import check_applies, check_plan, untrained
 
     request, plan, store = planned(options)
     check_plan(request, plan)
     check_applies(plan)
-    for line in stale(plan, store):
+    for line in (*untrained(request, plan), *stale(plan, store)):
         warn(line)
     return request, plan, store
 

@@ -23,7 +23,7 @@ from bench.grid.request import Request
 from bench.grid.schema import Finetune, Probe, Train
 from bench.grid.supervision import absent
 from bench.grid.weights import placed
-from bench.modalities import MODALITIES
+from bench.modalities import MODALITIES, there
 from bench.settings import check_read, convert
 
 Read = Callable[[str, Place], type | None]  # of a `Config`
@@ -55,13 +55,13 @@ def check_plan(request: Request, plan: Plan) -> None:
         known = {"size": (int(height), int(width)), "encoders": encoders, **_data(request, step)}
         known["augment"] = asdict(augment_spec.parse(spec.get("augment", {})))
         settings = [_settings(read, request, adapter, where) for where, adapter, _ in adapters]
+        if step.kind == "pretrain" and spec["data"]:
+            _check_unread(request, spec)
+            _check_data(request, step)
         for found, (where, adapter, encoder) in zip(settings, adapters, strict=True):
             if hasattr(found, "check"):
                 _ask(found.check, {**known, "encoder": encoder, "where": where}, str(adapter["adapter"]))
         _check_recipe(request, step)
-        if step.kind == "pretrain" and spec["data"]:
-            _check_unread(request, spec)
-            _check_data(request, step)
         if step.kind != "pretrain":
             _check_own(request, spec, step.kind)
             _check_fields(request, spec)
@@ -131,18 +131,33 @@ def _data(request: Request, step: Step) -> dict[str, Any]:
     spec = step.spec
     data = spec["data"] if step.kind == "pretrain" else spec["data"]["train"]
     if not data:
-        empty: dict[str, Any] = {"joint_set": "", "pairs": [], "fields": []}
-        return {"samples": 0, "batch": 0, "views": 1, **empty}
+        empty: dict[str, Any] = {"joint_set": "", "pairs": [], "fields": [], "wanted": []}
+        return {"samples": 0, "batch": 0, "groups": 1, "views": 1, **empty}
     body = request.datasets[data["name"]]
     lacks = set.intersection(*absent(body, data["parts"]))
     return {
         "samples": sum(part["samples"] for part in data["parts"]),
         "batch": spec["train"].get("batch", 0),  # neighbours train nothing
+        "groups": spec["train"].get("batch_groups", 1),
         "views": spec.get("views", 1),
+        "wanted": [*spec.get("fields", ()), *spec.get("pairs", ())],
         "joint_set": body["joint_set"],
         "pairs": [kind for kind in body["pairs"] if kind not in lacks],
         "fields": [name for name in body["fields"] if name not in lacks],
     }
+
+
+def untrained(request: Request, plan: Plan) -> list[str]:
+    """Say which encoders no sample of the pretraining data reaches, one line each."""
+    lines: dict[str, None] = {}
+    for step in _different(plan):
+        if step.kind == "pretrain" and step.spec["data"]:
+            left = there(step.spec["encoders"], _data(request, step)["fields"])
+            lost = ", ".join(m for m in step.spec["encoders"] if m not in left)
+            method, data = step.spec["name"].partition(".")[0], step.spec["data"]["name"]
+            if lost:
+                lines[f"method {method}: {data} has no {lost} here; the encoder of it stays untrained"] = None
+    return list(lines)
 
 
 def _check_unread(request: Request, spec: Mapping[str, Any]) -> None:
@@ -165,6 +180,11 @@ def _check_data(request: Request, step: Step) -> None:
     spec, data = step.spec, step.spec["data"]
     body, stage = request.datasets[data["name"]], f"method {spec['name'].partition('.')[0]}"
     lacks = absent(body, data["parts"])
+    if spec["views"] > 1 and spec["pairs"]:
+        raise ConfigError(
+            f"{stage}: rows of stage {spec['name']} cannot be both pairs and two views of one picture; "
+            "set pairs=[] or views=1"
+        )
     _check_pairs(body, spec["pairs"], data, stage)
     wanted = {MODALITIES[m]: m in spec["optional"] for m in spec["encoders"]}
     for name, optional in {**dict.fromkeys(spec["fields"], True), **wanted}.items():

@@ -337,10 +337,11 @@ def _pretraining(request: Request, method: str, encoder: str, seed: int, once: O
                 f"method {method}: budget_share of stage {stage['name']} is not enough for one step; "
                 "raise preset.pretrain.samples_seen or lower preset.pretrain.batch"
             )
-        if steps and preset["batch"] % stage["train"]["batch_groups"]:
+        groups = stage["train"].get("batch_groups", 1)
+        if steps and (preset["batch"] % groups or preset["batch"] == groups > 1):
             raise ConfigError(
                 f"method {method}: preset.pretrain.batch={preset['batch']} cannot be cut into the "
-                f"{stage['train']['batch_groups']} groups of stage {stage['name']}"
+                f"{groups} groups of stage {stage['name']}, of two rows or more each"
             )
         spec = {
             **_common(request),

@@ -54,6 +54,8 @@ def _train(trainee: TrainModule, run: Run, fabric: Fabric) -> Outcome:
         meter.add(*trainer.advance(parts, step), step)
         meter.passes += trainer.passes.rows
         done = step + 1
+        if step == first:
+            trainer.check_shapes()
         if done in run.evaluate_at:
             _evaluate(trainee, run, meter.point(done, steps), write=trainer.leads)
         now = time.monotonic()

@@ -49,10 +49,10 @@ class Meter:
         return self.seconds + time.monotonic() - self.begun
 
     def add(self, terms: Mapping[str, float], logged: Mapping[str, float], step: int) -> None:
-        """Count the losses of one step, and what is logged beside them.
+        """Count the losses of one step, and what is logged beside them, as far as it is finite.
 
         Raises:
-            StepError: one of them is not finite.
+            StepError: a loss is not finite.
         """
         total = sum(terms.values())
         if not math.isfinite(total):
@@ -63,8 +63,9 @@ class Meter:
             raise StepError(f"loss is not finite at step {step} ({bad}); losses before: {before}")
         self.losses.append(total)
         for name, value in {**{f"loss_{name}": v for name, v in terms.items()}, **logged}.items():
-            total, count = self.sums.get(name, (0.0, 0))
-            self.sums[name] = total + value, count + 1
+            if math.isfinite(value):  # no record may hold another one
+                total, count = self.sums.get(name, (0.0, 0))
+                self.sums[name] = total + value, count + 1
 
     def point(self, step: int, steps: int) -> dict[str, float]:
         """Close the running means and return them as a point of the curve."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 from bench.api import Batch, Context, Draws, StepOutput
 from bench.errors import StepError
 from bench.train.process_group import BatchParts
+
+NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 class TrainModule(nn.Module):
@@ -28,8 +31,10 @@ class TrainModule(nn.Module):
         """Run a step in the plain dicts that Fabric can pass through its wrappers."""
         out = self.step(batch, self.ctx)
         check_terms(out.terms)
-        floors = {f"lower_bound_{n}": torch.as_tensor(v) for n, v in out.lower_bounds.items()}
-        return {"terms": {n: t.float() for n, t in out.terms.items()}, "logged": {**out.scalars, **floors}}
+        floors = {f"lower_bound_{n}": v for n, v in out.lower_bounds.items()}
+        logged = {n: torch.as_tensor(v) for n, v in {**out.scalars, **floors}.items()}
+        _check_names(out.terms, logged)
+        return {"terms": {n: t.float() for n, t in out.terms.items()}, "logged": logged}
 
     def before_step(self, ctx: Context) -> None:
         """Run before the forward pass."""
@@ -56,6 +61,22 @@ def check_terms(terms: Mapping[str, Any]) -> None:
             raise StepError(f'loss term "{name}" is {found}, not a scalar tensor; e.g. take its mean')
     if torch.is_grad_enabled() and not any(term.requires_grad for term in terms.values()):
         raise StepError(f"no loss term ({', '.join(terms)}) depends on a parameter; is one detached?")
+
+
+def _check_names(terms: Mapping[str, Any], logged: Mapping[str, Tensor]) -> None:
+    """Make sure that the curve can hold what a step gives: a number per column, each of its own name.
+
+    Raises:
+        StepError: a name that is no word, one that the curve has already, or a value that is no scalar.
+    """
+    for name in (*terms, *logged):
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise StepError(f"{name!r} cannot name a value of a step; take letters, digits, _ . and -")
+    for name, value in logged.items():
+        if value.ndim:
+            raise StepError(f'scalar "{name}" is of shape {tuple(value.shape)}; e.g. take its mean')
+        if name in ("step", "progress", *(f"loss_{term}" for term in terms)):
+            raise StepError(f'scalar "{name}": the curve has a column of that name; choose another one')
 
 
 @dataclass(kw_only=True)

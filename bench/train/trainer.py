@@ -10,9 +10,11 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from bench.api import SINGLE_PROCESS, Batch, Context, Draws, seeded
 from bench.console import warn
+from bench.errors import StepError
 from bench.train.batch_norm import GhostBatchNormStatistics, join_batch_norm
 from bench.train.checkpoint import load_checkpoint, reject_checkpoints, save_checkpoint
 from bench.train.meter import Meter
@@ -38,6 +40,7 @@ class Trainer:
             join_batch_norm(trainee, fabric.device)
         self.passes = Passes(trainee)
         self.optimizer = build_optimizer(trainee, run.train, trainee.group)
+        self.shapes = _shapes(trainee)
         self.module, self.wrapped = fabric.setup(trainee, self.optimizer)
         self.statistics = GhostBatchNormStatistics(trainee, 1 if together else run.parts.of)
 
@@ -114,8 +117,24 @@ class Trainer:
             found[kind][name] = number
         return found["terms"], found["logged"]
 
+    def check_shapes(self) -> None:
+        """Make sure that a checkpoint will fit a new module, and that the optimiser knows all parameters.
+
+        Raises:
+            StepError: a step has added, removed or resized a parameter or buffer.
+        """
+        found = _shapes(self.trainee)
+        for name in {**self.shapes, **found}:
+            was, now = (shapes.get(name, "absent") for shapes in (self.shapes, found))
+            if was != now:
+                raise StepError(
+                    f"{name} was {was} before the training and is {now} after a step, so that it is neither "
+                    "trained nor resumed; create it in __init__ with the shape that it keeps"
+                )
+
     def save(self, step: int, meter: Meter) -> None:
         """Write a checkpoint after `step` steps, which all processes have taken."""
+        self.check_shapes()
         if self.leads:
             state = {"module": self.trainee.state_dict(), "optimizer": self.optimizer.state_dict()}
             save_checkpoint(self.run.folder, step, {**state, "meter": meter.state()})
@@ -141,3 +160,9 @@ class Trainer:
         if self.leads:
             warn(f"{self.run.folder.name}: goes on from step {step}")
         return step
+
+
+def _shapes(module: nn.Module) -> dict[str, tuple[int, ...] | str]:
+    """Return the shapes of all that a checkpoint holds."""
+    state = {name: value for name, value in module.state_dict().items() if isinstance(value, Tensor)}
+    return {n: "without shape" if is_lazy(v) else tuple(v.shape) for n, v in state.items()}

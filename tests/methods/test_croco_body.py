@@ -187,6 +187,13 @@ def test_joints_of_the_second_image_are_a_second_loss(build, pairs, check_gradie
     hidden[..., -1] = 0
     assert method.training_step({**pairs, "keypoints2": hidden}, context()).terms["keypoints"] == 0
 
+    def one(*weights):
+        hidden[0, : len(weights), -1] = torch.tensor(weights)
+        return method.training_step({**pairs, "keypoints2": hidden}, context()).terms["keypoints"]
+
+    first, second = one(1.0, 0.0), one(0.0, 1.0)
+    torch.testing.assert_close(one(0.5, 1.0), (0.5 * first + second) / 1.5)  # joints count by confidence
+
 
 def test_images_show_the_gaps_filled_with_each_reference(build, pairs, context):
     method = build()

@@ -198,8 +198,8 @@ def test_a_file_is_a_prior(make, encoders, tmp_path):
 
 
 def check(cfg, **changes):
-    known = {"where": "method.x.config", "samples": 100, "batch": 8, "views": 2, "size": (32, 32), **changes}
-    cfg.check(**known)
+    known = {"where": "method.x.config", "samples": 100, "batch": 8, "groups": 1, "views": 2, "augment": {}}
+    cfg.check(**{**known, "size": (32, 32), **changes})
 
 
 def test_bad_settings_are_refused_when_planning(tmp_path):

@@ -113,6 +113,6 @@ def test_tokens_are_trained_too_and_one_view_is_refused(make, encoders, views, v
     cfg = PixProConfig(hidden=24, dim=16)
     check_gradients(make(PixPro, cfg, encoders("rgb", spec=vit_spec)), views)
     with pytest.raises(ConfigError, match=r"m\.views: 1 view; .* set views=2"):
-        cfg.check(where="m.config", views=1)
+        cfg.check(where="m.config", views=1, size=(32, 32))
     with pytest.raises(ConfigError, match="one colour encoder"):
         make(PixPro, cfg, encoders("rgb", "depth"))

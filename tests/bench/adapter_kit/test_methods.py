@@ -36,6 +36,31 @@ FAULTS: dict[str, tuple[str, str, str, str]] = {  # name: check, what it says, l
     "counter": ("save, load, continue", "differs after a resume", RETURN,
                 "        self.count = getattr(self, 'count', 0) + 1\n"
                 "        logits = logits * self.count\n" + RETURN),
+    "grows": ("save, load, continue", "method.seen was (0,) before the training and is (1,) after a step",
+              INIT, INIT + "        self.register_buffer('seen', torch.zeros(0))\n"
+              "        self.classify.register_forward_hook(\n"
+              "            lambda *_: setattr(self, 'seen', torch.zeros(len(self.seen) + 1)))\n"),
+    "late": ("save, load, continue", "late.weight was absent before the training and is (4, 4)", RETURN,
+             "        if not hasattr(self, 'late'):\n            self.late = nn.Linear(4, 4)\n"
+             "        logits = self.late(logits)\n" + RETURN),
+    "listed": ("finite loss", "is no parameter of the method and not trained", RETURN,
+               "        self.layers = getattr(self, 'layers', None) or [nn.Linear(4, 4)]\n"
+               "        logits = self.layers[0](logits)\n" + RETURN),
+    "column": ("save, load, continue", 'scalar "loss_turns": the curve has a column of that name', RETURN,
+               RETURN + "scalars={'loss_turns': logits.mean()}, "),
+    "frozen": ("export", "training changes no parameter of an encoder", INIT,
+               INIT + "        self.encoders.requires_grad_(False)\n"),
+    "second": ("save, load, continue", "differs after a resume", RETURN,
+               "        bias = self.classify.bias\n"
+               "        self.own = getattr(self, 'own', None) or torch.optim.SGD([bias], 0.1, momentum=0.9)\n"
+               "        bias.grad = torch.ones_like(bias)\n"
+               "        self.own.step()\n        self.own.zero_grad()\n" + RETURN),
+    "python": ("determinism", "equal seeds give other losses", RETURN,
+               "        import random\n        logits = logits * random.random()\n" + RETURN),
+    "late_nan": ("save, load, continue", "loss is not finite at step 7 (turns=nan); losses before", RETURN,
+                 "        logits = logits * (float('nan') if ctx.step == 7 else 1)\n" + RETURN),
+    "half": ("finite loss", "loss term turns is of type torch.float16", "logits.float(), turns)}",
+             "logits.float(), turns).half()}"),
     "single": ("batch of one", "is nan", RETURN,
                "        logits = logits / logits.std(0, correction=0)\n" + RETURN),
     "hidden": ("export", "gives depth, the YAML says gives: [rgb]", "    def training_step",
@@ -103,6 +128,10 @@ PAIR_FAULTS = {  # name: what it says, instead of the line that returns the term
     "halved": ("differs from that of one process", "        logits = logits - logits.mean(0)\n"),
     "fails": ("two processes: ValueError: only here (", SECOND + "raise ValueError('only here')\n"),
     "leaves": ("one of them died with exit code 3", SECOND + "import os; os._exit(3)\n"),
+    "global_rng": (
+        "differs from that of one process by",
+        "        logits = logits * torch.rand(len(logits), 1)\n",
+    ),
     "more": ("call the same functions of ctx.group", SECOND + "ctx.world.all_reduce(logits)\n"),
     "hangs": ("imed out", SECOND + "import time; time.sleep(300)\n"),
 }

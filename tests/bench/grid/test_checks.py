@@ -16,7 +16,7 @@ from bench.adapters.sources import ROOT, Place, place_of
 from bench.dataset import DataSpec, Part
 from bench.datasets.people import People
 from bench.errors import AssetError, ConfigError
-from bench.grid.checks import check_applies, check_plan
+from bench.grid.checks import check_applies, check_plan, untrained
 from bench.grid.plan import expand
 from bench.grid.registry import BUILT_IN, load
 from bench.grid.request import Words, resolve
@@ -27,6 +27,10 @@ D_DENSE = (f"+{MIX}.d_dense=64", f"{MIX}.lab_rgbd=0", f"{MIX}.wild_rgb=0")
 STAGE = "method.cmc.stages.contrast"
 DATA = "from dataclasses import dataclass\n@dataclass\n"
 DENSE = "method.hcmoco.stages.dense"
+CROCO = "method.croco_body.stages.complete"
+NO_JOINTS = "preset.pretrain.mixes.body.hide={lab_rgbd: [kp2d], wild_rgb: [kp2d]}"
+NO_DEPTH = "preset.pretrain.mixes.body.hide={lab_rgbd: [depth]}"
+NOTHING = "preset.pretrain.mixes.body.hide={lab_rgbd: [kp2d, depth], wild_rgb: [kp2d]}"
 
 
 def check(*overrides: str, **words: str) -> None:
@@ -397,6 +401,23 @@ def test_a_class_that_is_not_there_is_named(tmp_path: Path) -> None:
             "no pairs of kind pose in d_dense",
         ),
         (("preset.resources.gpus=3",), "mae_body", r"3 processes .* cannot share a batch of 32 evenly"),
+        ((NO_JOINTS,), "hcmoco", "joint levels need kp2d, which the data lack; set joint and"),
+        ((NO_DEPTH,), "hcmoco", "dense level needs rgb and depth, and the data lack depth; set dense=off"),
+        ((NO_JOINTS,), "mmv", r"^method\.mmv\..*: MMV needs kp2d, which the data lack"),
+        ((NOTHING,), "cmc", "of rgb, depth, kp2d the data have rgb alone"),
+        ((f"{CROCO}.pairs=[]",), "croco_body", r"complete\.pairs: names no kind of pairs; set pairs="),
+        ((f"{CROCO}.views=2",), "croco_body", r"cannot be both pairs and two views .* or views=1"),
+        ((f"{CROCO}.fields=[keypoints]",), "croco_body", r"silhouettes; name mask in .*complete\.fields"),
+        (
+            (f"{CROCO}.fields=[mask]", f"{CROCO}.config.keypoints=true"),
+            "croco_body",
+            r"keypoints=true needs data with joints, and keypoints in .*complete\.fields",
+        ),
+        (
+            ("method.keypoints.stages.joints.fields=[]",),
+            "keypoints",
+            r"needs data with joints, and keypoints in .*joints\.fields",
+        ),
     ],
 )
 def test_data_that_lack_what_a_method_reads_are_refused(
@@ -405,6 +426,39 @@ def test_data_that_lack_what_a_method_reads_are_refused(
     with pytest.raises(ConfigError, match=said) as caught:
         check(*words, methods=methods)
     assert "\n" not in str(caught.value)
+
+
+def test_a_batch_that_cannot_be_cut_and_cells_beyond_the_image_are_refused() -> None:
+    for name, stage, change, said in (
+        (
+            "moco_v2",
+            "contrast",
+            "train.batch_groups=32",
+            "cut into the 32 groups .* of two rows or more",
+        ),
+        (
+            "moco_v2",
+            "contrast",
+            "train.batch_groups=16",
+            "a batch of 2 cannot .*, train.batch_groups or",
+        ),
+        ("densecl", "contrast", "config.dense_stride=49", "dense_stride: 49 pixels exceed the image, 48"),
+        ("pixpro", "consistency", "config.dense_stride=49", "dense_stride: 49 pixels exceed the image, 48"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            check(f"method.{name}.stages.{stage}.{change}", methods=name)
+    stage = "method.liftedcl.stages.contrast"
+    turned = (f"{stage}.augment.rotation=30", f"{stage}.augment.rotation_p=0.5")
+    check(*turned, methods="liftedcl")
+    with pytest.raises(ConfigError, match="variant=official knows no rotated crops"):
+        check(*turned, f"{stage}.config.variant=official", methods="liftedcl")
+
+
+def test_encoders_that_no_sample_reaches_are_told() -> None:
+    told = "method cmc: people has no depth here; the encoder of it stays untrained"
+    for overrides, said in (((), []), ((NO_DEPTH,), [told])):
+        request = resolve(Words(methods="cmc", tasks="densepose", overrides=overrides))
+        assert untrained(request, expand(request)) == said
 
 
 def test_weights_that_are_not_here_are_refused_by_name_and_skipped_by_a_glob(

@@ -15,6 +15,7 @@ from bench.api import Batch, Context, Draws, StepOutput, seeded
 from bench.errors import DataError, StepError
 from bench.train import loop
 from bench.train.loop import fit, points
+from bench.train.meter import Meter
 from bench.train.run import Outcome, Run, TrainModule
 from bench.train.schedule import learning_rate
 from bench.train.seeding import seeded_initialisation
@@ -178,6 +179,30 @@ def test_a_loss_that_is_not_finite_stops_with_step_term_and_history(value: float
     with pytest.raises(StepError, match=r"step 5 \(fit=(nan|inf)\); losses before: ([\d.e-]+, ){4}[\d.e-]+$"):
         train(toy, tmp_path / "run")
     assert all(bool(v.isfinite().all()) for v in toy.state_dict().values())  # the step was not taken
+
+
+def test_logged_values_count_where_they_say_something() -> None:
+    meter = Meter()
+    for step, right in enumerate((0.5, math.nan, 1.0)):
+        meter.add({"fit": 1.0}, {"right": right, "never": math.nan}, step)
+    assert meter.point(3, 3) == {"step": 3.0, "progress": 1.0, "loss_fit": 1.0, "right": 0.75}
+
+
+def test_state_that_a_step_adds_or_resizes_is_refused_at_once(tmp_path: Path) -> None:
+    def grow(toy: Toy) -> None:
+        toy.seen = torch.cat([toy.seen.view(-1), torch.zeros(1)])
+
+    def add(toy: Toy) -> None:
+        toy.late = nn.Linear(2, 2)
+
+    for change, said in (
+        (grow, r"^seen was \(\) before .* is \(2,\) after"),
+        (add, "^late.weight was absent before"),
+    ):
+        toy = Toy()
+        toy.hook = lambda step, change=change, toy=toy: change(toy)  # type: ignore[misc]
+        with pytest.raises(StepError, match=said):
+            train(toy, tmp_path / change.__name__)
 
 
 def test_a_checkpoint_that_does_not_fit_the_code_is_set_aside(
