@@ -246,7 +246,7 @@ class Context:
 class StepOutput:
     """Named loss terms of one training step. The loop minimises their sum.
 
-    Names are made of letters, digits, `_`, `.` and `-`.
+    Names are made of letters, digits, `_`, `.`, `+` and `-`.
     """
 
     terms: Mapping[str, Tensor]  # already weighted scalars, float32, connected to the graph

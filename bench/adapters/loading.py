@@ -117,9 +117,6 @@ def check_kind(adapter: Any, base: type, address: str) -> None:
         raise ConfigError(
             f"adapter {address}: its class defines neither {'() nor '.join(either)}(); see bench.api"
         )
-    for name, hint in vars(base).get("__annotations__", {}).items():
-        if str(hint).startswith("ClassVar") and not hasattr(adapter, name):
-            raise ConfigError(f"adapter {address}: its class defines no {name}; see bench.api")
 
 
 def build_config(schema: Any, values: Mapping[str, Any], where: str) -> Any:

@@ -15,7 +15,7 @@ from bench.api import Batch, Context, Draws, StepOutput
 from bench.errors import StepError
 from bench.train.process_group import BatchParts
 
-NAME = re.compile(r"[A-Za-z0-9_.-]+")
+NAME = re.compile(r"[A-Za-z0-9_.+-]+")
 
 
 class TrainModule(nn.Module):
@@ -71,7 +71,7 @@ def _check_names(terms: Mapping[str, Any], logged: Mapping[str, Tensor]) -> None
     """
     for name in (*terms, *logged):
         if not isinstance(name, str) or not NAME.fullmatch(name):
-            raise StepError(f"{name!r} cannot name a value of a step; take letters, digits, _ . and -")
+            raise StepError(f"{name!r} cannot name a value of a step; take letters, digits, _ . + and -")
     for name, value in logged.items():
         if value.ndim:
             raise StepError(f'scalar "{name}" is of shape {tuple(value.shape)}; e.g. take its mean')

@@ -42,8 +42,6 @@ def test_a_task_without_what_it_trains_is_named_before_the_first_step(small: Any
         ConfigError, match=r"skeleton:\w+: its class defines neither head\(\) nor network\(\)"
     ):
         ready("def head(", "def haed(")
-    with pytest.raises(ConfigError, match=r"skeleton:\w+: its class defines no metrics; see bench\.api"):
-        ready("    metrics = ", "    metrcis = ")
     ready("def head(", "def head(", "knn")
     with pytest.raises(ConfigError, match=r"no probe_head\(\), which the protocol linear of its probes"):
         ready("def head(", "def head(", "knn,linear")
