@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from bench.api import Batch, Context, DataInfo, Encoder, StepOutput
-from bench.errors import ConfigError
-from bench.heads.projection import channels_of_one_map, map_projection, one_map
+from bench.heads.projection import channels_of_one_map, check_stride, map_projection, one_map
 from bench.losses.momentum import MomentumCopy
 from bench.losses.numerics import l2_normalize
 from bench.losses.queue import KeyQueue
@@ -29,10 +28,7 @@ class DenseCLConfig(MoCoConfig):
     ) -> None:
         """Check what MoCo does, and that cells are no larger than images."""
         MoCoConfig.check(self, where=where, samples=samples, batch=batch, views=views, groups=groups)
-        if self.dense_stride > min(size):
-            raise ConfigError(
-                f"{where}.dense_stride: {self.dense_stride} pixels exceed the image, {min(size)}"
-            )
+        check_stride(self.dense_stride, size, where)
 
 
 class DenseCL(MoCo):

@@ -17,7 +17,7 @@ from bench.api import Batch, Context, DataInfo, Encoder, Features, Illustration,
 from bench.encoders.pretrained import Source, load_image_encoders
 from bench.errors import ConfigError
 from bench.heads.lifting import Adversary, LiftingHead
-from bench.heads.projection import channels_of_one_map, map_projection, one_map, pooled_last_map
+from bench.heads.projection import channels_of_one_map, check_stride, map_projection, one_map, pooled_last_map
 from bench.losses.adversarial import fooling, telling_apart
 from bench.losses.equivariant import aligned_pixels, rounded_cuts
 from bench.losses.kcs import bone_matrix, bone_shares
@@ -85,10 +85,7 @@ class LiftedCLConfig(MoCoConfig):
                 f"{where}.eq_pixels: {self.eq_pixels} points are more than the {self.eq_side} x "
                 f"{self.eq_side} that eq_side gives; set eq_pixels={self.eq_side**2} or a larger eq_side"
             )
-        if self.dense_stride > min(size):
-            raise ConfigError(
-                f"{where}.dense_stride: {self.dense_stride} pixels exceed the image, {min(size)}"
-            )
+        check_stride(self.dense_stride, size, where)
         if not self.use_adv or self.prior != "file":
             return
         if not self.prior_file:

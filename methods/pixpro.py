@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bench.api import Batch, Context, DataInfo, Encoder, Method, StepOutput
 from bench.errors import ConfigError
-from bench.heads.projection import channels_of_one_map, map_projection, one_map
+from bench.heads.projection import channels_of_one_map, check_stride, map_projection, one_map
 from bench.losses.momentum import MomentumCopy, rising_momentum
 from bench.losses.numerics import in_float32, l2_normalize
 from bench.losses.views import cell_distances
@@ -35,10 +35,7 @@ class PixProConfig:
                 f"{where.removesuffix('.config')}.views: {views} view; pairs of cells follow from the crops "
                 "of two; set views=2"
             )
-        if self.dense_stride > min(size):
-            raise ConfigError(
-                f"{where}.dense_stride: {self.dense_stride} pixels exceed the image, {min(size)}"
-            )
+        check_stride(self.dense_stride, size, where)
 
 
 class PixPro(Method):

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.api import FeatureInfo, Features
+from bench.errors import ConfigError
 from bench.heads.pixel import upsample
 
 
@@ -50,6 +51,16 @@ def one_map(features: Features, size: tuple[int, int], stride: int = 0) -> Tenso
         return features.maps[-1]
     grid = (-(-size[0] // stride), -(-size[1] // stride))
     return torch.cat([_resized(m, grid) for m in features.maps], 1)
+
+
+def check_stride(stride: int, size: tuple[int, int], where: str) -> None:
+    """Check that cells of `one_map` are no larger than images.
+
+    Raises:
+        ConfigError: they are; `where` is the dotted key of the method's settings.
+    """
+    if stride > min(size):
+        raise ConfigError(f"{where}.dense_stride: {stride} pixels exceed the image, {min(size)}")
 
 
 def channels_of_one_map(info: FeatureInfo, stride: int = 0) -> int:
