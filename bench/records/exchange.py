@@ -107,7 +107,7 @@ def _records(source: Path, outcome: Imported) -> Iterator[tuple[Any, Path]]:
             yield record, source
         return
     others = ("pretrain", "finetune", "features", "probe", "predict")  # of a store; only scores are imported
-    paths = {*source.rglob("record.json"), *source.glob("*.json")}
+    paths = {*source.rglob("record.json"), *source.glob("*.json"), *source.glob("*.json.gz")}
     without: list[str] = []
     kept = sorted(
         path for path in paths if path.parent.parent.name not in others and not path.name.startswith(".")

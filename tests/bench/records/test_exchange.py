@@ -52,6 +52,8 @@ def test_records_go_where_the_store_looks_for_them_and_come_out_again(others: Pa
     write_set(again, export(Store(root), None, {}))
     assert again.read_bytes() == others.read_bytes()
     assert bring(tmp_path / "other store", root).added == first.added  # a folder: a store of others
+    write_set(tmp_path / "packed" / "others.json.gz", export(Store(root), None, {}))
+    assert bring(tmp_path / "fourth store", tmp_path / "packed").added == first.added
     single = root / "score" / folders[1] / "record.json"
     assert bring(tmp_path / "third store", single).added == [read_record(single)["key"]]
 

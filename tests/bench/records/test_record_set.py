@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import math
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,8 @@ def test_any_names_survive_a_round_trip(
     again = path.with_name("again.json")
     write_set(again, RecordSet(records=tuple(reversed(found.records)), grid=found.grid))
     assert again.read_bytes() == path.read_bytes()
+    write_set(small := path.with_name("records.json.gz"), found)
+    assert read_set(small) == found and gzip.decompress(small.read_bytes()) == path.read_bytes()
     assert len(path.read_text().split("\n")) == 5 + max(1, len(records))  # one record per line, for diffs
 
 
@@ -67,6 +70,17 @@ def test_damage_is_named(said: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=said) as error:
         read_set(path)
     assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda body: body[:-40], lambda body: body[:9] + b"x" * 50, lambda body: b"{}"]
+)
+def test_damage_of_a_compressed_set_is_named(damage: Any, tmp_path: Path) -> None:
+    path = tmp_path / "records.json.gz"
+    write_set(path, RecordSet(records=(score(0), score(1))))
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(DataError, match=r"records\.json\.gz: is not what gzip wrote"):
+        read_set(path)
 
 
 def test_a_key_that_stands_twice_and_a_missing_file_are_named(tmp_path: Path) -> None:
