@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from io import StringIO
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -15,6 +16,19 @@ if TYPE_CHECKING:
 
 
 UNLIMITED = 10_000  # columns
+
+
+@contextmanager
+def leaving_interrupts() -> Iterator[None]:
+    """Start processes to which Ctrl-C means nothing, from their first line on: their parent ends them."""
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # which lets interrupts through again when it starts
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited; our own comes afterwards
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def warn(message: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +47,8 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             _check_folder()
-            return super().invoke(ctx)
+            with _interruptible():
+                return super().invoke(ctx)
         except BenchError as error:
             warn(" ".join(str(error).split()))
             ctx.exit(error.exit_code)
@@ -60,6 +63,28 @@ class _Group(click.Group):
             warn(f"the output cannot be written ({error.strerror}); what was computed is kept")
             to_nowhere(sys.stdout)
             ctx.exit(DataError.exit_code)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Make Ctrl-C what it is: numba turns one that comes while it compiles into a RuntimeError of its own."""
+    pressed = False
+
+    def note(number: int, frame: Any) -> None:
+        nonlocal pressed
+        pressed = True
+        signal.default_int_handler(number, frame)
+
+    if (before := signal.getsignal(signal.SIGINT)) is signal.default_int_handler:  # not e.g. under nohup
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    except RuntimeError as error:
+        if pressed and not isinstance(error, click.exceptions.Exit):
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _unread() -> int:

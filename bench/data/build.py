@@ -9,7 +9,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
-import signal
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -20,7 +19,7 @@ from dataclasses import dataclass
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
-from bench.console import warn
+from bench.console import leaving_interrupts, warn
 from bench.data import shards
 from bench.data.producer import Place, Producer, rows_per_clip
 from bench.data.shards import Span
@@ -176,7 +175,8 @@ def _run(pieces: list[Piece], root: Path, jobs: int) -> Generator[tuple[Piece, O
     stop = context.Event()
     pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker, initargs=(stop,))
     try:
-        futures = {pool.submit(piece.make, root): piece for piece in pieces}
+        with leaving_interrupts():
+            futures = {pool.submit(piece.make, root): piece for piece in pieces}
         for future in as_completed(futures):
             yield futures[future], future.result()
     except BrokenProcessPool as error:
@@ -192,10 +192,9 @@ _stop: Event | None = None  # in workers: set when the build is over or given up
 
 
 def _start_worker(stop: Event) -> None:
-    """Leave interrupts to the parent, and end with it however it ends: a pool would wait for ever."""
+    """End with the parent however it ends: a pool would wait for ever."""
     global _stop
     _stop = stop
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow_parent, daemon=True).start()
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bench.console import warn
+from bench.console import leaving_interrupts, warn
 from bench.errors import BenchError, ConfigError, DataError, StepError
 from bench.execute import plans
 from bench.execute.data_jobs import prepare, specs_of_step
@@ -197,7 +197,8 @@ class _Worker:
         return self._submit(_work, job.run, *job.arguments)
 
     def _submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
-        future = self._pool.submit(function, *arguments)
+        with leaving_interrupts():  # Ctrl-C reaches all; the parent passes it on as SIGTERM
+            future = self._pool.submit(function, *arguments)
         (self._process,) = (self._pool._processes or {}).values()
         return future
 
@@ -224,7 +225,6 @@ def _start_worker(environment: Mapping[str, str]) -> None:
     os.environ.clear()  # of the time when the server started
     os.environ.update(environment)
     install_signals(idle=lambda: not _busy.is_set())
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent passes it on as SIGTERM
 
     def watch() -> None:
         parent = multiprocessing.parent_process()

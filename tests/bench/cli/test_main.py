@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from bench.cli.main import main
+from bench.cli.main import _interruptible, main
 from bench.cli.options import UserPath
 
 
@@ -36,6 +37,22 @@ def test_wrong_words_get_one_line_and_exit_code_2(words: list[str], parts: list[
     result = CliRunner().invoke(main, words)
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
     assert result.stderr.startswith("bench: ") and all(part in result.stderr for part in parts)
+
+
+def test_ctrl_c_that_becomes_another_error_is_told_as_ctrl_c() -> None:
+    """As numba does while it compiles."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), _interruptible():
+            try:
+                signal.raise_signal(signal.SIGINT)
+            except KeyboardInterrupt:
+                raise RuntimeError("no compiled object yet") from None
+        with pytest.raises(RuntimeError, match="of its own"), _interruptible():
+            raise RuntimeError("of its own")
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_help_and_version_end_well_and_no_command_shows_the_help() -> None:

@@ -104,8 +104,10 @@ def test_killed_run_goes_on_with_the_same_numbers(
     assert metrics(tmp_path) == metrics(finished)
 
 
-def interrupted(words: list[str], environment: dict[str, str], store: Path) -> tuple[int, str]:
-    """Interrupt a run in its first training, as Ctrl-C does: all processes; return exit code and messages."""
+def interrupted(
+    words: list[str], environment: dict[str, str], ready: Callable[[int], bool]
+) -> tuple[int, str]:
+    """Interrupt a run once it is `ready`, as Ctrl-C does: all processes; return exit code and messages."""
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.cli", *words],
         env=environment,
@@ -115,11 +117,29 @@ def interrupted(words: list[str], environment: dict[str, str], store: Path) -> t
         start_new_session=True,
     )
     limit = time.monotonic() + 120
-    while not list(store.glob("pretrain/*/progress.json")) and time.monotonic() < limit:
+    while not ready(process.pid) and time.monotonic() < limit:
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)
     _, text = process.communicate(timeout=60)
     return process.returncode, text
+
+
+def trains(store: Path) -> Callable[[int], bool]:
+    return lambda _: bool(list(store.glob("pretrain/*/progress.json")))
+
+
+def imports(pid: int) -> bool:
+    """Say whether the process from which workers are forked has started; it imports for seconds."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return any(b"forkserver" in Path(f"/proc/{child}/cmdline").read_bytes() for child in children)
+
+
+def test_interrupt_while_workers_start_is_one_line(
+    environment: dict[str, str], grid: tuple[str, ...], small: tuple[str, ...], tmp_path: Path
+) -> None:
+    code, text = interrupted(["run", *grid, "--store", str(tmp_path), *small], environment, imports)
+    assert code == 130
+    assert "run the same command again" in text.splitlines()[-1] and "Traceback" not in text
 
 
 def test_interrupt_saves_and_says_how_to_resume(
@@ -132,7 +152,7 @@ def test_interrupt_saves_and_says_how_to_resume(
     tmp_path: Path,
 ) -> None:
     words = ["run", *grid, "--store", str(tmp_path), "--jobs", "1", *small]
-    code, text = interrupted(words, environment, tmp_path)
+    code, text = interrupted(words, environment, trains(tmp_path))
     assert code == 130
     assert "run the same command again" in text and "Traceback" not in text
     assert bench(*words).returncode == 0
@@ -153,7 +173,7 @@ def test_interrupt_saves_the_training_that_runs(
         *small,
         "preset.pretrain.samples_seen=32000",
     ]
-    code, text = interrupted(words, environment, tmp_path)
+    code, text = interrupted(words, environment, trains(tmp_path))
     assert code == 130 and "Traceback" not in text
     assert list(tmp_path.glob("pretrain/*/checkpoint-*.pt"))
 
