@@ -151,31 +151,36 @@ def test_path_without_a_class_token(tmp_path):
     same(out.pooled, out.tokens.mean(1))  # without a class token, the mean of the patches
 
 
-def test_transformers_naming_joins_query_key_and_value(tmp_path):
-    source = vit()
-    state: dict[str, torch.Tensor] = {}
+def transformers_names(state: dict[str, torch.Tensor], words: dict[str, str]) -> dict[str, torch.Tensor]:
+    """Name the weights of a transformer of timm as the library transformers does."""
     words = {
-        "norm1": "layernorm_before", "norm2": "layernorm_after", "attn.proj": "attention.output.dense",
-        "mlp.fc1": "intermediate.dense", "mlp.fc2": "output.dense",
-    }  # fmt: skip
-    first = {
         "cls_token": "embeddings.cls_token", "pos_embed": "embeddings.position_embeddings",
         "patch_embed.proj": "embeddings.patch_embeddings.projection", "norm": "layernorm",
+        "attn.proj": "attention.output.dense", **words,
     }  # fmt: skip
-    for name, value in source.state_dict().items():
+    found: dict[str, torch.Tensor] = {}
+    for name, value in state.items():
+        place, rest = "", name
         if name.startswith("blocks."):
-            _, i, rest = name.split(".", 2)
-            part, _, end = rest.rpartition(".")
-            if part == "attn.qkv":
-                for word, piece in zip(("query", "key", "value"), value.chunk(3), strict=True):
-                    state[f"vit.encoder.layer.{i}.attention.attention.{word}.{end}"] = piece
-            else:
-                state[f"vit.encoder.layer.{i}.{words[part]}.{end}"] = value
+            _, number, rest = name.split(".", 2)
+            place = f"encoder.layer.{number}."
+        part, _, end = rest.rpartition(".")
+        if part == "attn.qkv":
+            for word, piece in zip(("query", "key", "value"), value.chunk(3), strict=True):
+                found[f"{place}attention.attention.{word}.{end}"] = piece
         else:
-            part, _, end = name.rpartition(".")
-            state[f"vit.{first[name]}" if name in first else f"vit.{first[part]}.{end}"] = value
-    state["decoder.mask_token"] = torch.ones(2)
-    encoder = loaded(state, tmp_path / "w.pth", "mae_hf")
+            found[place + (words.get(rest) or f"{words.get(part, part)}.{end}")] = value
+    return found
+
+
+AROUND = {"norm1": "layernorm_before", "norm2": "layernorm_after"}
+
+
+def test_mae_as_transformers_names_it(tmp_path):
+    source = vit()
+    words = {**AROUND, "mlp.fc1": "intermediate.dense", "mlp.fc2": "output.dense"}
+    state = prefixed(transformers_names(source.state_dict(), words), "vit.")
+    encoder = loaded({**state, "decoder.mask_token": torch.ones(2)}, tmp_path / "w.pth", "mae_hf")
     x = picture()
     same(encoder(x).tokens, source.forward_features(normalised(x))[:, 1:])
 
@@ -234,21 +239,42 @@ def test_the_decoder_of_the_same_file_fills_a_module_of_its_own(tmp_path):
     assert all(bool((value == 0.5).all()) for value in decoder.state_dict().values())
 
 
-def test_vitpose_pads_its_patches_and_adds_the_row_of_a_token_it_has_not(tmp_path):
+class Experts(nn.Module):
+    """The last layer of a block of ViTPose++: a part for all data sets, and one for each."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.shared = nn.Linear(hidden, WIDTH - 48)
+        self.experts = nn.ModuleList(nn.Linear(hidden, 48) for _ in range(6))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([self.shared(x), self.experts[0](x)], -1)
+
+
+@pytest.mark.parametrize("layout", ["vitpose", "vitpose_hf", "vitpose_plus", "vitpose_plus_hf"])
+def test_vitpose_pads_its_patches_and_adds_the_row_of_a_token_it_has_not(layout, tmp_path):
     source = vit((16, 12), patch=16, class_token=False, global_pool="")
+    if "plus" in layout:
+        for block in source.blocks:
+            block.mlp.fc2 = shuffled(Experts(4 * WIDTH), seed=1)
     table = torch.randn(1, 1 + 16 * 12, WIDTH, generator=torch.Generator().manual_seed(3)) * 0.1
     state = {
-        k.replace("norm.", "last_norm.") if k.startswith("norm.") else k: v
+        k.replace("fc2.shared", "fc2").replace("fc2.experts", "experts"): v
         for k, v in source.state_dict().items()
     }
-    content = {
-        "meta": {"epoch": 210},
-        "state_dict": {
-            **prefixed({**state, "pos_embed": table}, "backbone."),
-            "keypoint_head.x.weight": torch.ones(1),
-        },
-    }
-    encoder = loaded(content, tmp_path / "w.pth", "vitpose")
+    state |= {"pos_embed": table}
+    if layout.endswith("hf"):
+        state = prefixed(transformers_names(state, AROUND), "backbone.")
+        content: dict[str, Any] = {**state, "head.conv.weight": torch.ones(1)}
+    else:
+        state = {
+            k.replace("norm.", "last_norm.") if k.startswith("norm.") else k: v for k, v in state.items()
+        }
+        head = {"keypoint_head.x.weight": torch.ones(1)}
+        if "plus" in layout:
+            head["associate_keypoint_heads.0.x.weight"] = torch.ones(1)
+        content = {"meta": {"epoch": 210}, "state_dict": {**prefixed(state, "backbone."), **head}}
+    encoder = loaded(content, tmp_path / "w.pth", layout)
     x = picture(256, 192)
     kernel = source.patch_embed.proj
     tokens = functional.conv2d(normalised(x), kernel.weight, kernel.bias, stride=16, padding=2).flatten(2).mT
@@ -297,7 +323,8 @@ def test_transformers_of_other_kinds_are_named(change, message, tmp_path):
 
 
 @pytest.mark.parametrize("registers", [0, 4])
-def test_dinov2(registers, tmp_path):
+@pytest.mark.parametrize("layout", ["dinov2", "dinov2_hf"])
+def test_dinov2(layout, registers, tmp_path):
     """In the official forward pass registers stand behind the class token, without a row of the table."""
     source = vit(init_values=1e-5, reg_tokens=registers)  # embeds all; only its parts are used below
     state = dict(source.state_dict())
@@ -305,7 +332,14 @@ def test_dinov2(registers, tmp_path):
     state |= {"pos_embed": table, "mask_token": torch.ones(1, WIDTH)}
     if registers:
         state["register_tokens"] = state.pop("reg_token")
-    encoder = loaded(state, tmp_path / "w.pth", "dinov2")
+    if layout == "dinov2_hf":
+        words = {
+            "mask_token": "embeddings.mask_token", "register_tokens": "embeddings.register_tokens",
+            "ls1.gamma": "layer_scale1.lambda1", "ls2.gamma": "layer_scale2.lambda1",
+        }  # fmt: skip
+        prefix = "dinov2_with_registers." if registers else ""
+        state = prefixed(transformers_names(state, words), prefix)
+    encoder = loaded(state, tmp_path / "w.pth", layout)
     x = picture()
     patches = source.patch_embed.proj(normalised(x)).flatten(2).mT
     tokens = torch.cat([source.cls_token.expand(2, -1, -1), patches], 1) + table
@@ -339,7 +373,14 @@ def test_the_giant_dinov2_is_gated(tmp_path):
     assert "blocks.0.mlp.w12.weight" in state
     encoder = loaded(state, tmp_path / "w.pth", "dinov2")
     x = picture()
-    same(encoder(x).tokens, source.forward_features(normalised(x))[:, 1:])
+    expected = source.forward_features(normalised(x))[:, 1:]
+    same(encoder(x).tokens, expected)
+    words = {
+        "mask_token": "embeddings.mask_token", "mlp.w12": "mlp.weights_in", "mlp.w3": "mlp.weights_out",
+        "ls1.gamma": "layer_scale1.lambda1", "ls2.gamma": "layer_scale2.lambda1",
+    }  # fmt: skip
+    encoder = loaded(transformers_names(state, words), tmp_path / "w.pth", "dinov2_hf")
+    same(encoder(x).tokens, expected)
 
 
 @pytest.mark.parametrize("prefix", ["", "backbone."])
