@@ -10,7 +10,6 @@ pixel that was clicked for a joint, so that a joint lies half a pixel further; b
 from __future__ import annotations
 
 import hashlib
-import io
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,12 +19,21 @@ from typing import Any
 
 import numpy as np
 import orjson
-from numpy.typing import ArrayLike, NDArray
-from PIL import Image, ImageDraw, ImageOps
+from numpy.typing import ArrayLike
 
 from bench.bodymodels.joints import JOINT_SETS
 from bench.data.sharded import ShardedDataset
 from bench.dataset import Arrays, DataSpec, Field, Found
+from bench.datasets.pictures import (
+    Floats,
+    check_picture,
+    crop_box,
+    dotted,
+    few,
+    inside,
+    numbers,
+    read_picture,
+)
 from bench.errors import ConfigError, DataError, nearest
 from bench.files import canonical, sha256_file, sha256_text
 from bench.grid.places import registered
@@ -39,10 +47,7 @@ HELD_OUT = 20  # one in so many training pictures is for validation
 _NAMES = JOINT_SETS[JOINT_SET].names
 _JOINTS = len(_NAMES)
 _OFFICIAL = [name.replace(" ", "_") for name in _NAMES]
-_SHOWN = 3  # problems that an error names
-_ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)  # of EXIF: the tag, its values that swap width and height
 
-Floats = NDArray[np.float64]
 Progress = Callable[[str, int, int], None]  # what is being looked at, how much of it is done, of how much
 
 
@@ -54,6 +59,11 @@ class Picture:
     file: str
     width: int  # pixels
     height: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height), pixels."""
+        return self.width, self.height
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -105,8 +115,7 @@ def read_annotations(path: Path) -> Annotations:
     """
     annotations, problems = _read(path)
     if annotations is None or problems:
-        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        raise DataError("; ".join(problems[:_SHOWN]) + more)
+        raise DataError(few(problems))
     return annotations
 
 
@@ -144,8 +153,7 @@ def check_root(root: Path, progress: Progress | None = None) -> Summary:
             owner[person.picture.id] = part
             file = root / part / person.picture.file
             try:
-                with _opened(file) as image:
-                    _orientation(image, file, person.picture)
+                check_picture(file, person.picture.size)
             except DataError as error:
                 problems.append(f"{error} (annotation {person.id})")
             if progress is not None and (done % 100 == 99 or done + 1 == len(needed)):
@@ -154,49 +162,6 @@ def check_root(root: Path, progress: Progress | None = None) -> Summary:
         parts = " or ".join(str(annotation_file(root, part)) for part in dict.fromkeys(FILES.values()))
         problems.append(f"there is neither {parts}")
     return Summary(counts=counts, sha256=digests, problems=tuple(problems))
-
-
-def crop_person(
-    image: Image.Image, box: ArrayLike, size: tuple[int, int], margin: float = MARGIN
-) -> tuple[NDArray[np.uint8], Floats]:
-    """Cut a person out; the aspect ratio is kept, what lies outside the picture is black.
-
-    Where the crop is smaller than the person its pixels are area averages with a linear fall-off, elsewhere
-    bilinear interpolations.
-
-    Args:
-        image: RGB.
-        box: x, y, width, height, pixels.
-        size: (H, W) of the crop.
-        margin: factor on the box, which first grows to the ratio of `size`.
-
-    Returns:
-        (H, W, 3); and the map from positions (x, y, 1) in the picture to those in the crop, (3, 3).
-    """
-    x, y, width, height = np.asarray(box, np.float64)
-    zoom = min(size[1] / width, size[0] / height) / margin  # pixels of the crop per pixel of the picture
-    across, down = size[1] / zoom, size[0] / zoom
-    left, top = x + width / 2 - across / 2, y + height / 2 - down / 2
-    # PIL resamples a part of a picture with fractional borders, but only inside: so frame it first
-    low_x, low_y = int(np.floor(left)), int(np.floor(top))
-    framed = image.crop((low_x, low_y, int(np.ceil(left + across)) + 1, int(np.ceil(top + down)) + 1))
-    part = (left - low_x, top - low_y, left - low_x + across, top - low_y + down)
-    crop = framed.resize((size[1], size[0]), Image.Resampling.BILINEAR, box=part)
-    return np.asarray(crop), np.array([[zoom, 0, -zoom * left], [0, zoom, -zoom * top], [0, 0, 1]])
-
-
-def read_picture(path: Path, picture: Picture) -> Image.Image:
-    """Read a picture in RGB, turned as the annotations want it.
-
-    Raises:
-        DataError: the file is missing, damaged, or of another size than the annotations say.
-    """
-    with _opened(path) as image:
-        turn = _orientation(image, path, picture)
-        try:
-            return (ImageOps.exif_transpose(image) if turn else image).convert("RGB")
-        except (OSError, SyntaxError, ValueError) as error:
-            raise DataError(f"{path}: the picture is damaged ({error}); copy it again") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,10 +243,10 @@ class CocoPeople:
         """
         person = self.persons(split)[clip]
         try:
-            picture = _decoded(self.root / FILES[split] / person.picture.file, person.picture)
+            picture = _decoded(self.root / FILES[split] / person.picture.file, person.picture.size)
         except DataError as error:
             raise DataError(f"{error} (annotation {person.id})") from None
-        pixels, matrix = crop_person(picture, person.box, size, self.margin)
+        pixels, matrix = crop_box(picture, person.box, size, self.margin)
         joints = person.keypoints.copy()
         joints[:, :2] = joints[:, :2] @ matrix[:2, :2].T + matrix[:2, 2]
         joints[joints[:, 2] == 0] = 0
@@ -352,20 +317,7 @@ class Coco(ShardedDataset):
     def sheet(self, rows: ArrayLike) -> bytes:
         """Draw crops beside each other, labelled joints as dots: visible ones green, hidden ones red."""
         chosen = self.batch(rows, ("rgb", "keypoints"))
-        height, width = self.info.size
-        zoom = max(1, 128 // height)
-        canvas = Image.new("RGB", (len(chosen["rgb"]) * width * zoom, height * zoom))
-        draw = ImageDraw.Draw(canvas)
-        for k, (pixels, joints) in enumerate(zip(chosen["rgb"], chosen["keypoints"], strict=True)):
-            crop = Image.fromarray(pixels).resize((width * zoom, height * zoom), Image.Resampling.BICUBIC)
-            canvas.paste(crop, (k * width * zoom, 0))
-            for x, y, seen in joints[joints[:, 2] > 0] * (zoom, zoom, 1):
-                place = (k * width * zoom + x, y)
-                box = (place[0] - 2, place[1] - 2, place[0] + 2, place[1] + 2)
-                draw.ellipse(box, fill="lime" if seen == 2 else "red")
-        stream = io.BytesIO()
-        canvas.save(stream, format="PNG", optimize=False)
-        return stream.getvalue()
+        return dotted(list(zip(chosen["rgb"], chosen["keypoints"], strict=True)))
 
 
 def held_out(picture: int) -> bool:
@@ -387,33 +339,6 @@ def _cached(path: Path) -> Annotations:
 
 
 _decoded = lru_cache(maxsize=2)(read_picture)  # the persons of a picture follow each other
-
-
-def _opened(path: Path) -> Image.Image:
-    try:
-        return Image.open(path)
-    except FileNotFoundError:
-        raise DataError(f"{path}: the picture does not exist; copy it there") from None
-    except (OSError, SyntaxError, ValueError):
-        raise DataError(f"{path}: this is no picture, or a damaged one; copy it again") from None
-
-
-def _orientation(image: Image.Image, path: Path, picture: Picture) -> bool:
-    """Whether a picture is to be turned as its camera says; not where that contradicts the annotations.
-
-    Raises:
-        DataError: neither way has the picture the size in the annotations.
-    """
-    wanted = (picture.width, picture.height)
-    turn = image.getexif().get(_ORIENTATION, 1)
-    if turn != 1 and (image.size[::-1] if turn in _SIDEWAYS else image.size) == wanted:
-        return True
-    if image.size == wanted:
-        return False
-    width, height = image.size
-    raise DataError(
-        f"{path}: the picture has {width} x {height} pixels, the annotations say {wanted[0]} x {wanted[1]}"
-    )
 
 
 def _read(path: Path) -> tuple[Annotations | None, list[str]]:
@@ -490,7 +415,7 @@ def _picture_of(entry: dict[str, Any], name: str, problems: list[str]) -> Pictur
         problems.append(f"{name} has the size {size[0]} x {size[1]}, wanted positive whole numbers")
         return None
     file = entry["file_name"]
-    if not isinstance(file, str) or not file or Path(file).is_absolute() or ".." in Path(file).parts:
+    if not inside(file):
         problems.append(f"{name} has the file name {file!r}, wanted one below the folder of pictures")
         return None
     return Picture(id=entry["id"], file=file, width=size[0], height=size[1])
@@ -508,7 +433,7 @@ def _person_of(
         problems.append(f"{name} is of picture {entry['image_id']}, which is not listed")
         return None
     picture = pictures[entry["image_id"]]
-    box, area, flat = (_numbers(entry[key]) for key in ("bbox", "area", "keypoints"))
+    box, area, flat = (numbers(entry[key]) for key in ("bbox", "area", "keypoints"))
     problem = None
     if flat is None or len(flat) != 3 * _JOINTS:
         count = "no" if flat is None else str(len(flat))
@@ -537,12 +462,3 @@ def _person_of(
         area=float(area[0]),
         keypoints=joints,
     )
-
-
-def _numbers(value: object) -> Floats | None:
-    """Finite numbers as an array (n,), or None."""
-    try:
-        array = np.atleast_1d(np.array(value, np.float64))
-    except (TypeError, ValueError):
-        return None
-    return array if array.ndim == 1 and np.isfinite(array).all() else None

@@ -18,11 +18,10 @@ from bench.datasets.coco import (
     CocoPeople,
     annotation_file,
     check_root,
-    crop_person,
     held_out,
     read_annotations,
-    read_picture,
 )
+from bench.datasets.pictures import crop_box, read_picture
 from bench.errors import ConfigError, DataError
 
 NAMES = [name.replace(" ", "_") for name in JOINT_SETS["coco17"].names]
@@ -217,46 +216,6 @@ def test_many_problems_stay_one_line(tmp_path: Path) -> None:
         read_annotations(write(tmp_path, data=data))
 
 
-def ramp(height: int, width: int) -> Image.Image:
-    """A picture whose red is the column and whose green is the row of each pixel's middle, times 2."""
-    rows, cols = np.mgrid[:height, :width]
-    return Image.fromarray(np.stack([2 * cols + 1, 2 * rows + 1, 0 * rows], -1).astype(np.uint8))
-
-
-@pytest.mark.parametrize("box", [[20.3, 30.6, 31.0, 17.2], [40.0, 20.0, 8.0, 11.5], [5.0, 5.0, 90.0, 70.0]])
-@pytest.mark.parametrize("size", [(64, 48), (16, 12), (50, 50)])
-def test_pixels_lie_where_the_matrix_says(box: list[float], size: tuple[int, int]) -> None:
-    crop, matrix = crop_person(ramp(100, 120), box, size)
-    assert crop.shape == (*size, 3)
-    rows, cols = np.mgrid[: size[0], : size[1]] + 0.5
-    back = np.linalg.inv(matrix)
-    x, y = (back[i, 0] * cols + back[i, 1] * rows + back[i, 2] for i in (0, 1))
-    reach = 1 + 1 / matrix[0, 0]  # what is blended may come from outside
-    inner = (x > reach) & (x < 120 - reach) & (y > reach) & (y < 100 - reach)
-    assert inner.sum() > 20
-    np.testing.assert_allclose(crop[..., 0][inner] / 2, x[inner], atol=0.6)
-    np.testing.assert_allclose(
-        crop[..., 1][inner] / 2, y[inner], atol=0.6
-    )  # bytes are rounded in both passes
-    outside = (x < -reach) | (y < -reach) | (x > 120 + reach) | (y > 100 + reach)
-    assert not crop[outside].any()
-
-
-def test_box_grows_to_the_ratio_then_by_the_margin() -> None:
-    _, matrix = crop_person(ramp(100, 120), [40, 30, 30, 20], (64, 48))
-    corners = np.array([[40, 30, 1], [70, 50, 1]]) @ matrix.T
-    across = 48 / 1.25
-    np.testing.assert_allclose(corners[:, 0], [24 - across / 2, 24 + across / 2])
-    np.testing.assert_allclose(corners[:, 1], [32 - across / 3, 32 + across / 3])
-    assert matrix[0, 0] == matrix[1, 1]
-
-
-def test_shrinking_averages_areas() -> None:
-    board = (np.indices((96, 96)).sum(0) % 2 * 255).astype(np.uint8)
-    crop, _ = crop_person(Image.fromarray(np.stack([board] * 3, -1)), [24, 24, 48, 48], (8, 8))
-    assert (np.abs(crop[1:-1, 1:-1].astype(int) - 127) < 12).all()
-
-
 def test_producer_gives_crops_with_joints(tmp_path: Path) -> None:
     write(tmp_path)
     producer = pickle.loads(pickle.dumps(CocoPeople(tmp_path)))
@@ -280,8 +239,8 @@ def test_producer_gives_crops_with_joints(tmp_path: Path) -> None:
         np.testing.assert_allclose(row["keypoints"][0, seen, :2], there[:, :2], atol=1e-4)
         assert not row["keypoints"][0, ~seen].any()
         listed = producer.persons("test")[clip].picture
-        whole = read_picture(tmp_path / "val2017" / listed.file, listed)
-        expected, _ = crop_person(whole, stored["bbox"], SIZE)
+        whole = read_picture(tmp_path / "val2017" / listed.file, listed.size)
+        expected, _ = crop_box(whole, stored["bbox"], SIZE, 1.25)
         np.testing.assert_array_equal(row["rgb"][0], expected)
 
 
@@ -320,36 +279,6 @@ def test_wrong_requests(tmp_path: Path) -> None:
         producer.persons("tset")
     with pytest.raises(DataError, match=r"person_keypoints_train2017\.json does not exist"):
         producer.clips("main", "train", 1)
-
-
-@pytest.mark.parametrize("mode", ["L", "CMYK", "RGBA", "P"])
-def test_pictures_of_all_modes_become_rgb(tmp_path: Path, mode: str) -> None:
-    listed = read_annotations(write(tmp_path)).pictures[0]
-    grey = Image.new("RGB", (WIDTH, HEIGHT), (102, 102, 102)).convert(mode)
-    path = tmp_path / ("a.jpg" if mode in ("L", "CMYK") else "a.png")
-    grey.save(path)
-    found = np.asarray(read_picture(path, listed))
-    assert found.shape == (HEIGHT, WIDTH, 3)
-    assert (np.abs(found.astype(int) - 102) <= 3).all()
-
-
-@pytest.mark.parametrize("turn", [1, 3, 6, 8])
-@pytest.mark.parametrize("raw", [True, False])
-def test_pictures_are_turned_where_the_annotations_agree(tmp_path: Path, turn: int, raw: bool) -> None:
-    """The size in the annotations is that of the turned picture, or (raw) that of the stored pixels."""
-    listed = read_annotations(write(tmp_path)).pictures[0]
-    sideways = turn in (6, 8)
-    stored = (HEIGHT, WIDTH) if sideways and not raw else (WIDTH, HEIGHT)
-    image = Image.new("RGB", stored)
-    image.paste((255, 255, 255), (0, 0, 8, 8))  # the first corner
-    exif = Image.Exif()
-    exif[0x0112] = turn
-    image.save(tmp_path / "a.png", exif=exif)
-    found = np.asarray(read_picture(tmp_path / "a.png", listed))[..., 0]
-    assert found.shape == (HEIGHT, WIDTH)
-    corner = (0, 0) if sideways and raw else {1: (0, 0), 3: (-1, -1), 6: (0, -1), 8: (-1, 0)}[turn]
-    assert found[corner] == 255
-    assert (found == 255).sum() == 64
 
 
 def test_pictures_of_another_size_or_none_at_all(tmp_path: Path) -> None:
