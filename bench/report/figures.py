@@ -453,6 +453,7 @@ def render(plot: Plot) -> Figure:
     rows = math.ceil(len(plot.panels) / columns)
     wide = PAGE if len(plot.panels) > 1 or plot.kind == "ranks" or len(plot.looks) > CROWD else COLUMN
     caption = _wrap(plot.caption, wide * 72 - 24, 6)
+    titled = _wrap(plot.title, (wide * 72 - 20) / 1.2, 8.5)
     listed = {_fit(name, wide * 72 - 60, 7): look for name, look in plot.looks.items()}
     widest = max((_width(name, 7) for name in listed), default=0) + 40
     in_row = max(1, int((wide * 72 - 10) / widest))
@@ -460,6 +461,7 @@ def render(plot: Plot) -> Figure:
     height = 0.3 + 0.16 * (3 + _depths(*plot.panels[0][1])[1]) if ranked else 2.1 * rows + 0.15
     said = 0.06 + 0.11 * len(caption)  # inches
     named = 0 if ranked else 0.06 + 0.15 * math.ceil(len(listed) / in_row)
+    height += 0.13 * (len(titled) - 1)
     tall = height + said + named
     rect = (0, (said + named) / tall, 1, height / tall)
     figure = Figure(figsize=(wide, tall), dpi=DPI, layout=ConstrainedLayoutEngine(rect=rect))
@@ -478,7 +480,7 @@ def render(plot: Plot) -> Figure:
         _draw_levels(ax, ends)
     for ax in axes[len(plot.panels) :]:
         ax.set_axis_off()
-    figure.suptitle(_fit(plot.title, (wide * 72 - 20) / 1.2, 8.5))
+    figure.suptitle("\n".join(titled))
     words: Any = {"ha": "center", "va": "bottom", "fontsize": 6, "color": "#444444", "linespacing": 1.3}
     figure.text(0.5, 0.02 / tall, "\n".join(caption), in_layout=False, **words)
     if not ranked:

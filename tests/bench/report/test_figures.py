@@ -288,6 +288,15 @@ def test_a_long_axis_label_takes_two_lines(shown: Shown) -> None:
     assert ax.get_ylabel() == "difference in\nmean_average_precision\n(%-points)"
 
 
+def test_a_long_title_of_a_narrow_figure_takes_two_lines(shown: Shown) -> None:
+    plot = one("efficiency", cells({"cmc": {"1": 50.0}}))
+    low, high = (
+        shown(replace(plot, title=title))[0] for title in ("parts", "parts of the body, of one " * 2)
+    )
+    assert high.get_suptitle().split("\n") == ["parts of the body, of one parts of the body,", "of one"]
+    assert high.get_figheight() > low.get_figheight()
+
+
 def test_the_front_is_a_staircase_of_undominated_means(shown: Shown) -> None:
     found = [("scratch", 1, 35, True), ("worse", 2, 32, False), ("cmc", 4, 40, True), ("mae", 10, 44, True)]
     costs = pd.DataFrame([point(*row) for row in found])
