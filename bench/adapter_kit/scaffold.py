@@ -22,7 +22,7 @@ def write(kind: str, name: str, folder: Path | None) -> tuple[list[Path], list[s
     """Write the skeleton of an adapter.
 
     Args:
-        kind: `method`, `task` or `dataset`.
+        kind: `method`, `task`, `dataset` or `encoder`.
         name: of the adapter, its module and its YAML.
         folder: where adapters of one's own lie, made if missing; None = the project, for those who are in a
             checkout of it, and else the folder one is in.
@@ -35,7 +35,13 @@ def write(kind: str, name: str, folder: Path | None) -> tuple[list[Path], list[s
     """
     inside = folder is None and Path.cwd() == ROOT and (ROOT / "pyproject.toml").is_file()
     place = ROOT if inside else (folder or Path()).resolve()
-    package = {"method": "methods", "task": "tasks", "dataset": "bench.datasets"}[kind] if inside else ""
+    packages = {
+        "method": "methods",
+        "task": "tasks",
+        "dataset": "bench.datasets",
+        "encoder": "bench.encoders",
+    }
+    package = packages[kind] if inside else ""
     module = f"{package}.{name}" if inside else name
     code = Path(*package.split("."))
     _check_name(kind, name, place, module)
@@ -94,6 +100,8 @@ def _commands(kind: str, name: str, place: Path | None, paths: dict[str, Path]) 
         grid = f"--methods scratch --tasks {name}"
     if kind == "dataset":
         grid = f"--methods scratch --tasks parsing_rgb@{name}"
+    if kind == "encoder":
+        grid = f"--methods scratch,hcmoco --tasks densepose --encoders {name}"
     test = paths[f"test_{kind}.py.txt"]
     shown = test.relative_to(Path.cwd()) if test.is_relative_to(Path.cwd()) else test
     return [

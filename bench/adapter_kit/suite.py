@@ -8,13 +8,15 @@ from pathlib import Path
 
 from bench.adapter_kit import two_processes
 from bench.adapter_kit.datasets import DatasetChecks, parts_of
+from bench.adapter_kit.encoders import EncoderChecks
 from bench.adapter_kit.finding import Finding, run
 from bench.adapter_kit.methods import Stages
 from bench.adapter_kit.setting import method_gives, method_stages, prepared, task_cells, task_probes
 from bench.adapter_kit.tasks import TaskChecks
 from bench.grid import registry
+from bench.records.store import Store
 
-__all__ = ("Finding", "check_dataset", "check_method", "check_task", "failures")
+__all__ = ("Finding", "check_dataset", "check_encoder", "check_method", "check_task", "failures")
 
 
 def check_method(name: str, config_dirs: Sequence[str] = ()) -> Iterator[Finding]:
@@ -57,6 +59,15 @@ def check_dataset(name: str, config_dirs: Sequence[str] = ()) -> Iterator[Findin
     specs = parts_of(name, dirs)
     with tempfile.TemporaryDirectory(prefix="bench-contract-") as folder:
         yield from run(DatasetChecks(specs=specs, root=Path(folder), config_dirs=dirs).checks())
+
+
+def check_encoder(name: str, config_dirs: Sequence[str] = ()) -> Iterator[Finding]:
+    """Check an encoder; as `check_method`."""
+    dirs = _folders(config_dirs)
+    registry.pick(name, "encoder", registry.names("encoder", registry.config_dirs(config_dirs)))
+    with tempfile.TemporaryDirectory(prefix="bench-contract-") as folder:
+        root = Store(Path(folder)).data
+        yield from run(EncoderChecks(name=name, root=root, config_dirs=dirs).checks())
 
 
 def _folders(config_dirs: Sequence[str]) -> tuple[str, ...]:

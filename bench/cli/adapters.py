@@ -1,4 +1,4 @@
-"""Commands for those who add a method, a task or a data set: write a skeleton, check an adapter."""
+"""Commands for those who add adapters: write the skeleton of one, check one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 
 from bench.cli.options import UserPath, config_dir_option, json_option
 
-KINDS = ("method", "task", "dataset")
+KINDS = ("method", "task", "dataset", "encoder")
 
 
 @click.command("test-adapter")
@@ -20,12 +20,13 @@ KINDS = ("method", "task", "dataset")
 @config_dir_option
 @json_option
 def test_adapter(name: str, kind: str | None, config_dirs: tuple[str, ...], as_json: bool) -> None:
-    """Check that the method, task or data set NAME keeps the contract, on a CPU; exit 1 when it does not.
+    """Check that a method, task, data set or encoder keeps the contract, on a CPU; exit 1 when it does not.
 
     Methods: loss, gradients, missing modalities, batch of one, determinism, images, resume, two processes,
     export.
     Tasks: loss, perfect and worse predictions, flips, crops, scores, bootstrap.
     Data sets: what they say of themselves, their arrays, order, augmentation, bad rows and names.
+    Encoders: what they say of themselves, rows, gradients, what stays as it is, saving and loading.
     """
     from bench.execute.job import quiet_threads
     from bench.grid.registry import config_dirs as find
@@ -33,10 +34,12 @@ def test_adapter(name: str, kind: str | None, config_dirs: tuple[str, ...], as_j
 
     kind = kind_of(name, kind, find(config_dirs))
     quiet_threads()
-    from bench.adapter_kit import check_dataset, check_method, check_task
+    from bench.adapter_kit import check_dataset, check_encoder, check_method, check_task
 
     findings: list[dict[str, Any]] = []
-    checks = {"method": check_method, "task": check_task, "dataset": check_dataset}
+    checks = {
+        "method": check_method, "task": check_task, "dataset": check_dataset, "encoder": check_encoder,
+    }  # fmt: skip
     for found in checks[kind](name, config_dirs):
         findings.append({"check": found.check, "state": found.state, "reason": found.reason})
         if not as_json:
@@ -63,7 +66,7 @@ def test_adapter(name: str, kind: str | None, config_dirs: tuple[str, ...], as_j
     help="Folder of your own for it (default: this checkout of the project, or else the folder you are in).",
 )
 def new(kind: str, name: str, folder: Path | None) -> None:
-    """Write the skeleton of a method, task or dataset NAME: one Python file, one YAML, one test.
+    """Write the skeleton of a method, task, dataset or encoder NAME: one Python file, one YAML, one test.
 
     It works as it is: `bench test-adapter NAME` passes, `bench run` gives a row.
     """

@@ -14,7 +14,8 @@ from typing import Any
 from bench.errors import ConfigError, nearest
 
 BUILT_IN = Path(__file__).resolve().parents[2] / "configs"
-GROUPS = ("method", "task", "encoder", "dataset", "preset", "layout")
+ADAPTERS = ("method", "task", "dataset", "encoder")  # of code
+GROUPS = (*ADAPTERS, "preset", "layout")
 
 _FLOAT = re.compile(
     r"^[-+]?(?:\d[\d_]*\.?[\d_]*(?:[eE][-+]?\d+)|\d[\d_]*\.[\d_]*|\.[\d_]+(?:[eE][-+]?\d+)?)$"
@@ -42,7 +43,7 @@ def config_dirs(extra: Sequence[str] = ()) -> list[Path]:
         if path not in dirs:
             dirs.append(path)
     here = Path.cwd()
-    if here not in dirs and any(yamls(here / group) for group in ("method", "task", "dataset")):
+    if here not in dirs and any(yamls(here / group) for group in ADAPTERS):
         dirs.append(here)
     return dirs
 
@@ -88,7 +89,7 @@ def names(group: str, dirs: Iterable[Path]) -> dict[str, Path]:
 
 
 def kind_of(name: str, kind: str | None, dirs: Iterable[Path]) -> str:
-    """Return whether a name is that of a method, of a task or of a data set.
+    """Return whether a name is that of a method, a task, a data set or an encoder.
 
     Args:
         name: of an adapter.
@@ -99,7 +100,7 @@ def kind_of(name: str, kind: str | None, dirs: Iterable[Path]) -> str:
         ConfigError: nothing has the name, or several have and nobody says which is meant.
     """
     dirs = list(dirs)
-    known = {group: names(group, dirs) for group in ("method", "task", "dataset") if kind in (None, group)}
+    known = {group: names(group, dirs) for group in ADAPTERS if kind in (None, group)}
     found = [group for group, registered in known.items() if name in registered]
     if len(found) > 1:
         raise ConfigError(f'"{name}" is a {" and a ".join(found)}; say which with --kind')

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.adapter_kit import check_dataset, check_method, check_task, failures
+from bench.adapter_kit import check_dataset, check_encoder, check_method, check_task, failures
 from bench.grid.registry import BUILT_IN, load
 
 
@@ -24,6 +24,18 @@ def test_task(name: str) -> None:
 def test_dataset() -> None:
     for name in ("people", "people_scenes", "hands"):  # the others are made of a user's files
         assert failures(check_dataset(name)) == []
+
+
+SMALL = ("hrnet_w18_small", "pointnet2_small", "resnet10_w24", "semgcn", "tf_efficientnet_lite0", "vit_d96")
+ENCODERS = [
+    pytest.param(path.stem, marks=() if path.stem in SMALL else pytest.mark.slow)
+    for path in sorted((BUILT_IN / "encoder").glob("*.yaml"))
+]
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_encoder(name: str) -> None:
+    assert failures(check_encoder(name)) == []
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (BUILT_IN / "method").glob("*.yaml")))

@@ -52,10 +52,11 @@ def test_skeletons_in_a_checkout_are_found_there_and_pass_lint(inside: Run, tmp_
     for package in PACKAGES:
         shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", copy)
-    for kind, name in (("method", "turn_it"), ("task", "cut_out"), ("dataset", "blocks")):
+    kinds = (("method", "turn_it"), ("task", "cut_out"), ("dataset", "blocks"), ("encoder", "halves"))
+    for kind, name in kinds:
         made = inside(copy, *BENCH, "new", kind, name, root=copy)
         assert made.returncode == 0, made.stderr
-        home = "bench/datasets" if kind == "dataset" else f"{kind}s"
+        home = f"bench/{kind}s" if kind in ("dataset", "encoder") else f"{kind}s"
         files = (f"{home}/{name}.py", f"configs/{kind}/{name}.yaml", f"tests/{home}/test_{name}.py")
         assert all((copy / file).is_file() for file in files)
         listed = inside(copy, *BENCH, "list", f"{kind}s", root=copy)
