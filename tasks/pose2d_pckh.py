@@ -38,7 +38,7 @@ class Pose2DPCKh(Pose2D):
     """
 
     metrics = tuple(
-        Metric(name=name, unit="%") for name in ("pckh", "pckh_01", *map("pckh_{}".format, GROUPS))
+        Metric(name=f"pckh{name}", unit="%") for name in ("", "_01", *(f"_{group}" for group in GROUPS))
     )
 
     def __init__(self, cfg: Pose2DConfig, data: DataInfo) -> None:
@@ -60,12 +60,10 @@ class Pose2DPCKh(Pose2D):
         return {"joints": half["joints"], "hits": half["hits"], "hits_01": tenth["hits"]}
 
     def aggregate(self, rows: Stats, weights: Floats) -> Mapping[str, Floats]:
-        for group, where in self.groups.items():
-            if not rows["joints"][:, where].any():
-                raise DataError(
-                    f"pose2d_pckh: no {group} of the test samples is labelled, beside a known head size; choose "
-                    "other data, or more"
-                )
+        if not rows["joints"].any():
+            raise DataError(
+                "pose2d_pckh: no joint of the test samples is labelled beside a known head size; choose other data"
+            )
         sums = weighted_sums(rows, weights)
         values = {
             "pckh": pck(sums["hits"], sums["joints"], self.joints.name),
