@@ -62,7 +62,7 @@ class Pose2DPCKh(Pose2D):
     def aggregate(self, rows: Stats, weights: Floats) -> Mapping[str, Floats]:
         if not rows["joints"].any():
             raise DataError(
-                "pose2d_pckh: no joint of the test samples is labelled beside a known head size; choose other data"
+                "pose2d_pckh: no joint of the test samples is labelled beside a head size; choose other data"
             )
         sums = weighted_sums(rows, weights)
         values = {
