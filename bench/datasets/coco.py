@@ -10,7 +10,7 @@ pixel that was clicked for a joint, so that a joint lies half a pixel further; b
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import orjson
-from numpy.typing import ArrayLike
 
 from bench.bodymodels.joints import JOINT_SETS
 from bench.data.sharded import ShardedDataset
@@ -299,10 +298,10 @@ class Coco(ShardedDataset):
         digest = sha256_text(canonical(dict(summary.sha256)))[:16]
         return Found(digest=digest, counts={SOURCE: counts}, text="\n".join(lines), problems=summary.problems)
 
-    def sheet(self, rows: ArrayLike) -> bytes:
+    @classmethod
+    def draw(cls, samples: Sequence[Arrays]) -> bytes:
         """Draw crops beside each other, labelled joints as dots: visible ones green, hidden ones red."""
-        chosen = self.batch(rows, ("rgb", "keypoints"))
-        return dotted(list(zip(chosen["rgb"], chosen["keypoints"], strict=True)))
+        return dotted([(sample["rgb"], sample["keypoints"]) for sample in samples])
 
 
 @lru_cache(maxsize=3)

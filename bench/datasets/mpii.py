@@ -14,7 +14,7 @@ joint in pixel 1 lies at 0.5. Distances, such as head sizes, are the same in bot
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import orjson
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from bench.bodymodels.joints import JOINT_SETS
 from bench.data.sharded import ShardedDataset
@@ -306,11 +306,10 @@ class Mpii(ShardedDataset):
     def look_over(cls, root: Path, progress: Progress | None = None) -> Found:
         return check_root(root, progress)
 
-    def sheet(self, rows: ArrayLike) -> bytes:
-        """Draw crops beside each other, labelled joints as green dots."""
-        chosen = self.batch(rows, ("rgb", "keypoints"))
-        joints = chosen["keypoints"] * (1, 1, 2)  # no joint is marked as hidden
-        return dotted(list(zip(chosen["rgb"], joints, strict=True)))
+    @classmethod
+    def draw(cls, samples: Sequence[Arrays]) -> bytes:
+        """Draw crops beside each other, labelled joints as green dots; none is marked as hidden."""
+        return dotted([(sample["rgb"], sample["keypoints"] * (1, 1, 2)) for sample in samples])
 
 
 @lru_cache(maxsize=3)

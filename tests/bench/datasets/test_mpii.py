@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
 import subprocess
@@ -14,9 +15,11 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from bench.datasets.mpii import FILES, NAMES, MpiiPeople, check_root, read_annotations
+from bench.dataset import DataSpec, Part
+from bench.datasets.mpii import FILES, NAMES, Mpii, MpiiPeople, check_root, read_annotations
 from bench.datasets.pictures import crop_box, held_out, read_picture
 from bench.errors import ConfigError, DataError
+from bench.grid import places
 
 WIDTH, HEIGHT = 96, 64
 SIZE = (32, 32)
@@ -321,6 +324,20 @@ def test_check_counts_and_names_all_problems(tmp_path: Path) -> None:
     assert check_root(tmp_path).counts == {"main": {}}
 
 
+def test_sheets_need_no_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path)
+    monkeypatch.setenv(places.VARIABLE, str(tmp_path / "places.json"))
+    found = Mpii.look_over(tmp_path)
+    places.add("mpii", places.Registered(root=str(tmp_path), digest=found.digest, counts=found.counts))
+    part = Part(source="main", split="test", samples=3)
+    spec = DataSpec(
+        name="mpii", adapter="", version=1, config={"files": found.digest}, size=SIZE, parts=(part,)
+    )
+    image = np.asarray(Image.open(io.BytesIO(Mpii.preview(spec, tmp_path / "data", [0, 2]))).convert("RGB"))
+    assert image.shape == (4 * SIZE[0], 2 * 4 * SIZE[1], 3)
+    assert (image == (0, 255, 0)).all(2).any() and not (image == (255, 0, 0)).all(2).any()
+
+
 def test_from_files_to_a_score(tmp_path: Path, bench: Bench, small: tuple[str, ...]) -> None:
     """`bench data add`, then a grid on it: a row with PCKh."""
     rng = np.random.default_rng(0)
@@ -332,15 +349,15 @@ def test_from_files_to_a_score(tmp_path: Path, bench: Bench, small: tuple[str, .
     files = tmp_path / "mpii"
     write(files, "train", people(400, 1))
     write(files, "valid", people(24, 900))
-    places = {"BENCH_PLACES": str(tmp_path / "places.json"), "BENCH_DATA": str(tmp_path / "data")}
-    added = bench("data", "add", "mpii", str(files), **places)
+    own = {"BENCH_PLACES": str(tmp_path / "places.json"), "BENCH_DATA": str(tmp_path / "data")}
+    added = bench("data", "add", "mpii", str(files), **own)
     assert added.returncode == 0, added.stderr
     assert "valid: 12 pictures, 24 persons" in added.stdout
     words = [word for word in small if "finetune" not in word]  # the task has steps and a batch of its own
     words += ["preset.finetune.samples={train: 40, val: 8, test: 24}", "preset.finetune.evaluations=2"]
     words += ["task.pose2d_pckh.finetune.steps=4", "task.pose2d_pckh.finetune.batch=8"]
     words += ["--store", str(tmp_path / "store")]
-    done = bench("run", "--methods", "scratch", "--tasks", "pose2d_pckh@mpii", *words, **places)
+    done = bench("run", "--methods", "scratch", "--tasks", "pose2d_pckh@mpii", *words, **own)
     assert done.returncode == 0, done.stderr + done.stdout
     (record,) = (json.loads(path.read_text()) for path in tmp_path.glob("store/score/*/record.json"))
     values = {metric["name"]: metric["value"] for metric in record["metrics"]}
