@@ -143,9 +143,9 @@ class Pose2D(Task):
             "jdr": joint_hits(found[..., :2], wanted, JDR * self.data.size[1]),
         }
         people = oks_rows(
-            _in_picture(found, truth)[:, None, :, :2],
+            in_picture(found, truth)[:, None, :, :2],
             found[..., 2].mean(1)[:, None],
-            _in_picture(wanted, truth)[:, None],
+            in_picture(wanted, truth)[:, None],
             (truth["area"] if "area" in truth else box_area(wanted)).reshape(-1, 1),
             np.full((len(found), 1), COUNTED),
             self.sigmas,
@@ -164,7 +164,7 @@ class Pose2D(Task):
         return {name: 100 * value for name, value in values.items()}
 
 
-def _in_picture(joints: Floats, truth: Stats) -> Floats:
+def in_picture(joints: Floats, truth: Stats) -> Floats:
     """Joints (N, J, 3), x and y of the crop, in pixels of the full image, where the way there is known."""
     if "crop_matrix" not in truth:
         return joints

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import pickle
 from pathlib import Path
@@ -15,13 +16,13 @@ from PIL import Image
 from bench.bodymodels.joints import JOINT_SETS
 from bench.datasets.coco import (
     FILES,
+    Coco,
     CocoPeople,
     annotation_file,
     check_root,
-    held_out,
     read_annotations,
 )
-from bench.datasets.pictures import crop_box, read_picture
+from bench.datasets.pictures import crop_box, held_out, read_picture
 from bench.errors import ConfigError, DataError
 
 NAMES = [name.replace(" ", "_") for name in JOINT_SETS["coco17"].names]
@@ -325,3 +326,13 @@ def test_check_counts_and_names_all_problems(tmp_path: Path) -> None:
         assert part in problem
     annotation_file(tmp_path, "train2017").unlink()
     assert "does not exist" in check_root(tmp_path).problems[0]
+
+
+def test_sheets_show_visible_and_hidden_joints(tmp_path: Path) -> None:
+    write(tmp_path)
+    rows = [CocoPeople(tmp_path).produce("main", "test", clip, SIZE) for clip in range(2)]
+    drawn = Coco.draw([{name: values[0] for name, values in row.items()} for row in rows])
+    image = np.asarray(Image.open(io.BytesIO(drawn)).convert("RGB"))
+    assert image.shape == (4 * SIZE[0], 2 * 4 * SIZE[1], 3)
+    for colour in ((0, 255, 0), (255, 0, 0)):
+        assert (image == colour).all(2).any()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.datasets.pictures import crop_box, inside, numbers, read_picture
+from bench.datasets.pictures import check_picture, crop_box, inside, numbers, read_picture
 
 WIDTH, HEIGHT = 64, 48
 MARGIN = 1.25
@@ -92,3 +92,12 @@ def test_numbers_are_finite() -> None:
     assert [numbers(value) is None for value in (3, [1, 2.5], "x", [1, None], [float("nan")], [[1]])] == [
         False, False, True, True, True, True,
     ]  # fmt: skip
+
+
+def test_check_tells_the_size_that_reading_gives(tmp_path: Path) -> None:
+    image = ramp(20, 30)
+    tag = Image.Exif()
+    tag[0x0112] = 6  # a quarter turn
+    image.save(tmp_path / "a.jpg", exif=tag)
+    for wanted in (None, (30, 20), (20, 30)):
+        assert check_picture(tmp_path / "a.jpg", wanted) == read_picture(tmp_path / "a.jpg", wanted).size
