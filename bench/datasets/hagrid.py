@@ -6,7 +6,7 @@
 All of these may lie one folder deeper, as in `annotations/ann_test` or `hagrid_512/train_val_call`; pictures
 of all parts may share the folder of their gesture, `ROOT/call`. Where there is no `ann_train_val`,
 `ann_subsample` (100 pictures of each gesture) and `subsample` are for training. Copies of any size will do,
-since boxes are fractions; the sizes enter the digest, so that results on one copy are not taken for another's.
+since boxes are fractions; sizes enter the digest, so that results on one copy are not taken for another's.
 
 Later releases (554,800 pictures; 33 gestures) have files of the same names and other samples. They are told
 by what only version 1 has, `leading_hand` in each entry, and by their further gestures.
@@ -27,7 +27,7 @@ import numpy as np
 
 from bench.data.sharded import ShardedDataset
 from bench.dataset import Arrays, DataSpec, Field, Found, Ints
-from bench.datasets.pictures import Floats, check_picture, crop_box, dotted, few, inside, read_picture
+from bench.datasets.pictures import Floats, check_picture, crop_box, dotted, few, read_picture
 from bench.errors import ConfigError, DataError, nearest
 from bench.files import canonical, sha256_file, sha256_text
 from bench.grid.places import registered
@@ -431,25 +431,29 @@ def _annotations(folder: Path) -> tuple[Annotations, ...]:
 
 def _sorted(part: str, read: Sequence[Annotations], split: str) -> Samples:
     """Put the hands of a split in order, see `HagridHands`."""
-    users = {user for found in read for user in found.users}
-    taken = {user for user in users if split == "test" or held_out(user) == (split == "val")}
-    picked = [(found, i) for found in read for i, user in enumerate(found.users) if user in taken]
-    number = {user: int.from_bytes(_hash(user)[:8], "big") >> 1 for user in taken}
-    hashes = np.array([int.from_bytes(_hash(found.ids[i])[:8], "big") for found, i in picked], np.uint64)
-    gestures = np.array([GESTURES.index(found.gesture) for found, _ in picked], np.int64)
+    ids = [name for found in read for name in found.ids]
+    users = [user for found in read for user in found.users]
+    known = {user: _hash(user) for user in set(users)}
+    kept = {user for user in known if split == "test" or held_out(user) == (split == "val")}
+    mine = np.flatnonzero([user in kept for user in users])
+    counts = [len(found.ids) for found in read]
+    gestures = np.repeat([GESTURES.index(found.gesture) for found in read], counts)[mine].astype(np.int64)
+    hashes = np.array([int.from_bytes(_hash(ids[k])[:8], "big") for k in mine], np.uint64)
     by_gesture = np.lexsort((hashes, gestures))
     firsts = np.searchsorted(gestures[by_gesture], np.arange(len(GESTURES)))
-    rounds = np.empty(len(picked), np.int64)
-    rounds[by_gesture] = np.arange(len(picked)) - firsts[gestures[by_gesture]]
+    rounds = np.empty(len(mine), np.int64)
+    rounds[by_gesture] = np.arange(len(mine)) - firsts[gestures[by_gesture]]
     order = np.lexsort((hashes, rounds))
-    chosen = [picked[k] for k in order]
+    rows = mine[order]
+    places = [np.arange(count) for count in counts]
+    boxes = [found.boxes for found in read]
     return Samples(
         part=part,
         gestures=gestures[order],
-        numbers=np.array([i for _, i in chosen], np.int64),
-        ids=tuple(found.ids[i] for found, i in chosen),
-        boxes=np.array([found.boxes[i] for found, i in chosen], np.float64).reshape(-1, 4),
-        users=np.array([number[found.users[i]] for found, i in chosen], np.int64),
+        numbers=np.concatenate([np.empty(0, np.int64), *places])[rows],
+        ids=tuple(ids[k] for k in rows),
+        boxes=np.concatenate([np.empty((0, 4)), *boxes])[rows],
+        users=np.array([int.from_bytes(known[users[k]][:8], "big") >> 1 for k in rows], np.int64),
     )
 
 
@@ -469,16 +473,17 @@ def _read(path: Path) -> tuple[Annotations | None, list[str]]:
         return None, [f"{path}: {error}; wanted are entries of version 1 by picture id"]
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return None, [f"{path} is no valid JSON: {error}"]
+    gesture = path.stem
     problems: list[str] = []
     ids, boxes, users = [], [], []
-    for name in sorted(entries):
-        found = _hand_of(entries[name], name, path.stem)
+    for name, entry in sorted(entries.items()):
+        found = _hand_of(entry, name, gesture)
         if isinstance(found, str):
             problems.append(f"picture {name} {found}")
         else:
             ids.append(name)
             boxes.append(found)
-            users.append(entries[name].user_id)
+            users.append(entry.user_id)
     rows = np.array(boxes, np.float64).reshape(-1, 4)
     outside = (rows[:, :2] < -REACH).any(1) | (rows[:, :2] + rows[:, 2:] > 1 + REACH).any(1)
     for k in np.flatnonzero(outside | (rows[:, 2:] <= 0).any(1)):
@@ -491,14 +496,14 @@ def _read(path: Path) -> tuple[Annotations | None, list[str]]:
         )
     if not entries:
         problems.append("it lists no pictures")
-    sound = Annotations(gesture=path.stem, ids=tuple(ids), boxes=rows, users=tuple(users))
+    sound = Annotations(gesture=gesture, ids=tuple(ids), boxes=rows, users=tuple(users))
     return sound, [f"{path}: {problem}" for problem in problems]
 
 
 def _hand_of(entry: _Entry, name: str, gesture: str) -> list[float] | str:
     """Return the box of the hand that shows the gesture, or what is wrong with an entry."""
     labels, boxes, user = entry.labels, entry.bboxes, entry.user_id
-    if not inside(name) or "/" in name:
+    if not name or "/" in name or "\\" in name:
         return "has an id that is no name of a file"
     if not isinstance(labels, list) or not isinstance(boxes, list):
         return "lacks a list of bboxes or of labels"
