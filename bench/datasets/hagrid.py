@@ -147,7 +147,7 @@ def check_root(root: Path, progress: Progress | None = None) -> Summary:
             problems += wrong
             path = folder / f"{found.gesture}.json"
             words[found.gesture] = [sha256_file(path), sha256_text(canonical(sizes))]
-            side = max(side, *(length for size in sizes for length in size), 0)
+            side = max([side, *(length for size in sizes for length in size)])
         users[part] = {user for found in read for user in found.users}
         parts[part] = PartSummary(
             pictures=sum(len(found.ids) for found in read),
@@ -475,6 +475,14 @@ def _read(path: Path) -> tuple[Annotations | None, list[str]]:
         return None, [f"{path} is no valid JSON: {error}"]
     gesture = path.stem
     problems: list[str] = []
+    unlike = [name for name, entry in entries.items() if entry.leading_hand is msgspec.UNSET]
+    if unlike:
+        problems.append(
+            f"{len(unlike)} of {len(entries)} pictures have no leading_hand, e.g. {min(unlike)}: those of "
+            "version 1 have it, those of later releases do not; take the annotations of version 1"
+        )
+    if not entries:
+        problems.append("it lists no pictures")
     ids, boxes, users = [], [], []
     for name, entry in sorted(entries.items()):
         found = _hand_of(entry, name, gesture)
@@ -488,14 +496,6 @@ def _read(path: Path) -> tuple[Annotations | None, list[str]]:
     outside = (rows[:, :2] < -REACH).any(1) | (rows[:, :2] + rows[:, 2:] > 1 + REACH).any(1)
     for k in np.flatnonzero(outside | (rows[:, 2:] <= 0).any(1)):
         problems.append(f"picture {ids[k]} has the box {boxes[k]}, {_WANTED}")
-    unlike = [name for name, entry in entries.items() if entry.leading_hand is msgspec.UNSET]
-    if unlike:
-        problems.append(
-            f"{len(unlike)} of {len(entries)} pictures have no leading_hand, e.g. {min(unlike)}: those of "
-            "version 1 have it, those of later releases do not; take the annotations of version 1"
-        )
-    if not entries:
-        problems.append("it lists no pictures")
     sound = Annotations(gesture=gesture, ids=tuple(ids), boxes=rows, users=tuple(users))
     return sound, [f"{path}: {problem}" for problem in problems]
 
