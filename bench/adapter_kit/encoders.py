@@ -23,6 +23,7 @@ from bench.encoders.files import load_encoder, save_encoder
 from bench.errors import ConfigError
 from bench.grid.registry import config_dirs as all_dirs
 from bench.grid.registry import load, names
+from bench.train.seeding import seeded_initialisation
 
 READS = {"pyramid": ("rgb", "depth"), "tokens": ("rgb", "depth"), "points": ("depth",), "graph": ("kp2d",)}
 SIDES = (64, 128)  # pixels; multiples of the coarsest stride of common networks
@@ -110,9 +111,8 @@ class EncoderChecks:
         return load(names("dataset", all_dirs(()))[DATA], "dataset")
 
     def _built(self, modality: str) -> Encoder:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            joints = str(self._people["joint_set"]) if modality == "kp2d" else None
+        joints = str(self._people["joint_set"]) if modality == "kp2d" else None
+        with seeded_initialisation("contract"):
             return build_encoder(self.body, modality, joints, self.config_dirs)
 
     def _each(self) -> Iterator[tuple[str, Encoder, Callable[[Batch], Features]]]:

@@ -114,11 +114,12 @@ def inside(name: object) -> bool:
     )
 
 
-def dotted(rows: Sequence[tuple[NDArray[np.uint8], Floats]]) -> bytes:
+def dotted(rows: Sequence[tuple[NDArray[np.uint8], Floats]], names: Sequence[str] = ()) -> bytes:
     """Draw crops beside each other, labelled joints as dots: visible ones green, hidden ones red; a PNG.
 
     Args:
         rows: pixels (H, W, 3) of one size, and joints (J, 3): x, y, visibility 0, 1, 2; (0, 3) for none.
+        names: what is written on each, if anything.
     """
     height, width = rows[0][0].shape[:2]
     zoom = max(1, 128 // height)
@@ -131,6 +132,9 @@ def dotted(rows: Sequence[tuple[NDArray[np.uint8], Floats]]) -> bytes:
             place = (k * width * zoom + x, y)
             box = (place[0] - 2, place[1] - 2, place[0] + 2, place[1] + 2)
             draw.ellipse(box, fill="lime" if seen == 2 else "red")
+    for k, name in enumerate(names):
+        place = (k * width * zoom + 2, height * zoom - 12)
+        draw.text(place, name, fill="white", stroke_width=1, stroke_fill="black")
     stream = io.BytesIO()
     canvas.save(stream, format="PNG", optimize=False)
     return stream.getvalue()

@@ -81,7 +81,7 @@ def test_what_a_task_has_of_its_own_is_not_changed_in_the_preset() -> None:
     [
         (
             {"tasks": "gesture@people"},
-            r"gesture is not set up for people \(only hands\): .* \+\+task\.gesture\.data",
+            r"gesture is not set up for people \(only hands, hagrid\): .* \+\+task\.gesture\.data",
         ),
         ({"tasks": "pose2d@hands"}, r"pose2d is not set up for hands .* one of d_hand, d_gesture, d_grasp$"),
         ({"tasks": "gesture@"}, '"gesture@" is not TASK@DATASET'),
