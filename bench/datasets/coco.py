@@ -9,7 +9,6 @@ pixel that was clicked for a joint, so that a joint lies half a pixel further; b
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,11 +24,14 @@ from bench.bodymodels.joints import JOINT_SETS
 from bench.data.sharded import ShardedDataset
 from bench.dataset import Arrays, DataSpec, Field, Found
 from bench.datasets.pictures import (
+    SOURCE,
     Floats,
+    OnePerClip,
     check_picture,
     crop_box,
     dotted,
     few,
+    held_out,
     inside,
     numbers,
     read_picture,
@@ -39,10 +41,8 @@ from bench.files import canonical, sha256_file, sha256_text
 from bench.grid.places import registered
 
 JOINT_SET = "coco17"
-SOURCE = "main"
 MARGIN = 1.25  # of the box, as usual (arXiv:1804.06208)
 FILES = {"train": "train2017", "val": "train2017", "test": "val2017"}  # split -> name of the official part
-HELD_OUT = 20  # one in so many training pictures is for validation
 
 _NAMES = JOINT_SETS[JOINT_SET].names
 _JOINTS = len(_NAMES)
@@ -165,7 +165,7 @@ def check_root(root: Path, progress: Progress | None = None) -> Summary:
 
 
 @dataclass(frozen=True, slots=True)
-class CocoPeople:
+class CocoPeople(OnePerClip):
     """Makes person crops; a clip is one person. See `bench.data.producer.Producer`.
 
     Splits: `test` is the official `val2017`, `val` one in twenty pictures of `train2017`, by a hash of the
@@ -186,21 +186,9 @@ class CocoPeople:
         """Raised whenever a sample changes."""
         return 1
 
-    def sources(self) -> tuple[str, ...]:
-        """Names of the sources: one."""
-        return (SOURCE,)
-
     def splits(self, source: str) -> tuple[str, ...]:
         """Splits of the source."""
         return tuple(FILES)
-
-    def modalities(self, source: str) -> tuple[str, ...]:
-        """Modalities that samples have."""
-        return ("rgb",)
-
-    def clip_shape(self, source: str) -> tuple[int, int]:
-        """Frames and views of a clip: one crop."""
-        return 1, 1
 
     def clips(self, source: str, split: str, samples: int) -> int:
         """Clips that hold at least that many samples.
@@ -229,9 +217,6 @@ class CocoPeople:
             "annotation_id": Field(dtype="int64", shape=()),
             "image_id": Field(dtype="int64", shape=()),
         }
-
-    def warm_up(self) -> None:
-        """Compile nothing."""
 
     def produce(self, source: str, split: str, clip: int, size: tuple[int, int]) -> Arrays:
         """Arrays of one person, one row.
@@ -318,11 +303,6 @@ class Coco(ShardedDataset):
         """Draw crops beside each other, labelled joints as dots: visible ones green, hidden ones red."""
         chosen = self.batch(rows, ("rgb", "keypoints"))
         return dotted(list(zip(chosen["rgb"], chosen["keypoints"], strict=True)))
-
-
-def held_out(picture: int) -> bool:
-    """Whether a training picture is for validation, by a hash of its id."""
-    return hashlib.sha256(str(picture).encode()).digest()[0] * HELD_OUT < 256
 
 
 @lru_cache(maxsize=3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,10 +13,38 @@ from PIL import Image, ImageDraw, ImageOps
 
 from bench.errors import DataError
 
+SOURCE = "main"  # of data sets that are one collection
+HELD_OUT = 20  # one in so many training pictures is for validation
+
 _SHOWN = 3  # problems that an error names
 _ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)  # of EXIF: the tag, its values that swap width and height
 
 Floats = NDArray[np.float64]
+
+
+class OnePerClip:
+    """What producers of crops have in common: one source, a clip of one sample.
+
+    See `bench.data.producer.Producer`.
+    """
+
+    __slots__ = ()
+
+    def sources(self) -> tuple[str, ...]:
+        """Names of the sources: one."""
+        return (SOURCE,)
+
+    def clip_shape(self, source: str) -> tuple[int, int]:
+        """Frames and views of a clip: one crop."""
+        return 1, 1
+
+    def warm_up(self) -> None:
+        """Compile nothing."""
+
+
+def held_out(picture: int | str) -> bool:
+    """Whether a training picture is for validation, by a hash of its id or name: one in `HELD_OUT`."""
+    return hashlib.sha256(str(picture).encode()).digest()[0] * HELD_OUT < 256
 
 
 def read_picture(path: Path, wanted: tuple[int, int] | None = None) -> Image.Image:
@@ -36,10 +65,11 @@ def read_picture(path: Path, wanted: tuple[int, int] | None = None) -> Image.Ima
             raise DataError(f"{path}: the picture is damaged ({error}); copy it again") from None
 
 
-def check_picture(path: Path, wanted: tuple[int, int] | None = None) -> None:
-    """Look at the head of a picture file; raise as `read_picture` does, but for damage further on."""
+def check_picture(path: Path, wanted: tuple[int, int] | None = None) -> tuple[int, int]:
+    """Return the (width, height) that `read_picture` gives; raise as it does, but for damage further on."""
     with _opened(path) as image:
         _turned(image, path, wanted)
+        return wanted or image.size
 
 
 def crop_box(

@@ -18,10 +18,9 @@ from bench.datasets.coco import (
     CocoPeople,
     annotation_file,
     check_root,
-    held_out,
     read_annotations,
 )
-from bench.datasets.pictures import crop_box, read_picture
+from bench.datasets.pictures import crop_box, held_out, read_picture
 from bench.errors import ConfigError, DataError
 
 NAMES = [name.replace(" ", "_") for name in JOINT_SETS["coco17"].names]
