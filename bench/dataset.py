@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -50,7 +50,7 @@ class Field:
     dtype: str  # as numpy spells it, e.g. "uint8"
     shape: tuple[int, ...]  # of one sample
     kind: FieldKind = "plain"
-    flip: str = ""  # what mirroring swaps: a joint set, "p25", "dp24", "garments20", "sides"; "" = nothing
+    flip: str = ""  # what mirroring swaps: a joint set or a key of `bench.data.mirror.CLASSES`; "" = nothing
     of: str = ""  # the field that this one belongs to, e.g. the charts of a `uv` map
     absent: int = 0  # value of samples that lack the field
 
@@ -61,9 +61,9 @@ def picture_size(fields: Mapping[str, Field]) -> tuple[int, int]:
     Raises:
         ConfigError: none of them is an image or a map.
     """
-    for field in fields.values():
-        if field.kind in ("image", "depth", "classes", "mask", "uv"):
-            return field.shape[0], field.shape[1]
+    for made in fields.values():
+        if made.kind in ("image", "depth", "classes", "mask", "uv"):
+            return made.shape[0], made.shape[1]
     raise ConfigError("the data have no images, hence no size that joints could lie in")
 
 
@@ -75,6 +75,7 @@ class DataInfo:
     size: tuple[int, int]  # (H, W) of the crops, pixels
     joint_set: str  # key of `bench.bodymodels.joints.JOINT_SETS`; "" = the data has no joints
     classes: int = 0  # of whole samples; 0 = none
+    flips: Mapping[str, str] = field(default_factory=dict)  # `Field.flip` of all fields; set when opened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,7 @@
-"""Parsing of clothes: garments, hair and bare limbs at every pixel, 20 classes as in LIP (arXiv:1703.05446).
+"""Parsing of clothes: garments, hair and bare limbs at every pixel, 20 classes (LIP, arXiv:1703.05446).
+
+Which classes they are is a matter of the data: embedded people have others than LIP, of equal number
+(`bench.bodymodels.surface`).
 
 LiftedCL (Chen et al., 2023) names LIP as a task and no head; here it is that of 2D pose with one map per
 class, or that of the other parsing tasks, which reads all maps of the encoder.
@@ -10,11 +13,13 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench.api import Batch, FeatureInfo, Metric, Outputs, Pretrained, Stats
-from bench.bodymodels.surface import GARMENT_FLIP, GARMENT_NAMES
+from bench.bodymodels.surface import GARMENT_NAMES
+from bench.data.mirror import table
 from bench.heads import pixel_head, upsample
 from bench.heads.grid import pixel_grid
 from bench.heads.heatmap import FlipTested, heatmap_cells, heatmap_head
@@ -54,8 +59,9 @@ class ParsingClothes(Parsing):
             return super().network(given)
         ((modality, encoder),) = given.encoders.items()
         maps = "maps" if self.cfg.head == "concat" else "heatmaps"
-        flip = tuple(GARMENT_FLIP.tolist())
-        return FlipTested(encoder, self.head(encoder.feature_info), modality, flip, maps)
+        flip = self.data.flips["garments"]  # classes of two data sets have different sides
+        swapped = table(flip, torch.device("cpu"))[:CLASSES].tolist() if flip else range(CLASSES)
+        return FlipTested(encoder, self.head(encoder.feature_info), modality, tuple(swapped), maps)
 
     def loss(self, out: Outputs, batch: Batch) -> dict[str, Tensor]:
         return {"ce": self.cross_entropy(self._logits(out), batch["garments"])}

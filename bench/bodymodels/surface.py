@@ -43,6 +43,12 @@ GARMENT_NAMES = (  # what covers the body, in the spirit of LIP (arXiv:1703.0544
 GARMENT_FLIP: NDArray[np.uint8] = np.array(
     [0, 1, 2, 3, 4, 5, 7, 6, 8, 10, 9, 11, 13, 12, 15, 14, 17, 16, 19, 18], np.uint8
 )
+LIP_NAMES = (  # of LIP itself, in the order of its files
+    "background", "hat", "hair", "glove", "sunglasses", "upper clothes", "dress", "coat", "socks", "pants",
+    "jumpsuits", "scarf", "skirt", "face", "left arm", "right arm", "left leg", "right leg", "left shoe",
+    "right shoe",
+)  # fmt: skip
+LIP_FLIP: NDArray[np.uint8] = np.array([*range(14), 15, 14, 17, 16, 19, 18], np.uint8)
 DP24_NAMES = (
     "background", "torso back", "torso front", "right hand", "left hand", "left foot", "right foot",
     "right upper leg back", "left upper leg back", "right upper leg front", "left upper leg front",

@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 
 from bench.bodymodels.joints import JOINT_SETS
-from bench.bodymodels.surface import DP24_FLIP, GARMENT_FLIP, P25_FLIP
+from bench.bodymodels.surface import DP24_FLIP, GARMENT_FLIP, LIP_FLIP, P25_FLIP
 from bench.errors import ConfigError, nearest
 
 SIDES = np.array([1, 0], np.uint8)  # of a hand: right, left
-CLASSES = {"p25": P25_FLIP, "dp24": DP24_FLIP, "garments20": GARMENT_FLIP, "sides": SIDES}
+CLASSES = {
+    "p25": P25_FLIP, "dp24": DP24_FLIP, "garments20": GARMENT_FLIP, "lip20": LIP_FLIP, "sides": SIDES,
+}  # fmt: skip
 BODY, HAND = "surrogate-v1", "surrogate-hand-v1"
 HAND_VERTICES = 778
 VALUES = 256  # classes that a table knows; what it says nothing of stays, e.g. the class of absent samples

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ def open_dataset(spec: Spec, root: Path, config_dirs: Sequence[str] = ()) -> Dat
     for name, values in {**said, **{f"valid.{name}": has for name, has in data.valid.items()}}.items():
         if values is not None and len(values) != len(data):
             raise DataError(f"data set {typed(spec).name}: {len(values)} {name} for {len(data)} samples")
+    data.info = replace(data.info, flips={name: field.flip for name, field in data.fields.items()})
     return data
 
 

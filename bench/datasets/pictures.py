@@ -9,17 +9,19 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw, ImageFile, ImageOps
 
 from bench.errors import DataError
 
 SOURCE = "main"  # of data sets that are one collection
 HELD_OUT = 20  # one in so many training pictures is for validation
+UNLABELLED = 255  # class of pixels that do not count
 
 _SHOWN = 3  # problems that an error names
 _ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)  # of EXIF: the tag, its values that swap width and height
 
 Floats = NDArray[np.float64]
+Classes = NDArray[np.uint8]
 
 
 class OnePerClip:
@@ -70,6 +72,39 @@ def check_picture(path: Path, wanted: tuple[int, int] | None = None) -> tuple[in
     with _opened(path) as image:
         _turned(image, path, wanted)
         return wanted or image.size
+
+
+def read_classes(path: Path, count: int) -> Classes:
+    """Read a map of classes: the values of an 8-bit PNG with one channel, whatever colours a palette has.
+
+    Args:
+        path: of the map.
+        count: of the classes; 255 stands for pixels without one.
+
+    Returns:
+        (H, W).
+
+    Raises:
+        DataError: the file is missing, damaged, no such PNG, or has a class beyond `count`.
+    """
+    with _opened(path) as image:
+        _only_classes(image, path)
+        try:
+            classes: Classes = np.array(image)
+        except (OSError, SyntaxError, ValueError) as error:
+            raise DataError(f"{path}: the picture is damaged ({error}); copy it again") from None
+    strange = classes[(classes >= count) & (classes != UNLABELLED)]
+    if strange.size:
+        wanted = f"0..{count - 1}, and {UNLABELLED} for none"
+        raise DataError(f"{path}: a pixel has the class {strange.max()}, wanted are {wanted}")
+    return classes
+
+
+def check_classes(path: Path) -> tuple[int, int]:
+    """Return (width, height) of a map of classes; raise as `read_classes` does, but for what pixels say."""
+    with _opened(path) as image:
+        _only_classes(image, path)
+        return image.size
 
 
 def crop_box(
@@ -149,13 +184,21 @@ def numbers(value: object) -> Floats | None:
     return array if array.ndim == 1 and np.isfinite(array).all() else None
 
 
-def _opened(path: Path) -> Image.Image:
+def _opened(path: Path) -> ImageFile.ImageFile:
     try:
         return Image.open(path)
     except FileNotFoundError:
         raise DataError(f"{path}: the picture does not exist; copy it there") from None
     except (OSError, SyntaxError, ValueError):
         raise DataError(f"{path}: this is no picture, or a damaged one; copy it again") from None
+
+
+def _only_classes(image: ImageFile.ImageFile, path: Path) -> None:
+    # grey values of fewer than eight bits would be stretched to 0..255
+    stretched = image.format == "PNG" and str(image.tile[0][3]).startswith("L;")
+    if image.format != "PNG" or image.mode not in ("L", "P") or stretched:
+        kind = f"{image.format} {image.mode}" + " of fewer than 8 bits" * stretched
+        raise DataError(f"{path}: the map of classes is {kind}, wanted is an 8-bit PNG of mode L or P")
 
 
 def _turned(image: Image.Image, path: Path, wanted: tuple[int, int] | None) -> bool:

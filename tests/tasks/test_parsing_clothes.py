@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
 import yaml
+from torch import Tensor
 
 from bench.adapters.loading import build_config, load_adapter
-from bench.api import DataInfo, FeatureInfo, Features
-from bench.bodymodels.surface import GARMENT_FLIP
+from bench.api import DataInfo, Encoder, FeatureInfo, Features, Pretrained
+from bench.bodymodels.surface import GARMENT_FLIP, LIP_FLIP
 from bench.errors import ConfigError
 from bench.grid.request import BUILT_IN
 from bench.heads import upsample
@@ -75,6 +80,35 @@ def test_logits_are_upsampled_before_a_class_is_chosen(head: str) -> None:
         assert tuple(maps.shape[2:]) == heatmap_cells(INFO, (32, 32)) == (8, 8)
     expected = upsample(maps, (32, 32)).argmax(1).numpy()
     np.testing.assert_array_equal(judged.predict(out, {})["garments"], expected)
+
+
+class Colour(Encoder):
+    feature_info = INFO
+
+    def forward(self, x: Tensor) -> Features:
+        whole = torch.cat([x, x, x], 1)[:, :8]
+        maps = tuple(torch.nn.functional.avg_pool2d(whole, s) for s in INFO.strides)
+        return Features(maps=maps, pooled=maps[-1].mean((2, 3)))
+
+
+@pytest.mark.parametrize("head", ["deconv", "concat"])
+@pytest.mark.parametrize(
+    ("flip", "sides"), [("garments20", GARMENT_FLIP), ("lip20", LIP_FLIP), ("", range(CLASSES))]
+)
+def test_the_mirrored_image_counts_with_the_sides_that_the_data_have(
+    flip: str, sides: Sequence[int], head: Literal["deconv", "concat"]
+) -> None:
+    data = replace(DATA, flips={"rgb": "", "garments": flip})
+    given = Pretrained(encoders={"rgb": Colour()})
+    plain = ParsingClothes(ParsingClothesConfig(head=head, flip_test=False), data).network(given).eval()
+    tested = ParsingClothes(ParsingClothesConfig(head=head), data).network(given).eval()
+    tested.load_state_dict(plain.state_dict())
+    images, name = torch.rand(2, 3, 32, 32), "maps" if head == "concat" else "heatmaps"
+    with torch.no_grad():
+        there, back = plain({"rgb": images})[name], plain({"rgb": images.flip(-1)})[name]
+        torch.testing.assert_close(
+            tested({"rgb": images})[name], (there + back.flip(-1)[:, [int(k) for k in sides]]) / 2
+        )
 
 
 def test_floor_is_blind_and_ceiling_is_nearly_perfect() -> None:

@@ -14,7 +14,7 @@ CPU = torch.device("cpu")
 HANDS = ("hand21", "mano16", HAND)  # the mirror turns a hand into the other hand, joint by joint
 
 
-@pytest.mark.parametrize("flip", ["p25", "dp24", "sides", BODY, HAND, *JOINT_SETS])
+@pytest.mark.parametrize("flip", ["p25", "dp24", "garments20", "lip20", "sides", BODY, HAND, *JOINT_SETS])
 def test_mirroring_twice_changes_nothing(flip: str) -> None:
     found = table(flip, CPU)
     same = torch.arange(len(found))

@@ -23,6 +23,8 @@ def test_plain_and_typed_specs_open_alike(tmp_path: Path) -> None:
     plain = open_dataset(PLAIN, tmp_path)
     other = open_dataset(typed_spec(("wild", "val", 5), ("lab", "val", 3, ["depth"])), tmp_path)
     assert plain.ids == other.ids and not plain.valid["depth"].any()
+    assert plain.info.flips == {name: field.flip for name, field in plain.fields.items()}
+    assert plain.info.flips["parts"] == "p25" and plain.info.flips["rgb"] == ""
     np.testing.assert_array_equal(plain.batch([4, 7], ["rgb"])["rgb"], other.batch([4, 7], ["rgb"])["rgb"])
 
 
