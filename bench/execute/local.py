@@ -12,6 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass, field
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -107,6 +108,7 @@ def _checked(steps: list[Step], config_dirs: tuple[str, ...]) -> _Worker:
         _, code = worker.end()
         raise ConfigError(f"an adapter was imported, and {_how(code)}") from error
     except BaseException:
+        worker.ask_to_leave()
         worker.end()
         raise
     return worker
@@ -183,7 +185,9 @@ class _Worker:
 
     def __init__(self) -> None:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["bench.execute.kinds"])
+        context.set_forkserver_preload(["bench.execute.server", "bench.execute.kinds"])
+        with leaving_interrupts():  # until `server` knows what to do with them
+            forkserver.ensure_running()
         words = (dict(os.environ),)
         self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_start_worker, initargs=words)
         self._process: Any = None
@@ -197,8 +201,7 @@ class _Worker:
         return self._submit(_work, job.run, *job.arguments)
 
     def _submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
-        with leaving_interrupts():  # Ctrl-C reaches all; the parent passes it on as SIGTERM
-            future = self._pool.submit(function, *arguments)
+        future = self._pool.submit(function, *arguments)
         (self._process,) = (self._pool._processes or {}).values()
         return future
 
@@ -225,6 +228,7 @@ def _start_worker(environment: Mapping[str, str]) -> None:
     os.environ.clear()  # of the time when the server started
     os.environ.update(environment)
     install_signals(idle=lambda: not _busy.is_set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent passes it on as SIGTERM
 
     def watch() -> None:
         parent = multiprocessing.parent_process()
