@@ -82,7 +82,7 @@ def test_command_runs(
         assert (
             bench("data", "build", "people", *words[words.index("people") + 1 :][-2:], *small).returncode == 0
         )
-    if words[0] == "import":
+    if words[0] == "import" and not (ROOT / words[1]).is_file():  # else a record set of the project
         assert bench("export", words[1], "--store", str(finished)).returncode == 0
     done = bench(*words, timeout=900)
     assert done.returncode == 0, done.stderr + done.stdout
