@@ -25,6 +25,7 @@ FEATURES_VERSION = 1  # raise when a change moves frozen features: they are then
 NO_ENCODER = "-"  # of a cell whose method has no encoder in the preset
 
 StepKind = Literal["pretrain", "finetune", "features", "probe", "predict", "score"]
+BEST_OF = "best of"  # begins the protocol of cells that choose among several rates
 FINETUNE = "finetune"  # the protocol that trains the encoder too; all others probe frozen features
 
 
@@ -419,7 +420,7 @@ class _Row:
         score, predict = dict[str, Any](self.score), dict[str, Any](self.predict)
         if protocol == FINETUNE and self.request.rates:
             predict = {**predict, "rule": "best rate on validation"}
-            score = {**score, "protocol": f"best of {self.rates}-{PROTOCOL}"}
+            score = {**score, "protocol": f"{BEST_OF} {self.rates}-{PROTOCOL}"}
             trains = [{**self.finetune["train"], "lr": rate} for rate in self.request.rates]
             trials = [{**self.finetune, "train": train, **own} for train in trains]
             inputs = [self.once("finetune", spec, (chain,), self.spec) for spec in trials]

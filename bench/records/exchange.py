@@ -13,7 +13,7 @@ from bench.console import warn
 from bench.errors import DataError, VersionError
 from bench.files import write_atomic
 from bench.grid.keys import step_slug
-from bench.grid.plan import Plan
+from bench.grid.plan import BEST_OF, Plan
 from bench.grid.request import Words
 from bench.records.provenance import is_dirty
 from bench.records.record import IMPORTED, read_record
@@ -130,12 +130,24 @@ def _key(record: Any) -> str:
     return str(record.get("key"))[:40] if isinstance(record, dict) else "?"
 
 
+def slug_of(labels: Mapping[str, Any]) -> str:
+    """Return the readable name of a cell, as `Step.slug` is, from the labels of its record.
+
+    Raises:
+        KeyError: a label is missing.
+        ValueError: the seed is no number.
+    """
+    words = [str(labels[name]) for name in ("method", "encoder", "task", "setting")]
+    probe = str(labels["protocol"]).rpartition("-")[0]  # "linear" of "linear-2"; "" and "best of ..." train
+    if probe and not probe.startswith(BEST_OF):
+        words.append(probe)
+    return step_slug(words, int(labels["seed"]))
+
+
 def _folder(record: Record, store: Store, source: Path) -> Path:
     """Return where the store looks for a score record."""
-    labels = record["labels"]
     try:
-        words = [str(labels[name]) for name in ("method", "encoder", "task", "setting")]
-        slug = step_slug(words, int(labels["seed"]))
+        slug = slug_of(record["labels"])
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{source.name}: record {record['key']} lacks the label {error}, or it has the wrong type"

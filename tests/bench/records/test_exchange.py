@@ -8,7 +8,9 @@ import pytest
 
 from bench.errors import DataError
 from bench.grid.keys import step_key
-from bench.records.exchange import Imported, export, import_records, origins
+from bench.grid.plan import expand
+from bench.grid.request import Words, resolve
+from bench.records.exchange import Imported, export, import_records, origins, slug_of
 from bench.records.record import IMPORTED, read_record, seal
 from bench.records.record_set import RecordSet, write_set
 from bench.records.store import Store
@@ -164,3 +166,18 @@ def test_origins_count_records_by_commit_and_device() -> None:
     assert origins([score(0), score(2), dirty]) == [
         "2 of commit abc on cpu", "1 of commit abc with uncommitted changes on cpu",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("more", [{"protocol": "finetune,linear,knn"}, {"rates": "1e-3,1e-2"}])
+def test_a_record_of_any_protocol_goes_where_its_step_is_looked_for(more: dict[str, Any]) -> None:
+    words = Words(methods="scratch", tasks="action", fractions="0.1", seeds="3", **more)
+    cells = expand(resolve(words)).cells
+    assert len(cells) == (1 if "rates" in more else 3)
+    for cell in cells:
+        assert cell.step is not None
+        spec = {**cell.step.inputs[0].inputs[0].spec, **cell.step.spec}
+        labels = {
+            "method": cell.method, "encoder": cell.encoder, "task": cell.task, "setting": cell.budget,
+            "seed": cell.seed, "protocol": spec["protocol"],
+        }  # fmt: skip
+        assert slug_of(labels) == cell.step.slug
