@@ -108,7 +108,9 @@ def _jobs(store: Store, queue: Queue) -> tuple[dict[str, ActiveJob], str]:
 def show_plan(plan: Plan, store: Store, *, as_json: bool) -> str:
     """Return the cells with what is cached, the steps left to run, and their estimated cost."""
     rows = _rows(plan, store, {})
-    left = [s for s in plan.steps if not store.done(s)]
+    missing = [cell.step for cell in plan.cells if cell.step and not store.done(cell.step)]
+    needed = {s.key for step in missing for s in (step, *step.ancestors())}  # nothing for imported records
+    left = [s for s in plan.steps if s.key in needed and not store.done(s)]
     kinds = Counter(s.kind for s in left)
     samples = sum(_samples(s) for s in left)
     rates = _rates(plan, store)

@@ -153,4 +153,5 @@ def test_a_leaderboard_is_rebuilt_from_records_of_others(
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     plan = json.loads(bench("status", *grid, *small, "--store", store, "--json").stdout)
     assert plan["counts"] == {"done": 4}
+    assert "4 done. Steps to run: none." in bench("plan", *grid, *small, "--store", store).stdout
     assert bench("import", str(tmp_path / "none.json"), "--store", store).returncode == 2
