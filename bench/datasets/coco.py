@@ -28,11 +28,13 @@ from bench.datasets.pictures import (
     OnePerClip,
     check_picture,
     crop_box,
+    crop_joints,
     dotted,
     few,
     held_out,
     inside,
     numbers,
+    one_row,
     read_picture,
 )
 from bench.errors import ConfigError, DataError, nearest
@@ -231,20 +233,16 @@ class CocoPeople(OnePerClip):
         except DataError as error:
             raise DataError(f"{error} (annotation {person.id})") from None
         pixels, matrix = crop_box(picture, person.box, size, self.margin)
-        joints = person.keypoints.copy()
-        joints[:, :2] = joints[:, :2] @ matrix[:2, :2].T + matrix[:2, 2]
-        joints[joints[:, 2] == 0] = 0
         row: dict[str, Any] = {
             "rgb": pixels,
-            "keypoints": joints,
+            "keypoints": crop_joints(person.keypoints, matrix),
             "crop_matrix": matrix,
             "area": person.area,
             "box": person.box,
             "annotation_id": person.id,
             "image_id": person.picture.id,
         }
-        fields = self.fields(source, size)
-        return {name: np.asarray(row[name], made.dtype)[None] for name, made in fields.items()}
+        return one_row(row, self.fields(source, size))
 
     def persons(self, split: str) -> tuple[Person, ...]:
         """Persons of a split, in order.

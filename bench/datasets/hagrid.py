@@ -36,6 +36,7 @@ from bench.datasets.pictures import (
     dotted,
     few,
     held_out,
+    one_row,
     read_picture,
 )
 from bench.errors import ConfigError, DataError, nearest
@@ -248,8 +249,7 @@ class HagridHands(OnePerClip):
             "box": box,
             "number": samples.numbers[clip],
         }
-        fields = self.fields(source, size)
-        return {name: np.asarray(row[name], made.dtype)[None] for name, made in fields.items()}
+        return one_row(row, self.fields(source, size))
 
     def samples(self, split: str) -> Samples:
         """Hands of a split, in order.

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFile, ImageOps
 
+from bench.dataset import Arrays, Field
 from bench.errors import DataError
 
 SOURCE = "main"  # of data sets that are one collection
@@ -134,6 +136,24 @@ def crop_box(
     part = (left - low_x, top - low_y, left - low_x + across, top - low_y + down)
     crop = framed.resize((size[1], size[0]), Image.Resampling.BILINEAR, box=part)
     return np.asarray(crop), np.array([[zoom, 0, -zoom * left], [0, zoom, -zoom * top], [0, 0, 1]])
+
+
+def crop_joints(joints: Floats, matrix: Floats) -> Floats:
+    """Bring joints (J, 3), x, y and visibility, from a picture to a crop; those not labelled are 0.
+
+    Args:
+        joints: labelled ones may end outside the crop.
+        matrix: of `crop_box`.
+    """
+    moved = joints.copy()
+    moved[:, :2] = joints[:, :2] @ matrix[:2, :2].T + matrix[:2, 2]
+    moved[joints[:, 2] == 0] = 0
+    return moved
+
+
+def one_row(values: Mapping[str, Any], fields: Mapping[str, Field]) -> Arrays:
+    """Return the values of one sample as arrays of one row, in the types of its fields."""
+    return {name: np.asarray(values[name], made.dtype)[None] for name, made in fields.items()}
 
 
 def few(problems: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 One JSON object: `format`, `grid` (the words of the grid, {} = not told), `records` (sealed, as in a store;
 one per line), and `digest`, which covers everything else. A set is no substitute for a store: it holds what
-tables and comparisons need, and no weights. A name that ends in `.gz` is compressed (a tenth of the size).
+tables and comparisons need, and no weights. A name that ends in `.gz` is compressed (to a third).
 """
 
 from __future__ import annotations
